@@ -1,0 +1,55 @@
+// Package matrices reads matrix files and turns them into cells.
+package matrices
+
+// Value is one value of an axis or option. It keeps its YAML type.
+type Value struct{ V any } // string, bool, int64, uint64 or float64
+
+// Setting is a name with its value, for example disk.cache=none or bs=4k.
+type Setting struct {
+	Name  string
+	Value Value
+}
+
+// Axis is one thing that varies: a namespaced name ("disk.cache", "fio.fsync") and its values.
+type Axis struct {
+	Name   string
+	Values []Value
+}
+
+// Storage is what the scratch disk is made of.
+type Storage struct {
+	Type      string // "file"
+	Format    string // "raw"
+	SizeBytes int64
+}
+
+// Guest is the measuring guest.
+type Guest struct {
+	MemoryBytes int64
+	VCPUs       int
+}
+
+// Matrix is a matrix file, checked.
+type Matrix struct {
+	Name        string
+	Description string
+	Banner      string // shown with every output of the run, for example "demonstration length"
+	Storage     Storage
+	Guest       Guest
+	Axes        []Axis    // in the order of the file
+	Fio         []Setting // the base workload, fio's spelling, in the order of the file
+	Trials      int
+	File        string // the name it was read from, for messages
+	Text        string // the file itself
+}
+
+// Cell is one combination of axis values with everything that follows from it.
+type Cell struct {
+	ID       string    // made of its values: "disk.cache=none,fio.fsync=1"; safe as a file name
+	Axes     []Setting // this cell's axis values, in the order of the matrix
+	Excluded string    // why the cell is not measured; empty when it is
+	Disk     []Setting // libvirt driver attributes and "bus", without the "disk." prefix
+	Fio      []Setting // the whole workload: the base with this cell's axes laid over it
+	Storage  Storage
+	Guest    Guest
+}

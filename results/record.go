@@ -1,0 +1,162 @@
+package results
+
+import (
+	"time"
+
+	"platter/fiojob"
+)
+
+// Schema is the version of the files in a run directory.
+const Schema = 1
+
+// Manifest says what a run is and on what it ran. It is written once, before the first trial.
+type Manifest struct {
+	Schema     int       `json:"schema"`
+	Name       string    `json:"name"`
+	Tool       string    `json:"tool"`        // "platter VERSION"
+	Command    []string  `json:"command"`     // the command line that started the run
+	Matrix     string    `json:"matrix"`      // the text of the matrix file
+	MatrixFile string    `json:"matrix_file"` // its name, for messages
+	Banner     string    `json:"banner,omitempty"`
+	Seed       uint64    `json:"seed"`
+	Trials     int       `json:"trials"` // blocks planned
+	Started    time.Time `json:"started"`
+	Axes       []string  `json:"axes"` // names of the axes in the order of the matrix
+	Cells      []Cell    `json:"cells"`
+	Host       Host      `json:"host"`
+	Guest      Guest     `json:"guest"`
+	Storage    Storage   `json:"storage"`
+}
+
+// Cell is one combination of axis values, measured or excluded.
+type Cell struct {
+	ID       string         `json:"id"`
+	Axes     map[string]any `json:"axes"`               // values keep their YAML type
+	Excluded string         `json:"excluded,omitempty"` // the reason; empty when the cell is measured
+}
+
+// Host is what is known of the machine that ran the guests.
+type Host struct {
+	Name        string `json:"name"`
+	Kernel      string `json:"kernel"`
+	CPU         string `json:"cpu"`
+	CPUs        int    `json:"cpus"`
+	MemoryBytes int64  `json:"memory_bytes"`
+	URI         string `json:"uri"`
+	Libvirt     string `json:"libvirt"`
+	QEMU        string `json:"qemu"`
+	Accel       string `json:"accel"`        // "kvm" or "tcg"
+	AccelReason string `json:"accel_reason"` // why it is that one
+}
+
+// Guest is what is known of the measuring guest.
+type Guest struct {
+	ImageDigest string `json:"image_digest"`
+	Kernel      string `json:"kernel"`
+	Fio         string `json:"fio"`
+	MemoryBytes int64  `json:"memory_bytes"`
+	VCPUs       int    `json:"vcpus"`
+}
+
+// Storage is what the scratch image lay on.
+type Storage struct {
+	Directory  string `json:"directory"`
+	FileSystem string `json:"file_system"` // the kernel's name, for example "ext4"
+	Device     string `json:"device,omitempty"`
+	Format     string `json:"format"`
+	SizeBytes  int64  `json:"size_bytes"`
+}
+
+// Status of a trial.
+const (
+	OK     = "ok"
+	Failed = "failed"
+)
+
+// Trial is one line of trials.jsonl: one measured execution of one cell, or one that failed.
+type Trial struct {
+	Cell     string          `json:"cell"`
+	Block    int             `json:"block"` // from 0
+	Order    int             `json:"order"` // position in the run, from 0
+	Status   string          `json:"status"`
+	Failure  *Failure        `json:"failure,omitempty"`
+	Started  time.Time       `json:"started"`
+	Phases   Phases          `json:"phases"`
+	Metrics  *fiojob.Metrics `json:"metrics,omitempty"`
+	Evidence Evidence        `json:"evidence"`
+	Guards   []Guard         `json:"guards,omitempty"` // the violated ones
+	Missing  []string        `json:"missing,omitempty"`
+}
+
+// Failure says why a trial has no numbers.
+type Failure struct {
+	Fault   string   `json:"fault"` // whose: "guest", "rig" or "fio"
+	Message string   `json:"message"`
+	Console []string `json:"console,omitempty"` // the last lines of the guest's console
+}
+
+// Phases is where the wall time of a trial went, in seconds. BootS is there when a guest was booted for this trial.
+type Phases struct {
+	BootS    float64 `json:"boot_s,omitempty"`
+	AttachS  float64 `json:"attach_s"`
+	PrepareS float64 `json:"prepare_s"`
+	PrefillS float64 `json:"prefill_s,omitempty"`
+	RampS    float64 `json:"ramp_s,omitempty"`
+	MeasureS float64 `json:"measure_s"`
+	CollectS float64 `json:"collect_s"`
+	WallS    float64 `json:"wall_s"` // from the end of the trial before to the end of this one
+}
+
+// CacheFlags are QEMU's three cache flags of a disk, as query-block shows them.
+type CacheFlags struct {
+	Writeback bool `json:"writeback"`
+	Direct    bool `json:"direct"`
+	NoFlush   bool `json:"no_flush"`
+}
+
+// FlushPath counts flushes at each layer during one trial; a layer that was not measured is nil.
+type FlushPath struct {
+	Fio            *int64 `json:"fio,omitempty"`              // fsync, fdatasync calls made by fio
+	FioDsyncWrites *int64 `json:"fio_dsync_writes,omitempty"` // writes by fio with O_DSYNC or O_SYNC
+	Guest          *int64 `json:"guest,omitempty"`            // flush requests completed by the guest's block device (/proc/diskstats)
+	QEMU           *int64 `json:"qemu,omitempty"`             // QEMU's flush operations (fl.reqs)
+	Image          *int64 `json:"image,omitempty"`            // flushes that reached the image
+	// HostDevice counts the flushes of the host's device below the image: everybody's, not this trial's alone.
+	HostDevice *int64 `json:"host_device,omitempty"`
+}
+
+// Evidence proves that the cell was what it says.
+type Evidence struct {
+	Expected  *CacheFlags       `json:"expected,omitempty"`
+	Effective *CacheFlags       `json:"effective,omitempty"`
+	FlushPath FlushPath         `json:"flush_path"`
+	QEMU      *BlockCounters    `json:"qemu,omitempty"`  // QEMU's counters over the trial
+	Guest     map[string]string `json:"guest,omitempty"` // guest sysfs of the disk, for example "queue/write_cache": "write back"
+	// ImageODirect says whether QEMU's descriptor of the image has O_DIRECT (/proc/PID/fdinfo).
+	ImageODirect *bool      `json:"image_o_direct,omitempty"`
+	Residency    *Residency `json:"residency,omitempty"`
+	// GuestCacheBytes is the guest's page cache after it was dropped, before fio started.
+	GuestCacheBytes *int64 `json:"guest_cache_bytes,omitempty"`
+}
+
+// BlockCounters are QEMU's counters of one disk, as differences over the trial.
+type BlockCounters struct {
+	ReadOps    int64 `json:"read_ops"`
+	ReadBytes  int64 `json:"read_bytes"`
+	WriteOps   int64 `json:"write_ops"`
+	WriteBytes int64 `json:"write_bytes"`
+	FlushOps   int64 `json:"flush_ops"`
+}
+
+// Residency is how much of the image lay in the host's page cache (mincore).
+type Residency struct {
+	BeforeBytes int64 `json:"before_bytes"`
+	AfterBytes  int64 `json:"after_bytes"`
+	ImageBytes  int64 `json:"image_bytes"`
+}
+
+// Guard is a violated check of the measurement; it travels with the trial into every output.
+type Guard struct {
+	Name    string `json:"guard"`
+	Message string `json:"message"`
+}
