@@ -1,0 +1,366 @@
+package guest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
+)
+
+// Image is a built guest: a directory with kernel, initrd, root file system and the two keys. It never changes after it
+// was built, so any number of guests may run from it at once.
+type Image struct {
+	Dir    string `json:"-"`
+	Digest string `json:"digest"` // SHA-256 of what went in; the keys are made at build and are not part of it
+	Kernel string `json:"kernel"` // release of the guest's kernel
+	Fio    string `json:"fio"`    // package version of the guest's fio
+	Suite  string `json:"suite"`
+}
+
+const (
+	kernelFile  = "vmlinuz"
+	initrdFile  = "initrd.img"
+	rootFile    = "root.img"
+	clientKey   = "client_key"
+	hostKey     = "host_key.pub"
+	imageFile   = "image.json"
+	currentLink = "guest-current"
+)
+
+// KernelPath, InitrdPath and RootPath are the files that QEMU boots: root is a raw ext4 image that is only read.
+func (i *Image) KernelPath() string { return filepath.Join(i.Dir, kernelFile) }
+
+// InitrdPath is the initial RAM disk.
+func (i *Image) InitrdPath() string { return filepath.Join(i.Dir, initrdFile) }
+
+// RootPath is the root file system, raw.
+func (i *Image) RootPath() string { return filepath.Join(i.Dir, rootFile) }
+
+// CommandLine is the kernel's command line. The serial console comes first and early: the first kernel line tells a
+// guest that boots from one that hangs.
+func (i *Image) CommandLine() string {
+	return "earlyprintk=serial,ttyS0,115200 console=ttyS0 root=/dev/vda ro init=/sbin/platter-init net.ifnames=0 panic=-1"
+}
+
+// Open finds the guest image that was built last in the cache directory.
+func Open(cache string) (*Image, error) {
+	dir, err := filepath.EvalSymlinks(filepath.Join(cache, currentLink))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Error{Message: fmt.Sprintf("no guest image in %s: build one with: platter guest build", cache)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find guest image: %w", err)
+	}
+	return open(dir)
+}
+
+func open(dir string) (*Image, error) {
+	text, err := os.ReadFile(filepath.Join(dir, imageFile))
+	if err != nil {
+		return nil, fmt.Errorf("read guest image: %w", err)
+	}
+	img := &Image{Dir: dir}
+	if err := json.Unmarshal(text, img); err != nil {
+		return nil, &Error{Message: fmt.Sprintf("guest image %s is damaged (%v): remove that directory and run: platter guest build", dir, err)}
+	}
+	return img, nil
+}
+
+// Build makes the guest image in the cache directory from packages of the host's own distribution, or finds it already
+// made. It needs root, mmdebstrap and mke2fs, and tells its steps to log. Two builds at once wait for each other.
+func Build(ctx context.Context, cache string, log io.Writer) (*Image, error) {
+	if os.Geteuid() != 0 {
+		return nil, &Error{Message: "building the guest needs root: run it as root"}
+	}
+	for _, tool := range []string{"mmdebstrap", "mke2fs"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return nil, &Error{Message: tool + " is not installed: apt-get install mmdebstrap e2fsprogs"}
+		}
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, fmt.Errorf("make cache directory: %w", err)
+	}
+	unlock, err := lock(ctx, filepath.Join(cache, "guest.lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+
+	r, err := newRecipe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(cache, "guest-"+r.digest()[:16])
+	if img, err := open(dir); err == nil {
+		return img, point(cache, dir)
+	}
+	// Nobody else builds while the lock is held, so whatever is half made belongs to a build that was killed.
+	stale, _ := filepath.Glob(filepath.Join(cache, "guest-*.building"))
+	for _, s := range append(stale, dir) {
+		if err := os.RemoveAll(s); err != nil {
+			return nil, fmt.Errorf("remove unfinished guest image: %w", err)
+		}
+	}
+	building := dir + ".building"
+	defer os.RemoveAll(building)
+	if err := r.build(ctx, building, log); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(building, dir); err != nil {
+		return nil, fmt.Errorf("keep guest image: %w", err)
+	}
+	if err := point(cache, dir); err != nil {
+		return nil, err
+	}
+	return open(dir)
+}
+
+// point makes dir the image that Open finds.
+func point(cache, dir string) error {
+	next := filepath.Join(cache, currentLink+".next")
+	_ = os.Remove(next)
+	if err := os.Symlink(filepath.Base(dir), next); err != nil {
+		return fmt.Errorf("name current guest image: %w", err)
+	}
+	return os.Rename(next, filepath.Join(cache, currentLink))
+}
+
+// build makes the image in dir, which does not exist yet.
+func (r recipe) build(ctx context.Context, dir string, log io.Writer) error {
+	start := time.Now()
+	tree := filepath.Join(dir, "root")
+	settings := filepath.Join(dir, "settings")
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		return fmt.Errorf("make guest image: %w", err)
+	}
+	if err := writeInitramfsSettings(settings); err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "guest: installing %s from %s\n", strings.Join(packages, ", "), r.suite)
+	if err := r.bootstrap(ctx, tree, settings, filepath.Join(dir, "sources.list"), filepath.Join(dir, "mmdebstrap.log")); err != nil {
+		return err
+	}
+	release, err := takeKernel(tree, dir)
+	if err != nil {
+		return err
+	}
+	if err := installRootfs(tree); err != nil {
+		return err
+	}
+	if err := makeKeys(tree, dir); err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "guest: making the root file system (kernel %s, fio %s)\n", release, r.versions["fio"])
+	if err := makeRoot(ctx, tree, filepath.Join(dir, rootFile)); err != nil {
+		return err
+	}
+	for _, scratch := range []string{tree, settings} {
+		if err := os.RemoveAll(scratch); err != nil {
+			return fmt.Errorf("remove guest tree: %w", err)
+		}
+	}
+	text, err := json.MarshalIndent(Image{Digest: r.digest(), Kernel: release, Fio: r.versions["fio"], Suite: r.suite}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, imageFile), append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write guest image facts: %w", err)
+	}
+	unix.Sync() // the image is trusted by its name from now on: it must be whole
+	fmt.Fprintf(log, "guest: built in %.0f s\n", time.Since(start).Seconds())
+	return nil
+}
+
+// writeInitramfsSettings prepares the files that must lie in the tree before the kernel package is configured: an initrd
+// with only the modules that find the root disk boots seconds faster under emulation.
+func writeInitramfsSettings(dir string) error {
+	base := filepath.Join(dir, "etc", "initramfs-tools")
+	if err := os.MkdirAll(filepath.Join(base, "conf.d"), 0o755); err != nil {
+		return fmt.Errorf("write initramfs settings: %w", err)
+	}
+	err := errors.Join(
+		os.WriteFile(filepath.Join(base, "conf.d", "platter"), []byte("MODULES=list\nBUSYBOX=y\nCOMPRESS=gzip\n"), 0o644),
+		os.WriteFile(filepath.Join(base, "modules"), []byte("virtio_pci\nvirtio_blk\noverlay\n"), 0o644))
+	if err != nil {
+		return fmt.Errorf("write initramfs settings: %w", err)
+	}
+	return nil
+}
+
+// bootstrap fills tree with the packages. mmdebstrap's own output goes to logFile and its end into the error.
+func (r recipe) bootstrap(ctx context.Context, tree, settings, sources, logFile string) error {
+	if err := os.WriteFile(sources, []byte(strings.Join(r.sources, "\n")+"\n"), 0o644); err != nil {
+		return fmt.Errorf("write guest sources: %w", err)
+	}
+	out, err := os.Create(logFile)
+	if err != nil {
+		return fmt.Errorf("write mmdebstrap log: %w", err)
+	}
+	defer out.Close()
+	cmd := exec.CommandContext(ctx, "mmdebstrap", "--mode=root", "--variant=minbase", "--include="+strings.Join(packages, ","),
+		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
+		"--essential-hook=copy-in "+filepath.Join(settings, "etc")+" /", r.suite, tree, sources)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it unmounts on SIGTERM
+	cmd.WaitDelay = 30 * time.Second
+	if err := cmd.Run(); err != nil {
+		text, _ := os.ReadFile(logFile)
+		return &Error{Message: fmt.Sprintf("mmdebstrap failed (%v): %s: check the network and run apt-get update", err, lastLine(text))}
+	}
+	return nil
+}
+
+// takeKernel moves kernel and initrd from the tree into dir and gives the kernel's release.
+func takeKernel(tree, dir string) (string, error) {
+	kernels, _ := filepath.Glob(filepath.Join(tree, "boot", "vmlinuz-*"))
+	if len(kernels) != 1 {
+		return "", &Error{Message: fmt.Sprintf("the guest tree has %d kernels, wanted one: remove the guest images and build again", len(kernels))}
+	}
+	release := strings.TrimPrefix(filepath.Base(kernels[0]), "vmlinuz-")
+	err := errors.Join(
+		os.Rename(kernels[0], filepath.Join(dir, kernelFile)),
+		os.Rename(filepath.Join(tree, "boot", "initrd.img-"+release), filepath.Join(dir, initrdFile)),
+		os.Chmod(filepath.Join(dir, initrdFile), 0o644))
+	if err != nil {
+		return "", fmt.Errorf("take kernel out of the guest tree: %w", err)
+	}
+	return release, nil
+}
+
+// installRootfs puts platter's own files into the tree.
+func installRootfs(tree string) error {
+	for name, to := range map[string]struct {
+		path string
+		mode fs.FileMode
+	}{
+		"rootfs/platter-init": {"sbin/platter-init", 0o755},
+		"rootfs/sshd_config":  {"etc/ssh/platter_sshd_config", 0o644},
+	} {
+		text, err := rootfs.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(tree, to.path), text, to.mode); err != nil {
+			return fmt.Errorf("install %s: %w", to.path, err)
+		}
+	}
+	return nil
+}
+
+// makeKeys makes the key that opens the guest and the host key that proves it is this guest.
+func makeKeys(tree, dir string) error {
+	clientPrivate, clientPublic, err := newKey()
+	if err != nil {
+		return err
+	}
+	hostPrivate, hostPublic, err := newKey()
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		os.WriteFile(filepath.Join(dir, clientKey), clientPrivate, 0o600),
+		os.WriteFile(filepath.Join(dir, hostKey), hostPublic, 0o644),
+		os.WriteFile(filepath.Join(tree, "etc/ssh/platter_host_key"), hostPrivate, 0o600),
+		os.WriteFile(filepath.Join(tree, "etc/ssh/platter_authorized_keys"), clientPublic, 0o644))
+	if err != nil {
+		return fmt.Errorf("write guest keys: %w", err)
+	}
+	return nil
+}
+
+// newKey gives an Ed25519 key pair: the private one in OpenSSH's PEM, the public one as an authorized_keys line.
+func newKey() (private, public []byte, err error) {
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make key: %w", err)
+	}
+	block, err := ssh.MarshalPrivateKey(priv, "platter")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make key: %w", err)
+	}
+	sshPub, err := ssh.NewPublicKey(pub)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make key: %w", err)
+	}
+	return pem.EncodeToMemory(block), ssh.MarshalAuthorizedKey(sshPub), nil
+}
+
+// makeRoot packs the tree into an ext4 image without a journal: it is only ever read.
+func makeRoot(ctx context.Context, tree, image string) error {
+	var bytesUsed int64
+	err := filepath.WalkDir(tree, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			bytesUsed += (info.Size()+4095)/4096*4096 + 4096
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("measure guest tree: %w", err)
+	}
+	kib := (bytesUsed + bytesUsed/8 + 32<<20) / 1024
+	if out, err := exec.CommandContext(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", tree, image, fmt.Sprintf("%dk", kib)).CombinedOutput(); err != nil {
+		return fmt.Errorf("make root file system: %w: %s", err, lastLine(out))
+	}
+	return os.Chmod(image, 0o644)
+}
+
+// lock takes an exclusive flock on file, waiting until ctx ends. The kernel gives it back if the process dies.
+func lock(ctx context.Context, file string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("lock guest images: %w", err)
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			f.Close()
+			return nil, fmt.Errorf("lock guest images: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("another build holds %s: %w", file, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// signer and knownHost are what Dial needs of the image: the key that opens the guest and the host key to expect.
+func (i *Image) signer() (ssh.Signer, error) {
+	text, err := os.ReadFile(filepath.Join(i.Dir, clientKey))
+	if err != nil {
+		return nil, fmt.Errorf("read guest key: %w", err)
+	}
+	return ssh.ParsePrivateKey(text)
+}
+
+func (i *Image) knownHost() (ssh.PublicKey, error) {
+	text, err := os.ReadFile(filepath.Join(i.Dir, hostKey))
+	if err != nil {
+		return nil, fmt.Errorf("read guest host key: %w", err)
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey(bytes.TrimSpace(text))
+	return key, err
+}

@@ -1,0 +1,167 @@
+package guest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Client is the one SSH connection into a running guest.
+type Client struct {
+	conn *ssh.Client
+}
+
+// Output is what a command in the guest left behind.
+type Output struct {
+	Stdout []byte
+	Stderr []byte
+}
+
+// ExitError says that a command ran in the guest and failed.
+type ExitError struct {
+	Status int // exit status; -1 when the guest ended without telling it
+	Stderr string
+}
+
+func (e *ExitError) Error() string {
+	if e.Stderr == "" {
+		return fmt.Sprintf("exit status %d", e.Status)
+	}
+	return fmt.Sprintf("exit status %d: %s", e.Status, e.Stderr)
+}
+
+// bannerWait is how long a fresh connection may stay silent before it is given up and another is tried: QEMU's user
+// network accepts connections long before the guest listens, and such a connection may never wake up.
+const bannerWait = 500 * time.Millisecond
+
+// Dial connects to the guest's sshd at addr (host:port on loopback), trying again until it answers or ctx ends. The
+// host key must be the image's.
+func Dial(ctx context.Context, addr string, img *Image) (*Client, error) {
+	signer, err := img.signer()
+	if err != nil {
+		return nil, err
+	}
+	known, err := img.knownHost()
+	if err != nil {
+		return nil, err
+	}
+	config := &ssh.ClientConfig{
+		User:            "root",
+		Auth:            []ssh.AuthMethod{ssh.PublicKeys(signer)},
+		HostKeyCallback: ssh.FixedHostKey(known),
+	}
+	for {
+		conn, err := dialOnce(ctx, addr, config)
+		if err == nil {
+			return &Client{conn: conn}, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("guest does not answer on SSH at %s: %w (last try: %w)", addr, ctx.Err(), err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func dialOnce(ctx context.Context, addr string, config *ssh.ClientConfig) (*ssh.Client, error) {
+	raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	first := make([]byte, 1)
+	_ = raw.SetReadDeadline(time.Now().Add(bannerWait))
+	if _, err := io.ReadFull(raw, first); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	_ = raw.SetDeadline(time.Now().Add(30 * time.Second)) // the key exchange is slow under emulation
+	c, channels, requests, err := ssh.NewClientConn(&prefixed{Conn: raw, prefix: first}, addr, config)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	_ = raw.SetDeadline(time.Time{})
+	return ssh.NewClient(c, channels, requests), nil
+}
+
+// prefixed gives back the byte that was read to see whether the guest talks.
+type prefixed struct {
+	net.Conn
+	prefix []byte
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.prefix) > 0 {
+		n := copy(b, p.prefix)
+		p.prefix = p.prefix[n:]
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}
+
+// Close ends the connection; a second call does nothing more.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Run runs a shell command in the guest with stdin as its input and waits for its end or ctx's. A command that fails
+// gives an *ExitError together with its output; any other error means that the guest or the connection is gone.
+func (c *Client) Run(ctx context.Context, command string, stdin io.Reader) (Output, error) {
+	var stdout, stderr bytes.Buffer
+	result := func() Output { return Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()} }
+	done := make(chan error, 1)
+	var session *ssh.Session
+	opened := make(chan struct{})
+	go func() {
+		var err error
+		session, err = c.conn.NewSession()
+		close(opened)
+		if err != nil {
+			done <- err
+			return
+		}
+		session.Stdin, session.Stdout, session.Stderr = stdin, &stdout, &stderr
+		done <- session.Run(command)
+	}()
+	select {
+	case err := <-done:
+		if session != nil {
+			session.Close()
+		}
+		return result(), exitError(err, stderr.String())
+	case <-ctx.Done():
+	}
+	// The output buffers may still be written to: none of them is handed out.
+	select {
+	case <-opened:
+		if session != nil {
+			session.Close()
+		}
+	default:
+	}
+	return Output{}, fmt.Errorf("guest did not finish the command: %w", ctx.Err())
+}
+
+func exitError(err error, stderr string) error {
+	var exit *ssh.ExitError
+	var missing *ssh.ExitMissingError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit):
+		return &ExitError{Status: exit.ExitStatus(), Stderr: strings.TrimSpace(stderr)}
+	case errors.As(err, &missing):
+		return fmt.Errorf("guest connection lost: %w", err)
+	default:
+		return fmt.Errorf("guest connection: %w", err)
+	}
+}
