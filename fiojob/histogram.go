@@ -107,7 +107,7 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 		*h = nil
 		return nil
 	}
-	var pairs [][]int64
+	var pairs [][]*int64 // a null must not pass for 0
 	if err := json.Unmarshal(data, &pairs); err != nil {
 		return fmt.Errorf("read histogram: want [[ns,count],…] in whole numbers: %w", err)
 	}
@@ -116,10 +116,10 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 		if len(pair) != 2 {
 			return fmt.Errorf("read histogram: pair %d has %d numbers, want a latency in ns and a count", i, len(pair))
 		}
-		if pair[0] < 0 || pair[1] < 0 {
-			return fmt.Errorf("read histogram: pair %d is [%d,%d], neither may be negative", i, pair[0], pair[1])
+		if pair[0] == nil || pair[1] == nil || *pair[0] < 0 || *pair[1] < 0 {
+			return fmt.Errorf("read histogram: pair %d has a negative number or null, want a latency in ns and a count", i)
 		}
-		read = append(read, Bucket{pair[0], pair[1]})
+		read = append(read, Bucket{*pair[0], *pair[1]})
 	}
 	*h = inOrder(read)
 	return nil
