@@ -1,0 +1,95 @@
+package libvirtxml
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// ScratchDisk is a disk that is attached to a Domain, measured and detached again.
+type ScratchDisk struct {
+	File   string // absolute path of the image
+	Format string // libvirt's name of the image format: "raw", "qcow2", …
+	Target string // target name, for example "vdb"
+	Bus    string // "virtio", "scsi" (on the virtio-scsi controller 0) or another of libvirt's
+	Serial string // what the guest sees as the disk's serial; optional, at most 20 bytes
+	Driver []Attr // further attributes of <driver>; those with an empty value are left out
+}
+
+// XML is the <disk> element as attach-device takes it. The error says which attribute libvirt does not know, or which
+// libvirt would refuse on such a disk, with its reason.
+func (s ScratchDisk) XML() (string, error) {
+	index, err := diskIndex(s.Target)
+	if err == nil {
+		err = s.check()
+	}
+	if err != nil {
+		return "", fmt.Errorf("disk %s: %w", s.Target, err)
+	}
+	doc := newDocument()
+	disk := add(&doc.Element, "disk", "type", "file", "device", "disk")
+	driver := add(disk, "driver", "name", "qemu", "type", s.Format)
+	for _, a := range s.Driver {
+		if a.Value != "" {
+			driver.CreateAttr(a.Name, a.Value)
+		}
+	}
+	add(disk, "source", "file", s.File)
+	add(disk, "target", "dev", s.Target, "bus", s.Bus)
+	if s.Serial != "" {
+		addText(disk, "serial", s.Serial)
+	}
+	if s.Bus == "scsi" {
+		// A target of its own, so that the disk's place does not depend on other disks.
+		add(disk, "address", "type", "drive", "controller", "0", "bus", "0", "target", strconv.Itoa(index), "unit", "0")
+	}
+	return written(doc)
+}
+
+// check refuses what libvirt would refuse.
+func (s ScratchDisk) check() error {
+	set := append([]Attr{{"type", s.Format}, {busAttr, s.Bus}}, s.Driver...)
+	for _, a := range s.Driver {
+		if a.Name == "name" || a.Name == "type" || a.Name == busAttr {
+			return fmt.Errorf("%s has its own field and must not be among the driver attributes", a.Name)
+		}
+	}
+	if err := checkSet(set); err != nil {
+		return err
+	}
+	if s.Format == "" || s.Bus == "" {
+		return errors.New("format and bus must be given")
+	}
+	if err := checkPath("image", s.File); err != nil {
+		return err
+	}
+	if err := checkSerial(s.Serial); err != nil {
+		return err
+	}
+	disk := Disk{Target: s.Target, Device: "disk", Source: Source{Kind: "file", Path: s.File}}
+	for _, r := range disk.with(set).Refusals() {
+		return errors.New(r.Reason)
+	}
+	return nil
+}
+
+// diskIndex is the number in a target name: 0 for vda, 25 for vdz, 26 for vdaa. It ends at 255, the last target that a
+// virtio-scsi controller has.
+func diskIndex(target string) (int, error) {
+	wrong := fmt.Errorf("target %q must be vd, sd or hd with letters from a to iv behind it", target)
+	if len(target) < 3 || len(target) > 4 || !slices.Contains([]string{"vd", "sd", "hd"}, target[:2]) {
+		return 0, wrong
+	}
+	n := 0
+	for _, c := range target[2:] {
+		if c < 'a' || c > 'z' {
+			return 0, wrong
+		}
+		n = n*26 + int(c-'a') + 1
+	}
+	if n > 256 {
+		return 0, wrong
+	}
+	return n - 1, nil
+}
