@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"platter/libvirtxml"
+	"platter/matrices"
+	"platter/orchestrator"
+	"platter/orchestrator/guest"
+	"platter/orchestrator/hypervisor"
+	"platter/results"
+)
+
+// Exit codes, the same for every command.
+const (
+	exitOK          = 0
+	exitUsage       = 2
+	exitRig         = 3
+	exitUnmeasured  = 4
+	exitInterrupted = 130
+)
+
+const exitStatusHelp = `
+EXIT STATUS:
+   0    done
+   2    usage or bad input; nothing was touched
+   3    the rig failed: libvirt, QEMU, storage, the guest image
+   4    some cells could not be measured; the others were
+   130  interrupted, and cleaned up`
+
+// errUsage is a mistake on the command line.
+type errUsage struct{ message string }
+
+func (e *errUsage) Error() string { return e.message }
+
+// errUnmeasured says that trials failed; they are in the run directory with their reasons.
+type errUnmeasured struct{ failed, done int }
+
+func (e *errUnmeasured) Error() string {
+	return fmt.Sprintf("%d of %d trials failed; their reasons stand in the table above and in trials.jsonl", e.failed, e.done)
+}
+
+// run is the whole program but for the process around it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app := &cli.App{
+		Name:                 "platter",
+		Usage:                "measure how fast each way of configuring a virtual disk is, and what it loses",
+		Version:              version(),
+		Reader:               stdin,
+		Writer:               stdout,
+		ErrWriter:            stderr,
+		HideHelpCommand:      true,
+		EnableBashCompletion: true,
+		Description:          "Start with: platter doctor, then platter run demo.\nEvery command has help with examples: platter COMMAND --help.\n" + exitStatusHelp,
+		Commands: []*cli.Command{
+			doctorCommand(), guestCommand(), matricesCommand(), planCommand(), runCommand(),
+			showCommand(), reportCommand(), rewriteCommand(), cleanupCommand(),
+		},
+		ExitErrHandler: func(*cli.Context, error) {}, // exit codes are the table below, nothing else
+		OnUsageError:   usageError,
+		Action: func(c *cli.Context) error {
+			if name := c.Args().First(); name != "" {
+				return &errUsage{fmt.Sprintf("no such command: %q: platter --help lists them", name)}
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	setUsageErrors(app.Commands)
+	err := app.RunContext(ctx, args)
+	if err == nil {
+		return exitOK
+	}
+	if code := exitCode(ctx, err); code != exitInterrupted {
+		fmt.Fprintf(stderr, "platter: %s\n", message(err))
+		return code
+	}
+	fmt.Fprintln(stderr, "platter: interrupted; the guest and its disk are gone, finished trials are kept")
+	return exitInterrupted
+}
+
+func usageError(_ *cli.Context, err error, _ bool) error { return &errUsage{err.Error()} }
+
+func setUsageErrors(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = usageError
+		c.HideHelpCommand = true
+		setUsageErrors(c.Subcommands)
+	}
+}
+
+// exitCode is the one table from errors to exit codes.
+func exitCode(ctx context.Context, err error) int {
+	var (
+		usage      *errUsage
+		matrix     *matrices.Error
+		xml        *libvirtxml.Error
+		unmeasured *errUnmeasured
+		orch       *orchestrator.Error
+		hv         *hypervisor.Error
+		image      *guest.Error
+		run        *results.Error
+	)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &usage), errors.As(err, &matrix), errors.As(err, &xml):
+		return exitUsage
+	case errors.As(err, &unmeasured):
+		return exitUnmeasured
+	case errors.As(err, &orch):
+		if orch.Fault == orchestrator.Usage {
+			return exitUsage
+		}
+		return exitRig
+	case errors.As(err, &hv):
+		if hv.Fault == hypervisor.Usage {
+			return exitUsage
+		}
+		return exitRig
+	case errors.As(err, &run):
+		return runExitCode(run)
+	case errors.As(err, &image):
+		return exitRig
+	default:
+		return exitRig
+	}
+}
+
+// message is the error in one line, with the excerpt below it where a file is at fault.
+func message(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	var matrix *matrices.Error
+	if errors.As(err, &matrix) && matrix.Excerpt != "" {
+		text += "\n" + strings.TrimRight(matrix.Excerpt, "\n")
+	}
+	return text
+}
+
+// version is the module's version, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if buildVersion != "" {
+		v = buildVersion
+	}
+	return v
+}
+
+// buildVersion is set by the Makefile (-ldflags -X).
+var buildVersion string
+
+// cacheDir is where guest images and, by default, scratch images lie: $XDG_CACHE_HOME/platter. Without that variable
+// root's are in /var/cache/platter, since QEMU runs as another user and cannot enter /root; other users' in ~/.cache.
+func cacheDir() string {
+	if d := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "platter")
+	}
+	if os.Geteuid() == 0 {
+		return "/var/cache/platter"
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), "platter")
+	}
+	return filepath.Join(home, ".cache", "platter")
+}
+
+// uriFlag and storageFlag are the same wherever they stand.
+func uriFlag() cli.Flag {
+	return &cli.StringFlag{Name: "connect", Aliases: []string{"c"}, Usage: "libvirt `URI`; default LIBVIRT_DEFAULT_URI, uri_default of libvirt.conf, qemu:///system"}
+}
+
+func storageFlag() cli.Flag {
+	return &cli.StringFlag{Name: "storage", Usage: "`DIR` for scratch images", Value: cacheDir(), DefaultText: cacheDir()}
+}

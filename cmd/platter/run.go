@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"platter/matrices"
+	"platter/orchestrator"
+	"platter/reports"
+	"platter/results"
+)
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "measure a matrix on real guests",
+		ArgsUsage: "MATRIX",
+		Category:  "measure",
+		Description: `MATRIX is a file or the name of a built-in matrix (platter matrices). The guest is booted once, the scratch
+disk plugged in with each cell's settings, and fio run in the guest. Each trial is on disk before the next begins:
+a run that was stopped goes on with --resume.
+
+EXAMPLES:
+   platter run demo
+   platter run cache-modes -o modes --trials 20
+   platter run my-matrix.yaml --storage /srv/ssd --seed 7
+   platter run --resume modes
+` + exitStatusHelp,
+		Flags: []cli.Flag{
+			uriFlag(), storageFlag(),
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "run `DIR`; default ./NAME-YYYYMMDD-HHMMSS"},
+			&cli.IntFlag{Name: "trials", Usage: "trials of each cell, `N`; default the matrix's"},
+			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the order of trials; default a random one"},
+			&cli.StringFlag{Name: "accel", Usage: "`kvm or tcg`; default what boots a guest"},
+			&cli.StringFlag{Name: "resume", Usage: "go on with the run in `DIR` instead of MATRIX"},
+		},
+		Action: runAction,
+	}
+}
+
+func runAction(c *cli.Context) error {
+	settings, err := runSettings(c)
+	if err != nil {
+		return err
+	}
+	p := newProgress(c.App.ErrWriter)
+	settings.Tell = p.tell
+	outcome, err := orchestrator.Execute(c.Context, settings)
+	p.finish()
+	if outcome.Done > 0 {
+		err = errors.Join(showRun(c, settings.Dir), err)
+	}
+	if err != nil {
+		if outcome.Done > 0 {
+			fmt.Fprintf(c.App.ErrWriter, "\nGo on with: platter run --resume %s\n", settings.Dir)
+		}
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "\nNext: platter report %s\n", settings.Dir)
+	if outcome.Failed > 0 {
+		return &errUnmeasured{outcome.Failed, outcome.Done}
+	}
+	return nil
+}
+
+// runSettings turns the command line into what is to be run.
+func runSettings(c *cli.Context) (orchestrator.Settings, error) {
+	s := orchestrator.Settings{
+		URI: c.String("connect"), Storage: c.String("storage"), Cache: cacheDir(), Accel: c.String("accel"),
+		Tool: "platter " + version(), Command: os.Args,
+	}
+	storage, err := filepath.Abs(s.Storage)
+	if err != nil {
+		return s, &errUsage{fmt.Sprintf("storage %s: %v", s.Storage, err)}
+	}
+	s.Storage = storage
+	if dir := c.String("resume"); dir != "" {
+		return resumeSettings(c, s, dir)
+	}
+	name, err := oneArg(c, "MATRIX", "a file or a built-in name; platter matrices lists those")
+	if err != nil {
+		return s, err
+	}
+	if s.Matrix, err = openMatrix(name); err != nil {
+		return s, err
+	}
+	if s.Trials = s.Matrix.Trials; c.IsSet("trials") {
+		s.Trials = c.Int("trials")
+	}
+	if s.Trials < 1 {
+		return s, &errUsage{fmt.Sprintf("--trials %d: at least 1", s.Trials)}
+	}
+	if s.Seed = rand.Uint64() >> 12; c.IsSet("seed") { // short enough for every JSON reader
+		s.Seed = c.Uint64("seed")
+	}
+	if s.Dir = c.String("output"); s.Dir == "" {
+		s.Dir = fmt.Sprintf("%s-%s", s.Matrix.Name, time.Now().Format("20060102-150405"))
+	}
+	return s, nil
+}
+
+func resumeSettings(c *cli.Context, s orchestrator.Settings, dir string) (orchestrator.Settings, error) {
+	if c.NArg() > 0 || c.IsSet("output") || c.IsSet("trials") || c.IsSet("seed") {
+		return s, &errUsage{"--resume takes matrix, trials, seed and directory from the run: leave out MATRIX, -o, --trials and --seed"}
+	}
+	run, err := results.Read(dir)
+	if err != nil {
+		return s, err
+	}
+	s.Dir, s.Resume = dir, true
+	s.Trials, s.Seed = run.Manifest.Trials, run.Manifest.Seed
+	s.Matrix, err = matrices.Parse(run.Manifest.MatrixFile, []byte(run.Manifest.Matrix))
+	return s, err
+}
+
+// openMatrix reads a matrix: a built-in one by its name, else a file.
+func openMatrix(name string) (*matrices.Matrix, error) {
+	if !strings.ContainsAny(name, "./") {
+		if m, err := matrices.Builtin(name); err == nil {
+			return m, nil
+		}
+	}
+	text, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &errUsage{fmt.Sprintf("no matrix file and no built-in matrix %q: platter matrices lists the built-in ones", name)}
+	}
+	if err != nil {
+		return nil, &errUsage{fmt.Sprintf("read matrix: %v", err)}
+	}
+	return matrices.Parse(name, text)
+}
+
+// showRun prints the table of what was measured.
+func showRun(c *cli.Context, dir string) error {
+	run, err := results.Read(dir)
+	if err != nil {
+		return err
+	}
+	return printTable(c, reports.New(run))
+}
+

@@ -1,0 +1,109 @@
+package orchestrator
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"platter/orchestrator/guest"
+	"platter/orchestrator/hypervisor"
+)
+
+// Accel is how guests run and why.
+type Accel struct {
+	Name   string `json:"accel"`  // "kvm" or "tcg"
+	Reason string `json:"reason"` // for people
+}
+
+// kvmLimit is how long a guest may take under KVM to print its first kernel line. Where KVM works it takes well under
+// a second; where it does not (a paravirtual KVM in a cloud guest) it never comes.
+const kvmLimit = 8 * time.Second
+
+// probeAccel finds out by booting whether KVM really runs a guest: libvirt and /dev/kvm may both say so and be wrong.
+// The answer holds until the host reboots or QEMU or the guest image change; it is kept in the cache directory.
+func probeAccel(ctx context.Context, host *hypervisor.Host, facts hypervisor.Facts, image *guest.Image, cache string, work *workdir) (Accel, error) {
+	if !facts.KVM {
+		return Accel{Name: "tcg", Reason: "libvirt offers no KVM on this host"}, nil
+	}
+	bootID, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	known := knownAccel{Key: fmt.Sprintf("%s %s %s %s", strings.TrimSpace(string(bootID)), facts.QEMU, image.Digest, kvmPermissions())}
+	path := filepath.Join(cache, "kvm-probe.json")
+	if a, ok := known.read(path); ok {
+		return a, nil
+	}
+	a, err := bootUnderKVM(ctx, host, image, work)
+	if err != nil {
+		return a, err
+	}
+	known.Accel = a
+	known.write(path)
+	return a, nil
+}
+
+// kvmPermissions is part of what a probe's answer depends on.
+func kvmPermissions() string {
+	info, err := os.Stat("/dev/kvm")
+	if err != nil {
+		return "absent"
+	}
+	return info.Mode().String()
+}
+
+type knownAccel struct {
+	Key string `json:"key"`
+	Accel
+}
+
+func (k knownAccel) read(path string) (Accel, bool) {
+	text, err := os.ReadFile(path)
+	var found knownAccel
+	if err != nil || json.Unmarshal(text, &found) != nil || found.Key != k.Key || found.Name == "" {
+		return Accel{}, false
+	}
+	return found.Accel, true
+}
+
+// write keeps the answer; if that fails the next run probes again.
+func (k knownAccel) write(path string) {
+	if text, err := json.Marshal(k); err == nil {
+		_ = os.WriteFile(path, append(text, '\n'), 0o644)
+	}
+}
+
+// bootUnderKVM starts the guest under KVM and waits for its first kernel line. Only the caller's ctx makes it fail:
+// whatever goes wrong with KVM is an answer.
+func bootUnderKVM(ctx context.Context, host *hypervisor.Host, image *guest.Image, work *workdir) (Accel, error) {
+	lab := newLiveLab(host, image, work, "kvm")
+	doc, err := lab.domain(Boot{MemoryBytes: 512 << 20, VCPUs: 1}, 0, "kvm").XML()
+	if err != nil {
+		return Accel{}, err
+	}
+	domain, err := host.Start(ctx, doc)
+	if ctx.Err() != nil {
+		return Accel{}, context.Cause(ctx)
+	}
+	if err != nil {
+		return Accel{Name: "tcg", Reason: fmt.Sprintf("KVM starts no guest here: %v", err)}, nil
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+		defer cancel()
+		_ = domain.Destroy(closing)
+	}()
+	for deadline := time.Now().Add(kvmLimit); time.Now().Before(deadline); {
+		if text, _ := os.ReadFile(work.consolePath()); bytes.Contains(text, []byte("Linux version")) {
+			return Accel{Name: "kvm", Reason: "a guest booted under KVM"}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return Accel{}, context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return Accel{Name: "tcg", Reason: fmt.Sprintf("/dev/kvm is there, but a guest under KVM printed nothing within %.0f s", kvmLimit.Seconds())}, nil
+}

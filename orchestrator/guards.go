@@ -1,0 +1,137 @@
+package orchestrator
+
+import (
+	"fmt"
+
+	"platter/fiojob"
+	"platter/matrices"
+	"platter/results"
+)
+
+// guards checks that a trial's measurement is not nonsense. It gives the violated guards; each travels with the trial.
+func guards(c matrices.Cell, hostMemory, prefilled int64, m *fiojob.Metrics, e results.Evidence) []results.Guard {
+	var violated []results.Guard
+	for _, g := range []func() (name, message string){
+		func() (string, string) { return "runtime", runtimeGuard(c, m) },
+		func() (string, string) { return "guest_memory", guestMemoryGuard(c) },
+		func() (string, string) { return "host_memory", hostMemoryGuard(c, hostMemory, m) },
+		func() (string, string) { return "prefilled", prefilledGuard(c, prefilled, m) },
+		func() (string, string) { return "residency", residencyGuard(c, e.Residency) },
+		func() (string, string) { return "counters", countersGuard(c, m, e.QEMU) },
+	} {
+		if name, message := g(); message != "" {
+			violated = append(violated, results.Guard{Name: name, Message: message})
+		}
+	}
+	return violated
+}
+
+// runtimeGuard: a run that ended before its time reached the end of its data first; its rate is that of another run.
+func runtimeGuard(c matrices.Cell, m *fiojob.Metrics) string {
+	want := c.Runtime().Seconds()
+	var got float64
+	for _, d := range directions(m) {
+		got = max(got, float64(d.RuntimeNS)/1e9)
+	}
+	if want == 0 || got >= 0.95*want {
+		return ""
+	}
+	return fmt.Sprintf("fio ran %.1f s of %.1f s: it reached the end of its size first", got, want)
+}
+
+// guestMemoryGuard: through the guest's page cache (direct=0), a working set that fits there is measured in memory.
+func guestMemoryGuard(c matrices.Cell) string {
+	set := c.WorkingSet()
+	if direct(c) || set > c.Guest.MemoryBytes {
+		return ""
+	}
+	return fmt.Sprintf("working set %s fits the guest's memory %s with direct=0: the guest's page cache is measured", size(set), size(c.Guest.MemoryBytes))
+}
+
+// hostMemoryGuard: under a mode that uses the host's page cache, reads of a working set that fits the host's memory
+// come from there, and writes end there.
+func hostMemoryGuard(c matrices.Cell, hostMemory int64, m *fiojob.Metrics) string {
+	flags := expectedFlags(cache(c))
+	if flags.Direct || m == nil {
+		return ""
+	}
+	if m.Read != nil && c.WorkingSet() <= hostMemory {
+		return fmt.Sprintf("reads of a working set of %s under cache=%s may come from the host's page cache (%s of memory)", size(c.WorkingSet()), cache(c), size(hostMemory))
+	}
+	if m.Write != nil && flags.Writeback {
+		return "host page cache included: writes return before they are on the host's disk"
+	}
+	return ""
+}
+
+// prefilledGuard: blocks that were never written cost nothing to read.
+func prefilledGuard(c matrices.Cell, prefilled int64, m *fiojob.Metrics) string {
+	if m == nil || m.Read == nil || c.WorkingSet() <= prefilled {
+		return ""
+	}
+	return fmt.Sprintf("reads of a working set of %s reach beyond the %s that were written before", size(c.WorkingSet()), size(prefilled))
+}
+
+// residencyShare is the part of the image that may lie in the host's page cache before it counts as warm: partition
+// probing by host and guest reads some pages at both ends.
+const residencyShare = 0.01
+
+// residencyGuard: the image must be out of the host's page cache before a trial, and must stay out where QEMU opened it
+// with O_DIRECT.
+func residencyGuard(c matrices.Cell, r *results.Residency) string {
+	if r == nil {
+		return ""
+	}
+	limit := int64(residencyShare * float64(r.ImageBytes))
+	if r.BeforeBytes > limit {
+		return fmt.Sprintf("%s of the image lay in the host's page cache before the trial", size(r.BeforeBytes))
+	}
+	if expectedFlags(cache(c)).Direct && r.AfterBytes > limit {
+		return fmt.Sprintf("%s of the image lie in the host's page cache after a trial with cache=%s, which should pass it by", size(r.AfterBytes), cache(c))
+	}
+	return ""
+}
+
+// countersGuard: what fio says it moved past the guest's page cache must have passed QEMU.
+func countersGuard(c matrices.Cell, m *fiojob.Metrics, q *results.BlockCounters) string {
+	if m == nil || q == nil || !direct(c) {
+		return ""
+	}
+	for _, side := range []struct {
+		name string
+		fio  *fiojob.Direction
+		qemu int64
+	}{{"wrote", m.Write, q.WriteBytes}, {"read", m.Read, q.ReadBytes}} {
+		if side.fio != nil && float64(side.qemu) < 0.95*float64(side.fio.Bytes) {
+			return fmt.Sprintf("fio says it %s %s, QEMU counted %s", side.name, size(side.fio.Bytes), size(side.qemu))
+		}
+	}
+	return ""
+}
+
+// directions are the directions that fio measured.
+func directions(m *fiojob.Metrics) []*fiojob.Direction {
+	var ds []*fiojob.Direction
+	if m == nil {
+		return nil
+	}
+	for _, d := range []*fiojob.Direction{m.Read, m.Write, m.Trim} {
+		if d != nil {
+			ds = append(ds, d)
+		}
+	}
+	return ds
+}
+
+// size writes bytes for people, in powers of 1024.
+func size(n int64) string {
+	const units = "KMGT"
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, u := float64(n)/1024, 0
+	for v >= 1024 && u < len(units)-1 {
+		v, u = v/1024, u+1
+	}
+	return fmt.Sprintf("%.4g %ciB", v, units[u])
+}

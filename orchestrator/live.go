@@ -1,0 +1,322 @@
+package orchestrator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"platter/libvirtxml"
+	"platter/orchestrator/guest"
+	"platter/orchestrator/hypervisor"
+)
+
+// liveLab boots guests on libvirt. The first boot of a configuration is a real one; from the second on a saved guest is
+// restored. A saved guest has no scratch disk and its root is read-only: its memory never meets a changed disk.
+type liveLab struct {
+	host  *hypervisor.Host
+	image *guest.Image
+	work  *workdir
+	accel string // "kvm" or "tcg"
+	boots map[Boot]int
+	saved map[Boot]string // domain XML of the saved guest, which lies in work.savedPath(n)
+}
+
+func newLiveLab(host *hypervisor.Host, image *guest.Image, work *workdir, accel string) *liveLab {
+	return &liveLab{host: host, image: image, work: work, accel: accel, boots: map[Boot]int{}, saved: map[Boot]string{}}
+}
+
+// Limits of a boot: under emulation a boot takes about 8 s, a restored guest answers at once.
+const (
+	bootLimit    = 120 * time.Second
+	restoreLimit = 30 * time.Second
+	portTries    = 3
+)
+
+// Boot implements Lab.
+func (l *liveLab) Boot(ctx context.Context, b Boot) (Machine, error) {
+	if doc, ok := l.saved[b]; ok {
+		m, err := l.restore(ctx, b, doc)
+		if err == nil || ctx.Err() != nil {
+			return m, err
+		}
+		delete(l.saved, b) // a saved guest that does not come back is not tried again
+	}
+	m, err := l.start(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	l.boots[b]++
+	if l.boots[b] == 1 {
+		return m, nil
+	}
+	return l.save(ctx, b, m)
+}
+
+// start boots a guest from its kernel.
+func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
+	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	defer cancel()
+	for try := 1; ; try++ {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		doc, err := l.domain(b, port, l.accel).XML()
+		if err != nil {
+			return nil, fmt.Errorf("write domain XML: %w", err)
+		}
+		domain, err := l.host.Start(ctx, doc)
+		if err != nil {
+			// Between looking for a free port and QEMU's bind another process may have taken it.
+			if strings.Contains(err.Error(), "host forwarding rule") && try < portTries {
+				continue
+			}
+			return nil, err
+		}
+		return l.meet(ctx, domain, port, doc)
+	}
+}
+
+// meet connects to a guest that was just started or restored, and ends it if that fails.
+func (l *liveLab) meet(ctx context.Context, domain *hypervisor.Domain, port int, doc string) (*liveMachine, error) {
+	m := &liveMachine{domain: domain, console: l.work.consolePath(), doc: doc, port: port}
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go m.watchDeath(waiting, cancel)
+	client, err := guest.Dial(waiting, fmt.Sprintf("127.0.0.1:%d", port), l.image)
+	if err == nil {
+		m.client = client
+		return m, nil
+	}
+	if cause := context.Cause(waiting); cause != nil && ctx.Err() == nil {
+		err = cause
+	}
+	failed := &BootError{Err: err, Console: m.Console()}
+	closing, cancelClose := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancelClose()
+	return nil, errors.Join(failed, m.Close(closing))
+}
+
+// save saves the running guest and goes on with it restored.
+func (l *liveLab) save(ctx context.Context, b Boot, m *liveMachine) (Machine, error) {
+	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	defer cancel()
+	m.client.Close()
+	if err := m.domain.Save(ctx, l.savedPath(b)); err != nil {
+		return nil, errors.Join(fmt.Errorf("save guest: %w", err), m.Close(context.WithoutCancel(ctx)))
+	}
+	l.saved[b] = m.doc
+	return l.restore(ctx, b, m.doc)
+}
+
+func (l *liveLab) savedPath(b Boot) string {
+	return fmt.Sprintf("%s.%d-%d-%d-%t", l.work.savedPath(), b.MemoryBytes>>20, b.VCPUs, b.IOThreads, b.SCSI)
+}
+
+// restore wakes the saved guest on a port of its own.
+func (l *liveLab) restore(ctx context.Context, b Boot, doc string) (Machine, error) {
+	ctx, cancel := context.WithTimeout(ctx, restoreLimit)
+	defer cancel()
+	port, err := forwardedPort(doc)
+	if err != nil {
+		return nil, err
+	}
+	domain, err := l.host.Restore(ctx, l.savedPath(b), doc)
+	if err != nil {
+		return nil, err
+	}
+	m, err := l.meet(ctx, domain, port, doc)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// domain describes the throw-away guest.
+func (l *liveLab) domain(b Boot, port int, accel string) libvirtxml.Domain {
+	return libvirtxml.Domain{
+		Name:        l.work.domainName(),
+		Accel:       accel,
+		MemoryBytes: b.MemoryBytes,
+		VCPUs:       b.VCPUs,
+		IOThreads:   b.IOThreads,
+		SCSI:        b.SCSI,
+		Kernel:      l.image.KernelPath(),
+		Initrd:      l.image.InitrdPath(),
+		CommandLine: l.image.CommandLine(),
+		Root:        l.image.RootPath(),
+		Console:     l.work.consolePath(),
+		SSHPort:     port,
+		Owner:       l.work.path,
+	}
+}
+
+// forwardedPort finds the SSH port in a domain XML of ours.
+func forwardedPort(doc string) (int, error) {
+	_, rest, ok := strings.Cut(doc, "hostfwd=tcp:127.0.0.1:")
+	var port int
+	if !ok {
+		return 0, errors.New("saved guest has no SSH port")
+	}
+	if _, err := fmt.Sscanf(rest, "%d-:22", &port); err != nil {
+		return 0, fmt.Errorf("saved guest's SSH port: %w", err)
+	}
+	return port, nil
+}
+
+// freePort finds a TCP port on loopback that nobody listens on now.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, &Error{Fault: Rig, Message: fmt.Sprintf("find a free port on loopback: %v", err)}
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// liveMachine is a guest on libvirt.
+type liveMachine struct {
+	domain  *hypervisor.Domain
+	client  *guest.Client // nil until the guest answered
+	console string
+	doc     string // as the domain was started
+	port    int
+	disk    *libvirtxml.ScratchDisk // nil while none is attached
+}
+
+// Attach implements Machine.
+func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) error {
+	doc, err := disk.XML()
+	if err != nil {
+		return fmt.Errorf("write disk XML: %w", err)
+	}
+	if err := m.domain.Attach(ctx, doc); err != nil {
+		return m.explain(ctx, err)
+	}
+	m.disk = &disk
+	return nil
+}
+
+// Detach implements Machine.
+func (m *liveMachine) Detach(ctx context.Context) error {
+	if m.disk == nil {
+		return nil
+	}
+	if err := m.domain.Detach(ctx, m.disk.Target); err != nil {
+		return m.explain(ctx, err)
+	}
+	m.disk = nil
+	return nil
+}
+
+// Prepare implements Machine.
+func (m *liveMachine) Prepare(ctx context.Context) (guest.Disk, error) {
+	d, err := m.client.Prepare(ctx, m.disk.Serial)
+	return d, m.explain(ctx, err)
+}
+
+// RunFio implements Machine.
+func (m *liveMachine) RunFio(ctx context.Context, device, job string) (guest.FioRun, error) {
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go m.watchDeath(waiting, cancel)
+	run, err := m.client.RunFio(waiting, device, job)
+	if cause := context.Cause(waiting); err != nil && cause != nil && ctx.Err() == nil {
+		return run, cause
+	}
+	return run, m.explain(ctx, err)
+}
+
+// Read implements Machine.
+func (m *liveMachine) Read(ctx context.Context) (Reading, error) {
+	flags, err := m.domain.CacheFlags(ctx, m.disk.Target)
+	if err != nil {
+		return Reading{}, m.explain(ctx, err)
+	}
+	counters, err := m.domain.BlockCounters(ctx, m.disk.Target)
+	if err != nil {
+		return Reading{}, m.explain(ctx, err)
+	}
+	r := Reading{Flags: flags, Counters: counters}
+	if direct, err := m.domain.ImageODirect(ctx, m.disk.File); err == nil {
+		r.ODirect = &direct
+	}
+	return r, nil
+}
+
+// XML implements Machine.
+func (m *liveMachine) XML(ctx context.Context) (string, error) { return m.domain.XML(ctx) }
+
+// consoleLines is how much of the console goes into the record of a failed trial.
+const consoleLines = 20
+
+// Console implements Machine.
+func (m *liveMachine) Console() []string {
+	text, err := os.ReadFile(m.console)
+	if err != nil {
+		return nil
+	}
+	lines := strings.Split(strings.TrimSpace(string(bytes.ToValidUTF8(text, nil))), "\n")
+	var kept []string
+	for _, l := range lines[max(0, len(lines)-consoleLines):] {
+		if l = strings.TrimRight(l, "\r"); l != "" {
+			kept = append(kept, l)
+		}
+	}
+	return kept
+}
+
+// Close implements Machine.
+func (m *liveMachine) Close(ctx context.Context) error {
+	if m.client != nil {
+		m.client.Close()
+		m.client = nil
+	}
+	return m.domain.Destroy(ctx)
+}
+
+// watchDeath ends a wait with the cause when the domain stops running.
+func (m *liveMachine) watchDeath(ctx context.Context, end context.CancelCauseFunc) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(500 * time.Millisecond):
+		}
+		if err := m.dead(ctx); err != nil {
+			end(err)
+			return
+		}
+	}
+}
+
+// dead says how the domain ended if it no longer runs.
+func (m *liveMachine) dead(ctx context.Context) error {
+	state, err := m.domain.State(ctx)
+	if err != nil || state.Running {
+		return nil
+	}
+	message := fmt.Sprintf("QEMU of domain %s ended (%s)", m.domain.Name(), state)
+	if log := m.domain.Log(); len(log) > 0 {
+		message += ": its log ends with: " + log[len(log)-1]
+	}
+	return &Error{Fault: Rig, Message: message}
+}
+
+// explain says that QEMU died where that is behind an error.
+func (m *liveMachine) explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if dead := m.dead(ctx); dead != nil {
+		return dead
+	}
+	return err
+}

@@ -1,0 +1,136 @@
+package orchestrator
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"platter/results"
+)
+
+// Scratch is the raw image behind the scratch disk.
+type Scratch struct {
+	path string
+	file *os.File
+	size int64 // bytes
+}
+
+// freeMargin is what must stay free in the storage directory beside the scratch image.
+const freeMargin = 64 << 20
+
+// newScratch makes the image and fills all of it once with noise, so that no trial reads or overwrites blocks that were
+// never written, and no layer below can take a shortcut for zeros. stop ends the filling early with its error.
+func newScratch(path string, size int64, stop func() error) (*Scratch, error) {
+	if err := checkSpace(filepath.Dir(path), size+freeMargin); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, &Error{Fault: Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
+	}
+	s := &Scratch{path: path, file: f, size: size}
+	if err := s.fill(stop); err != nil {
+		f.Close()
+		os.Remove(path)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Scratch) fill(stop func() error) error {
+	noise := rand.NewChaCha8([32]byte{'p', 'l', 'a', 't', 't', 'e', 'r'})
+	block := make([]byte, 1<<20)
+	for off := int64(0); off < s.size; off += int64(len(block)) {
+		if err := stop(); err != nil {
+			return err
+		}
+		block = block[:min(int64(len(block)), s.size-off)]
+		_, _ = noise.Read(block)
+		if _, err := s.file.WriteAt(block, off); err != nil {
+			return &Error{Fault: Rig, Message: fmt.Sprintf("fill scratch image: %v: free space or name another directory with --storage", err)}
+		}
+	}
+	if err := s.file.Sync(); err != nil {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("fill scratch image: %v", err)}
+	}
+	return nil
+}
+
+// Close closes the image; the work directory removes it.
+func (s *Scratch) Close() error { return s.file.Close() }
+
+// drop writes the image's dirty pages back and asks the kernel to forget the clean ones, of this file only.
+func (s *Scratch) drop() error {
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("sync scratch image: %w", err)
+	}
+	if err := unix.Fadvise(int(s.file.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		return fmt.Errorf("drop scratch image from the page cache: %w", err)
+	}
+	return nil
+}
+
+// resident counts the bytes of the image in the host's page cache (mincore(2)).
+func (s *Scratch) resident() (int64, error) {
+	m, err := unix.Mmap(int(s.file.Fd()), 0, int(s.size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return 0, fmt.Errorf("map scratch image: %w", err)
+	}
+	defer func() { _ = unix.Munmap(m) }()
+	page := int64(os.Getpagesize())
+	pages := make([]byte, (s.size+page-1)/page)
+	if err := mincore(m, pages); err != nil {
+		return 0, fmt.Errorf("look for scratch image in the page cache: %w", err)
+	}
+	var n int64
+	for _, p := range pages {
+		n += int64(p & 1)
+	}
+	return n * page, nil
+}
+
+// checkSpace fails unless need bytes are free in dir, or where dir will be made.
+func checkSpace(dir string, need int64) error {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) && filepath.Dir(dir) != dir {
+		return checkSpace(filepath.Dir(dir), need)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("look for free space in %s: %v", dir, err)}
+	}
+	if free := int64(st.Bavail) * st.Bsize; free < need {
+		return &Error{Fault: Usage, Message: fmt.Sprintf("%s has %d MiB free and the run needs %d MiB: free some or name another directory with --storage", dir, free>>20, need>>20)}
+	}
+	return nil
+}
+
+// checkDirect fails unless files in dir can be opened with O_DIRECT, which cache=none and directsync need.
+func checkDirect(dir string) error {
+	f, err := os.CreateTemp(dir, "o_direct-")
+	if err != nil {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("write in storage directory: %v", err)}
+	}
+	defer os.Remove(f.Name())
+	f.Close()
+	fd, err := unix.Open(f.Name(), unix.O_RDWR|unix.O_DIRECT, 0)
+	if errors.Is(err, unix.EINVAL) {
+		return &Error{Fault: Usage, Message: fmt.Sprintf("files in %s cannot be opened with O_DIRECT (file system %s), which cache none and directsync need: name another directory with --storage", dir, storageFacts(dir).FileSystem)}
+	}
+	if err != nil {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("open a file in %s: %v", dir, err)}
+	}
+	return unix.Close(fd)
+}
+
+// storageFacts names the file system under dir and the device that it is on.
+func storageFacts(dir string) results.Storage {
+	s := results.Storage{Directory: dir}
+	if m, ok := mountOf(dir); ok {
+		s.FileSystem, s.Device = m.kind, m.source
+	}
+	return s
+}

@@ -1,0 +1,241 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"platter/matrices"
+	"platter/orchestrator/guest"
+	"platter/orchestrator/hypervisor"
+	"platter/results"
+)
+
+// Settings are what a run is asked to do.
+type Settings struct {
+	URI     string // libvirt's; empty for the default (see hypervisor.Environment)
+	Storage string // directory of the scratch image
+	Cache   string // directory of the guest image
+	Accel   string // "kvm" or "tcg"; empty for what boots
+	Dir     string // the run directory
+	Matrix  *matrices.Matrix
+	Trials  int
+	Seed    uint64
+	Resume  bool     // go on with the run in Dir
+	Tool    string   // "platter VERSION", for the manifest
+	Command []string // the command line, for the manifest
+	Tell    func(Event)
+}
+
+// Outcome is how a run ended that was not cut short.
+type Outcome struct {
+	Done   int // trials made in this session
+	Failed int // of them
+	Accel  Accel
+}
+
+// Execute carries out a run from connecting to clean-up. When it returns, guest, scratch image and saved guest are gone,
+// whatever happened; finished trials are in the run directory. If ctx ends it returns ctx's cause.
+func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
+	plan := NewPlan(s.Matrix, s.Trials, s.Seed)
+	if err := s.preflight(); err != nil {
+		return o, err
+	}
+	host, err := hypervisor.Connect(ctx, s.URI)
+	if err != nil {
+		return o, &Error{Fault: Usage, Message: err.Error()}
+	}
+	defer host.Close()
+	image, err := guest.Open(s.Cache)
+	if err != nil {
+		return o, err
+	}
+	if err := s.sweep(ctx, host); err != nil {
+		return o, err
+	}
+	work, err := newWorkdir(s.Storage)
+	if err != nil {
+		return o, err
+	}
+	defer func() { err = errors.Join(err, work.Close()) }()
+
+	if needsDirect(plan) {
+		if err := checkDirect(work.path); err != nil {
+			return o, err
+		}
+	}
+	manifest, err := s.manifest(ctx, host, image, work, plan)
+	if err != nil {
+		return o, err
+	}
+	o.Accel = Accel{Name: manifest.Host.Accel, Reason: manifest.Host.AccelReason}
+	journal, steps, err := s.journal(manifest, plan)
+	if err != nil {
+		return o, err
+	}
+	defer func() { err = errors.Join(err, journal.Close()) }()
+	if len(steps) == 0 {
+		return o, nil
+	}
+	s.Tell(Event{Message: "filling the scratch image", Total: len(steps), Left: plan.Estimate(steps)})
+	scratch, err := newScratch(work.scratchPath(), s.Matrix.Storage.SizeBytes, func() error { return context.Cause(ctx) })
+	if err != nil {
+		return o, err
+	}
+	defer scratch.Close()
+
+	run := &Run{
+		Lab: newLiveLab(host, image, work, o.Accel.Name), Journal: journal, Scratch: scratch, Plan: plan, Host: manifest.Host,
+		Tell: func(e Event) {
+			if e.Trial != nil {
+				o.Done++
+				if e.Trial.Status == results.Failed {
+					o.Failed++
+				}
+			}
+			s.Tell(e)
+		},
+	}
+	return o, run.Do(ctx, steps)
+}
+
+// preflight checks what can be known before anything is touched.
+func (s Settings) preflight() error {
+	if s.Accel != "" && s.Accel != "kvm" && s.Accel != "tcg" {
+		return &Error{Fault: Usage, Message: fmt.Sprintf("accel %q: it is kvm or tcg", s.Accel)}
+	}
+	if !s.Resume {
+		if _, err := os.Lstat(s.Dir); err == nil {
+			return &Error{Fault: Usage, Message: fmt.Sprintf("run directory %s exists: name another with -o, or go on with it: platter run --resume %s", s.Dir, s.Dir)}
+		}
+	}
+	return checkSpace(s.Storage, s.Matrix.Storage.SizeBytes+freeMargin)
+}
+
+// needsDirect tells whether a step opens the image with O_DIRECT.
+func needsDirect(p Plan) bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return expectedFlags(cache(s.Cell)).Direct })
+}
+
+// sweep removes what runs left in the storage directory that did not live to do it themselves.
+func (s Settings) sweep(ctx context.Context, host *hypervisor.Host) error {
+	found, err := Leftovers(ctx, host, s.Storage)
+	if err != nil {
+		return err
+	}
+	for _, l := range found {
+		s.Tell(Event{Message: "removing what a dead run left: " + l.String()})
+	}
+	return RemoveLeftovers(ctx, host, found)
+}
+
+// manifest gathers the facts of the run; it may boot a guest to find out whether KVM works.
+func (s Settings) manifest(ctx context.Context, host *hypervisor.Host, image *guest.Image, work *workdir, p Plan) (results.Manifest, error) {
+	facts, err := host.Facts(ctx)
+	if err != nil {
+		return results.Manifest{}, err
+	}
+	if err := searchable(work.path, facts); err != nil {
+		return results.Manifest{}, err
+	}
+	accel := Accel{Name: s.Accel, Reason: "asked for with --accel"}
+	if s.Accel == "" {
+		s.Tell(Event{Message: "finding out whether KVM boots a guest"})
+		if accel, err = probeAccel(ctx, host, facts, image, s.Cache, work); err != nil {
+			return results.Manifest{}, err
+		}
+	}
+	h := hostFacts()
+	h.URI, h.Libvirt, h.QEMU = facts.URI, facts.Libvirt, facts.QEMU
+	h.Accel, h.AccelReason = accel.Name, accel.Reason
+	storage := storageFacts(s.Storage)
+	storage.Format, storage.SizeBytes = s.Matrix.Storage.Format, s.Matrix.Storage.SizeBytes
+	m := results.Manifest{
+		Schema: results.Schema, Name: s.Matrix.Name, Tool: s.Tool, Command: s.Command,
+		Matrix: s.Matrix.Text, MatrixFile: s.Matrix.File, Banner: s.Matrix.Banner,
+		Seed: s.Seed, Trials: s.Trials, Started: time.Now().Truncate(time.Second),
+		Host:    h,
+		Guest:   results.Guest{ImageDigest: image.Digest, Kernel: image.Kernel, Fio: image.Fio, MemoryBytes: s.Matrix.Guest.MemoryBytes, VCPUs: s.Matrix.Guest.VCPUs},
+		Storage: storage,
+	}
+	for _, a := range s.Matrix.Axes {
+		m.Axes = append(m.Axes, a.Name)
+	}
+	for _, c := range p.Cells {
+		cell := results.Cell{ID: c.ID, Axes: map[string]any{}, Excluded: c.Excluded}
+		for _, a := range c.Axes {
+			cell.Axes[a.Name] = a.Value.V
+		}
+		m.Cells = append(m.Cells, cell)
+	}
+	return m, nil
+}
+
+// journal opens the run directory and gives the steps that are left to do.
+func (s Settings) journal(m results.Manifest, p Plan) (*results.Journal, []Step, error) {
+	if !s.Resume {
+		j, err := results.Create(s.Dir, m)
+		return j, p.Steps, err
+	}
+	j, done, err := results.Resume(s.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := comparable(done.Manifest, m); err != nil {
+		return nil, nil, errors.Join(err, j.Close())
+	}
+	return j, remaining(p.Steps, done.Trials), nil
+}
+
+// comparable refuses to go on with a run on other ground than it began on.
+func comparable(began, now results.Manifest) error {
+	for _, f := range []struct{ what, before, after string }{
+		{"QEMU", began.Host.QEMU, now.Host.QEMU},
+		{"libvirt", began.Host.Libvirt, now.Host.Libvirt},
+		{"host kernel", began.Host.Kernel, now.Host.Kernel},
+		{"host", began.Host.Name, now.Host.Name},
+		{"accelerator", began.Host.Accel, now.Host.Accel},
+		{"guest image", began.Guest.ImageDigest, now.Guest.ImageDigest},
+	} {
+		if f.before != f.after {
+			return &Error{Fault: Usage, Message: fmt.Sprintf("the run began with %s %q and would go on with %q: its trials would not compare; start a new run", f.what, f.before, f.after)}
+		}
+	}
+	return nil
+}
+
+// remaining are the steps that have no trial that went well.
+func remaining(steps []Step, trials []results.Trial) []Step {
+	type key struct {
+		cell  string
+		block int
+	}
+	done := map[key]bool{}
+	for _, t := range trials {
+		if t.Status == results.OK {
+			done[key{t.Cell, t.Block}] = true
+		}
+	}
+	var left []Step
+	for _, s := range steps {
+		if !done[key{s.Cell.ID, s.Block}] {
+			left = append(left, s)
+		}
+	}
+	return left
+}
+
+// searchable fails when QEMU's user cannot reach files in dir.
+func searchable(dir string, facts hypervisor.Facts) error {
+	if facts.QEMUUser == nil {
+		return nil
+	}
+	if err := hypervisor.Searchable(filepath.Join(dir, "scratch.img"), facts.QEMUUser.UID, facts.QEMUUser.GID); err != nil {
+		return &Error{Fault: Usage, Message: fmt.Sprintf("QEMU's user cannot reach %s: %v: name another directory with --storage", dir, err)}
+	}
+	return nil
+}

@@ -1,0 +1,291 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"platter/fiojob"
+	"platter/libvirtxml"
+	"platter/matrices"
+	"platter/orchestrator/guest"
+	"platter/results"
+)
+
+// Limits of the steps of a trial. A guest under emulation takes fractions of a second for each.
+const (
+	attachLimit  = 30 * time.Second
+	prepareLimit = 60 * time.Second
+	collectLimit = 30 * time.Second
+	fioSlack     = 60 * time.Second // beyond the job's own time
+	fioUnbounded = 30 * time.Minute // for a job bound by its size
+)
+
+const (
+	scratchSerial = "platter-scratch"
+	virtioTarget  = "vdb"
+	scsiTarget    = "sda"
+)
+
+// measure makes one trial and fills in its record. The disk is plugged in anew for each, so that every trial starts
+// from the same state of the device.
+func (r *Run) measure(ctx context.Context, s Step, t *results.Trial) error {
+	raw, err := r.Journal.RawDir(s.Cell.ID, s.Block)
+	if err != nil {
+		return &Error{Fault: Rig, Message: err.Error()}
+	}
+	watch := stopwatch{last: time.Now()}
+	if err := r.attach(ctx, s.Cell, raw, t); err != nil {
+		return err
+	}
+	t.Phases.AttachS = watch.lap()
+
+	disk, before, err := r.prepare(ctx, s.Cell, t)
+	if err != nil {
+		return err
+	}
+	t.Phases.PrepareS = watch.lap()
+
+	run, out, err := r.fio(ctx, s, disk.Device, raw)
+	if err != nil {
+		return err
+	}
+	fioS := watch.lap()
+	metrics := out.Metrics()
+	t.Metrics = &metrics
+	for _, d := range directions(&metrics) {
+		t.Phases.MeasureS = max(t.Phases.MeasureS, float64(d.RuntimeNS)/1e9)
+	}
+	t.Phases.RampS = s.Cell.Ramp().Seconds()
+
+	if err := r.collect(ctx, s.Cell, run, before, t); err != nil {
+		return err
+	}
+	t.Phases.CollectS = watch.lap() + max(0, fioS-t.Phases.MeasureS-t.Phases.RampS) // with fio's own start
+	t.Guards = guards(s.Cell, r.Host.MemoryBytes, r.Scratch.size, &metrics, t.Evidence)
+	t.Missing = append(t.Missing, metrics.Missing...)
+	return nil
+}
+
+// attach replaces the scratch disk by one with the cell's settings.
+func (r *Run) attach(ctx context.Context, c matrices.Cell, raw string, t *results.Trial) error {
+	ctx, cancel := context.WithTimeout(ctx, attachLimit)
+	defer cancel()
+	if err := r.machine.Detach(ctx); err != nil {
+		return fmt.Errorf("detach scratch disk: %w", err)
+	}
+	if err := r.keepXML(ctx, raw, "domain-before.xml"); err != nil {
+		return err
+	}
+	if err := r.machine.Attach(ctx, scratchDisk(c, r.Scratch.path)); err != nil {
+		return fmt.Errorf("attach scratch disk of cell %s: %w", c.ID, err)
+	}
+	if err := r.keepXML(ctx, raw, "domain.xml"); err != nil {
+		return err
+	}
+	if err := r.Scratch.drop(); err != nil {
+		return &Error{Fault: Rig, Message: err.Error()}
+	}
+	n, err := r.Scratch.resident()
+	if err != nil {
+		t.Missing = append(t.Missing, "residency")
+		return nil
+	}
+	t.Evidence.Residency = &results.Residency{BeforeBytes: n, ImageBytes: r.Scratch.size}
+	return nil
+}
+
+func (r *Run) keepXML(ctx context.Context, raw, name string) error {
+	doc, err := r.machine.XML(ctx)
+	if err != nil {
+		return err
+	}
+	return keep(raw, name, []byte(doc))
+}
+
+// scratchDisk is the cell's disk as libvirt attaches it.
+func scratchDisk(c matrices.Cell, path string) libvirtxml.ScratchDisk {
+	d := libvirtxml.ScratchDisk{File: path, Format: c.Storage.Format, Bus: bus(c), Target: virtioTarget, Serial: scratchSerial}
+	if d.Bus == "scsi" {
+		d.Target = scsiTarget
+	}
+	for _, s := range c.Disk {
+		if s.Name != "bus" {
+			d.Driver = append(d.Driver, libvirtxml.Attr{Name: s.Name, Value: s.Value.String()})
+		}
+	}
+	return d
+}
+
+// before is what was counted before fio started.
+type before struct {
+	reading Reading
+	device  *int64 // flushes of the host's device, everybody's
+}
+
+// prepare readies the disk inside the guest and reads the counters and flags.
+func (r *Run) prepare(ctx context.Context, c matrices.Cell, t *results.Trial) (guest.Disk, before, error) {
+	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
+	defer cancel()
+	disk, err := r.machine.Prepare(ctx)
+	if err != nil {
+		return disk, before{}, err
+	}
+	t.Evidence.Guest = disk.Sysfs
+	t.Evidence.GuestCacheBytes = &disk.CacheBytes
+	reading, err := r.machine.Read(ctx)
+	if err != nil {
+		return disk, before{}, err
+	}
+	expected := expectedFlags(cache(c))
+	t.Evidence.Expected, t.Evidence.Effective, t.Evidence.ImageODirect = &expected, &reading.Flags, reading.ODirect
+	if reading.Flags != expected {
+		return disk, before{}, &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.ID, reading.Flags, expected)}
+	}
+	b := before{reading: reading}
+	if n, err := deviceFlushes(r.Scratch.path); err == nil {
+		b.device = &n
+	}
+	return disk, b, nil
+}
+
+// fio runs the cell's job and reads its result.
+func (r *Run) fio(ctx context.Context, s Step, device, raw string) (guest.FioRun, *fiojob.Output, error) {
+	job, err := fiojob.Job{Name: "platter", Options: jobOptions(s, r.Plan.Seed, device)}.Render()
+	if err != nil {
+		return guest.FioRun{}, nil, &Error{Fault: Usage, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
+	}
+	if err := keep(raw, "job.fio", []byte(job)); err != nil {
+		return guest.FioRun{}, nil, err
+	}
+	limit := fioUnbounded
+	if d := s.Cell.Runtime(); d > 0 {
+		limit = d + s.Cell.Ramp() + fioSlack
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	run, err := r.machine.RunFio(ctx, device, string(job))
+	if err != nil {
+		return run, nil, err
+	}
+	if err := keep(raw, "fio.json", run.JSON); err != nil {
+		return run, nil, err
+	}
+	out, err := fiojob.Parse(run.JSON)
+	if run.Status != 0 {
+		return run, nil, &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: fio failed with status %d: %s", s.Cell.ID, run.Status, fioSays(run, out))}
+	}
+	if err != nil {
+		return run, nil, &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: %v (fio also said: %q)", s.Cell.ID, err, run.Text)}
+	}
+	return run, out, nil
+}
+
+// fioSays finds the most telling words of a fio that failed.
+func fioSays(run guest.FioRun, out *fiojob.Output) string {
+	if text := lastLine(run.Text); text != "" {
+		return text
+	}
+	if out != nil {
+		for _, j := range out.Jobs {
+			if j.Error != 0 {
+				return fmt.Sprintf("job error %d", j.Error)
+			}
+		}
+	}
+	return "it said nothing"
+}
+
+// jobOptions is the cell's workload on the device, with what platter adds to be able to measure it. The random sequence
+// is the same for all cells of a block and another in each block.
+func jobOptions(s Step, seed uint64, device string) []fiojob.Option {
+	var opts []fiojob.Option
+	for _, o := range s.Cell.Fio {
+		opts = append(opts, fiojob.Option{Name: o.Name, Value: o.Value.String()})
+	}
+	add := func(name, value string) {
+		if !slices.ContainsFunc(opts, func(o fiojob.Option) bool { return o.Name == name }) {
+			opts = append(opts, fiojob.Option{Name: name, Value: value})
+		}
+	}
+	if s.Cell.Runtime() > 0 {
+		add("time_based", "1")
+	}
+	add("randseed", strconv.FormatUint((seed^uint64(s.Block)*0x9e3779b97f4a7c15)>>1, 10))
+	opts = append(opts,
+		fiojob.Option{Name: "filename", Value: device},
+		fiojob.Option{Name: "allow_file_create", Value: "0"},
+		fiojob.Option{Name: "group_reporting", Value: "1"},
+		fiojob.Option{Name: "lat_percentiles", Value: "1"})
+	return opts
+}
+
+// collect reads the counters again and completes the evidence.
+func (r *Run) collect(ctx context.Context, c matrices.Cell, run guest.FioRun, b before, t *results.Trial) error {
+	ctx, cancel := context.WithTimeout(ctx, collectLimit)
+	defer cancel()
+	after, err := r.machine.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if after.Flags != b.reading.Flags {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags changed during the trial from %+v to %+v", c.ID, b.reading.Flags, after.Flags)}
+	}
+	q := difference(after.Counters, b.reading.Counters)
+	t.Evidence.QEMU = &q
+	path := &t.Evidence.FlushPath
+	path.Guest, path.QEMU = &run.Flushes, &q.FlushOps
+	path.IncludesRamp = c.Ramp() > 0
+	if t.Metrics.Sync != nil {
+		path.Fio = &t.Metrics.Sync.IOs
+	} else {
+		zero := int64(0) // fio reports its sync calls only when it made some
+		path.Fio = &zero
+	}
+	if syncWrites(c) && t.Metrics.Write != nil {
+		path.FioDsyncWrites = &t.Metrics.Write.IOs
+	}
+	t.Missing = append(t.Missing, "flush_path.image")
+	if n, err := deviceFlushes(r.Scratch.path); err == nil && b.device != nil {
+		n -= *b.device
+		path.HostDevice = &n
+	}
+	if t.Evidence.Residency != nil {
+		if n, err := r.Scratch.resident(); err == nil {
+			t.Evidence.Residency.AfterBytes = n
+		}
+	}
+	return nil
+}
+
+func difference(after, before results.BlockCounters) results.BlockCounters {
+	return results.BlockCounters{
+		ReadOps:    after.ReadOps - before.ReadOps,
+		ReadBytes:  after.ReadBytes - before.ReadBytes,
+		WriteOps:   after.WriteOps - before.WriteOps,
+		WriteBytes: after.WriteBytes - before.WriteBytes,
+		FlushOps:   after.FlushOps - before.FlushOps,
+	}
+}
+
+// keep stores a raw file of a trial.
+func keep(dir, name string, text []byte) error {
+	if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("keep %s of the trial: %v: is there space left?", name, err)}
+	}
+	return nil
+}
+
+// stopwatch gives the seconds since it was asked last.
+type stopwatch struct{ last time.Time }
+
+func (s *stopwatch) lap() float64 {
+	now := time.Now()
+	d := now.Sub(s.last).Seconds()
+	s.last = now
+	return d
+}
