@@ -141,8 +141,8 @@ func knownMessages() []knownMessage {
 		taken    = "another run uses this name, or a killed one left it: virsh destroy NAME ends it"
 	)
 	return []knownMessage{
-		{`does not support hotplugging`, Refused, plugCold},
-		{`cannot be hotplugged`, Refused, plugCold},
+		{`Bus 'ide\.\d+' does not support hotplugging|disk bus '.*' cannot be hotplugged`, Refused, plugCold},
+		{`does not support hotplugging`, Refused, ""},
 		{`No more available PCI slots`, Refused, "give the domain more pcie-root-port controllers"},
 		{`io='native' needs`, Refused, "io=native works with cache=none and cache=directsync only"},
 		{`does not support O_DIRECT`, Refused, "keep the image on a file system that has direct I/O, or leave out cache=none, cache=directsync and io=native"},
