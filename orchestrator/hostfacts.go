@@ -113,3 +113,6 @@ func mincore(m, pages []byte) error {
 	}
 	return nil
 }
+
+// uintptrOf passes a structure to a system call that x/sys/unix does not wrap.
+func uintptrOf(p *[120]byte) uintptr { return uintptr(unsafe.Pointer(p)) }

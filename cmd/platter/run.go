@@ -145,4 +145,3 @@ func showRun(c *cli.Context, dir string) error {
 	}
 	return printTable(c, reports.New(run))
 }
-

@@ -1,0 +1,50 @@
+# platter: make demo shows what it does, make test proves it. Both set the machine up first.
+
+GO        ?= go
+VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PACKAGES  := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu \
+             fio mmdebstrap e2fsprogs npm
+TESTPACKAGES := gcc libc6-dev git chromium libxml2-utils
+STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help setup build guest demo test lint bench fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: ## install what is missing, start libvirt (Debian family, root)
+	@scripts/setup.sh $(PACKAGES)
+
+build: reports/assets/echarts.min.js ## build bin/platter
+	@CGO_ENABLED=0 $(GO) build -ldflags '-X main.buildVersion=$(VERSION)' -o bin/platter ./cmd/platter
+
+reports/assets/echarts.min.js: reports/assets/package-lock.json
+	@cd reports/assets && npm ci --silent --no-audit --no-fund
+	@cp reports/assets/node_modules/echarts/dist/echarts.min.js $@
+	@rm -rf reports/assets/node_modules
+
+guest: setup build ## build the measuring guest
+	@bin/platter guest build >/dev/null
+
+demo: guest ## measure the built-in matrix demo into ./demo
+	@rm -rf demo
+	@bin/platter run demo -o demo
+	@bin/platter report demo
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+	@$(GO) vet ./...
+	@$(GO) run $(STATICCHECK) ./...
+
+test: ## run every test, with real guests; nothing is skipped
+	@scripts/setup.sh $(PACKAGES) $(TESTPACKAGES)
+	@$(MAKE) --no-print-directory build lint
+	@bin/platter guest build >/dev/null
+	@scripts/test.sh
+
+bench: guest ## print what platter itself costs
+	@PLATTER_REAL=1 $(GO) test -run '^$$' -bench . -benchtime 1x ./orchestrator/...
+	@$(GO) test -run '^$$' -bench . ./fiojob/... ./reports/...
+
+clean: ## remove what was built here (not the guest images in the cache)
+	@rm -rf bin demo testoutput reports/assets/node_modules reports/assets/echarts.min.js

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"platter/orchestrator"
+	"platter/orchestrator/hypervisor"
+)
+
+func cleanupCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "cleanup",
+		Usage:    "remove what a run that was killed left behind",
+		Category: "set up",
+		Description: `Finds the domains that bear platter's mark and the work directories in the storage directory, and removes those
+whose run is dead. Runs that are alive, other domains and other files are not touched. A new run does the same
+when it starts.
+
+EXAMPLES:
+   platter cleanup --dry-run
+   platter cleanup --storage /srv/ssd
+` + exitStatusHelp,
+		Flags: []cli.Flag{
+			uriFlag(), storageFlag(),
+			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be removed"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			host, err := hypervisor.Connect(c.Context, c.String("connect"))
+			if err != nil {
+				return err
+			}
+			defer host.Close()
+			found, err := orchestrator.Leftovers(c.Context, host, c.String("storage"))
+			if err != nil {
+				return err
+			}
+			verb := "removed"
+			if c.Bool("dry-run") {
+				orchestrator.Release(found)
+				verb = "would remove"
+			} else if err := orchestrator.RemoveLeftovers(c.Context, host, found); err != nil {
+				return err
+			}
+			for _, l := range found {
+				fmt.Fprintln(c.App.Writer, verb, l)
+			}
+			if len(found) == 0 {
+				fmt.Fprintln(c.App.Writer, "nothing was left behind")
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"platter/orchestrator"
+)
+
+func doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "doctor",
+		Usage:    "check that a run would work on this host, and say how to mend what would not",
+		Category: "set up",
+		Description: `One line a check, with its mend. Whether KVM really runs a guest is found out by booting one.
+
+EXAMPLES:
+   platter doctor
+   platter doctor -c qemu:///session --json
+` + exitStatusHelp,
+		Flags: []cli.Flag{
+			uriFlag(), storageFlag(),
+			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			checks := orchestrator.Examine(c.Context, c.String("connect"), c.String("storage"), cacheDir())
+			if err := c.Context.Err(); err != nil {
+				return err
+			}
+			failed := 0
+			for _, k := range checks {
+				if k.Status == orchestrator.CheckFailed {
+					failed++
+				}
+			}
+			if c.Bool("json") {
+				enc := json.NewEncoder(c.App.Writer)
+				enc.SetIndent("", "  ")
+				err := enc.Encode(struct {
+					Schema int                  `json:"schema"`
+					OK     bool                 `json:"ok"`
+					Checks []orchestrator.Check `json:"checks"`
+				}{1, failed == 0, checks})
+				if err != nil {
+					return err
+				}
+			} else {
+				for _, k := range checks {
+					fmt.Fprintf(c.App.Writer, "%-5s %-12s %s\n", k.Status, k.Name, k.Message)
+					if k.Mend != "" {
+						fmt.Fprintf(c.App.Writer, "%-18s mend: %s\n", "", k.Mend)
+					}
+				}
+			}
+			if failed > 0 {
+				return &orchestrator.Error{Fault: orchestrator.Rig, Message: fmt.Sprintf("%d checks failed: a run would not work yet", failed)}
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+
+	"github.com/urfave/cli/v2"
+
+	"platter/matrices"
+	"platter/orchestrator"
+)
+
+func planCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "plan",
+		Usage:     "show what a run would do, and touch nothing",
+		ArgsUsage: "MATRIX",
+		Category:  "plan",
+		Description: `MATRIX is a file or the name of a built-in matrix. Prints the cells, the excluded ones with their reason, blocks,
+boots and the expected time. The order is drawn from the seed; run --seed with the same number follows it.
+
+EXAMPLES:
+   platter plan demo
+   platter plan my-matrix.yaml --trials 20 --json
+` + exitStatusHelp,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "print one JSON object, with every trial in its order"},
+			&cli.IntFlag{Name: "trials", Usage: "trials of each cell, `N`; default the matrix's"},
+			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the order of trials; default a random one"},
+		},
+		Action: func(c *cli.Context) error {
+			name, err := oneArg(c, "MATRIX", "a file or a built-in name; platter matrices lists those")
+			if err != nil {
+				return err
+			}
+			m, err := openMatrix(name)
+			if err != nil {
+				return err
+			}
+			trials, seed := m.Trials, rand.Uint64()>>12
+			if c.IsSet("trials") {
+				trials = c.Int("trials")
+			}
+			if trials < 1 {
+				return &errUsage{fmt.Sprintf("--trials %d: at least 1", trials)}
+			}
+			if c.IsSet("seed") {
+				seed = c.Uint64("seed")
+			}
+			p := orchestrator.NewPlan(m, trials, seed)
+			if c.Bool("json") {
+				return printPlanJSON(c.App.Writer, m, p)
+			}
+			printPlan(c.App.Writer, m, p)
+			return nil
+		},
+	}
+}
+
+func printPlan(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) {
+	excluded := 0
+	for _, c := range p.Cells {
+		if c.Excluded != "" {
+			excluded++
+		}
+	}
+	fmt.Fprintf(w, "%s: %s\n\n", m.Name, m.Description)
+	fmt.Fprintf(w, "cells measured  %d\n", len(p.Cells)-excluded)
+	fmt.Fprintf(w, "cells excluded  %d\n", excluded)
+	fmt.Fprintf(w, "blocks          %d (each cell once a block, in random order; seed %d)\n", p.Trials, p.Seed)
+	fmt.Fprintf(w, "trials          %d\n", len(p.Steps))
+	fmt.Fprintf(w, "boots           %d (between cells the disk is plugged in anew)\n", len(p.Boots))
+	fmt.Fprintf(w, "expected time   about %s under emulation\n\n", round(p.Estimate(p.Steps)))
+	for _, c := range p.Cells {
+		if c.Excluded == "" {
+			fmt.Fprintf(w, "  %s\n", c.ID)
+		}
+	}
+	if excluded > 0 {
+		fmt.Fprintln(w, "\nexcluded:")
+	}
+	for _, c := range p.Cells {
+		if c.Excluded != "" {
+			fmt.Fprintf(w, "  %s\n      %s\n", c.ID, c.Excluded)
+		}
+	}
+}
+
+// planJSON is the object of plan --json.
+type planJSON struct {
+	Schema    int         `json:"schema"`
+	Name      string      `json:"name"`
+	Seed      uint64      `json:"seed"`
+	Blocks    int         `json:"blocks"`
+	Boots     int         `json:"boots"`
+	ExpectedS float64     `json:"expected_s"`
+	Cells     []planCell  `json:"cells"`
+	Trials    []planTrial `json:"trials"`
+}
+
+type planCell struct {
+	ID       string                    `json:"id"`
+	Axes     map[string]matrices.Value `json:"axes"`
+	Excluded string                    `json:"excluded,omitempty"`
+}
+
+type planTrial struct {
+	Order int    `json:"order"`
+	Block int    `json:"block"`
+	Cell  string `json:"cell"`
+}
+
+func printPlanJSON(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) error {
+	out := planJSON{Schema: 1, Name: m.Name, Seed: p.Seed, Blocks: p.Trials, Boots: len(p.Boots), ExpectedS: p.Estimate(p.Steps).Seconds()}
+	for _, c := range p.Cells {
+		axes := map[string]matrices.Value{}
+		for _, a := range c.Axes {
+			axes[a.Name] = a.Value
+		}
+		out.Cells = append(out.Cells, planCell{ID: c.ID, Axes: axes, Excluded: c.Excluded})
+	}
+	for _, s := range p.Steps {
+		out.Trials = append(out.Trials, planTrial{Order: s.Order, Block: s.Block, Cell: s.Cell.ID})
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(out)
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"platter/orchestrator"
+	"platter/results"
+)
+
+// progress tells how a run goes: a bar with an ETA on a terminal, otherwise a line for each trial.
+type progress struct {
+	w   io.Writer
+	bar *progressbar.ProgressBar // nil where w is no terminal
+}
+
+func newProgress(w io.Writer) *progress { return &progress{w: w} }
+
+// terminal is the file behind w if that is a terminal.
+func terminal(w io.Writer) (*os.File, bool) {
+	f, ok := w.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (p *progress) tell(e orchestrator.Event) {
+	if _, ok := terminal(p.w); !ok {
+		p.line(e)
+		return
+	}
+	if p.bar == nil && e.Total > 0 {
+		p.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetWidth(20),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+	}
+	switch {
+	case p.bar == nil:
+		fmt.Fprintln(p.w, e.Message)
+	case e.Trial != nil && e.Trial.Status == results.Failed:
+		_ = p.bar.Clear()
+		fmt.Fprintln(p.w, trialLine(e))
+		_ = p.bar.Set(e.Done)
+	case e.Trial != nil:
+		_ = p.bar.Set(e.Done)
+	default:
+		text := e.Message
+		if e.Total > 0 {
+			text = fmt.Sprintf("%s left  %.40s", round(e.Left), e.Message)
+		}
+		p.bar.Describe(text)
+	}
+}
+
+func (p *progress) line(e orchestrator.Event) {
+	switch {
+	case e.Trial != nil:
+		fmt.Fprintln(p.w, trialLine(e))
+	case e.Total == 0:
+		fmt.Fprintln(p.w, e.Message)
+	}
+}
+
+// trialLine is a finished trial in one line.
+func trialLine(e orchestrator.Event) string {
+	t := e.Trial
+	head := fmt.Sprintf("%*d/%d  %s", len(fmt.Sprint(e.Total)), e.Done, e.Total, t.Cell)
+	if t.Status == results.Failed {
+		return head + "  failed: " + t.Failure.Message
+	}
+	text := head
+	if t.Metrics.Read != nil {
+		text += fmt.Sprintf("  read %.0f IOPS", t.Metrics.Read.IOPS)
+	}
+	if t.Metrics.Write != nil {
+		text += fmt.Sprintf("  write %.0f IOPS", t.Metrics.Write.IOPS)
+	}
+	return text + fmt.Sprintf("  %s left", round(e.Left))
+}
+
+func (p *progress) finish() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+		_ = p.bar.Clear()
+	}
+}
+
+// round writes a duration for people: "4m10s", "8s".
+func round(d time.Duration) string { return d.Round(time.Second).String() }

@@ -1,0 +1,166 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"platter/orchestrator/guest"
+	"platter/orchestrator/hypervisor"
+)
+
+// Status of a check.
+const (
+	CheckOK      = "ok"
+	CheckWarning = "warn" // a run works, but not as well as it could
+	CheckFailed  = "fail" // a run would not work
+)
+
+// Check is one line of the doctor's.
+type Check struct {
+	Name    string `json:"check"`
+	Status  string `json:"status"`
+	Message string `json:"message"`
+	Mend    string `json:"mend,omitempty"` // what to do; empty when there is nothing to do
+}
+
+func ok(name, format string, args ...any) Check {
+	return Check{Name: name, Status: CheckOK, Message: fmt.Sprintf(format, args...)}
+}
+
+func warn(name, mend, format string, args ...any) Check {
+	return Check{Name: name, Status: CheckWarning, Message: fmt.Sprintf(format, args...), Mend: mend}
+}
+
+func fail(name, mend, format string, args ...any) Check {
+	return Check{Name: name, Status: CheckFailed, Message: fmt.Sprintf(format, args...), Mend: mend}
+}
+
+// Examine checks whether a run would work with this libvirt URI, storage and cache directory. It may boot a guest.
+func Examine(ctx context.Context, uri, storage, cache string) []Check {
+	var checks []Check
+	add := func(c ...Check) { checks = append(checks, c...) }
+	host, err := hypervisor.Connect(ctx, uri)
+	if err != nil {
+		add(fail("libvirt", "", "%v", err))
+	} else {
+		defer host.Close()
+		add(examineLibvirt(ctx, host, storage, cache)...)
+	}
+	add(examineKVMDevice(), examineTool("fio", "fio --version"), examineFUSE())
+	add(examineStorage(storage)...)
+	add(examineIOUring())
+	return append(checks, examineLeftovers(ctx, host, storage))
+}
+
+func examineLibvirt(ctx context.Context, host *hypervisor.Host, storage, cache string) []Check {
+	facts, err := host.Facts(ctx)
+	if err != nil {
+		return []Check{fail("libvirt", "", "%v", err)}
+	}
+	checks := []Check{
+		ok("libvirt", "%s at %s, socket %s", facts.Libvirt, facts.URI, facts.Socket),
+		ok("qemu", "%s (%s)", facts.QEMU, facts.Emulator),
+	}
+	image, err := guest.Open(cache)
+	if err != nil {
+		return append(checks, fail("guest", "platter guest build", "%v", err))
+	}
+	checks = append(checks, ok("guest", "kernel %s, fio %s in %s", image.Kernel, image.Fio, image.Dir))
+	work, err := newWorkdir(storage)
+	if err != nil {
+		return append(checks, fail("storage", "name another directory with --storage", "%v", err))
+	}
+	defer work.Close()
+	if err := searchable(work.path, facts); err != nil {
+		return append(checks, fail("storage", "name a directory that QEMU's user can enter with --storage", "%v", err))
+	}
+	accel, err := probeAccel(ctx, host, facts, image, cache, work)
+	switch {
+	case err != nil:
+		checks = append(checks, fail("kvm", "", "%v", err))
+	case accel.Name == "kvm":
+		checks = append(checks, ok("kvm", "%s", accel.Reason))
+	default:
+		checks = append(checks, warn("kvm", "", "guests run under emulation (TCG): %s", accel.Reason))
+	}
+	return checks
+}
+
+// examineKVMDevice warns of the permissions that make libvirt probe QEMU anew for every domain: a start takes a minute.
+func examineKVMDevice() Check {
+	var st unix.Stat_t
+	if err := unix.Stat("/dev/kvm", &st); err != nil {
+		return ok("/dev/kvm", "absent: guests run under emulation")
+	}
+	if st.Mode&0o006 == 0o006 || (st.Gid != 0 && st.Mode&0o060 == 0o060) {
+		return ok("/dev/kvm", "open to QEMU's group")
+	}
+	return warn("/dev/kvm", "chgrp kvm /dev/kvm && chmod 660 /dev/kvm",
+		"closed to the user that QEMU runs as: libvirt probes QEMU anew at each start, which takes a minute")
+}
+
+func examineTool(name, command string) Check {
+	args := strings.Fields(command)
+	out, err := exec.Command(args[0], args[1:]...).Output()
+	if err != nil {
+		return warn(name, "apt-get install "+name, "not on this host (guests have their own)")
+	}
+	return ok(name, "%s on this host", strings.TrimSpace(string(out)))
+}
+
+func examineFUSE() Check {
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		return warn("fuse", "modprobe fuse, and run as root", "/dev/fuse cannot be opened (%v): only the simulated disk needs it", err)
+	}
+	f.Close()
+	return ok("fuse", "/dev/fuse can be opened")
+}
+
+func examineStorage(storage string) []Check {
+	var st unix.Statfs_t
+	if err := unix.Statfs(storage, &st); err != nil {
+		return []Check{fail("storage", "mkdir -p "+storage, "%s: %v", storage, err)}
+	}
+	free := int64(st.Bavail) * st.Bsize
+	checks := []Check{ok("storage", "%s: %s free on %s", storage, size(free), storageFacts(storage).FileSystem)}
+	if free < 3<<30 {
+		checks[0] = warn("storage", "free space, or name another directory with --storage", "%s: only %s free", storage, size(free))
+	}
+	if err := checkDirect(storage); err != nil {
+		return append(checks, fail("o_direct", "name another directory with --storage", "%v", err))
+	}
+	return append(checks, ok("o_direct", "files in %s open with O_DIRECT", storage))
+}
+
+// examineIOUring makes a ring as disk.io=io_uring would have QEMU do (io_uring_setup(2)).
+func examineIOUring() Check {
+	var params [120]byte // struct io_uring_params
+	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptrOf(&params), 0)
+	if errno != 0 {
+		return warn("io_uring", "sysctl kernel.io_uring_disabled=0", "not allowed here (%v): cells with disk.io=io_uring will fail", errno)
+	}
+	unix.Close(int(fd))
+	return ok("io_uring", "can be used")
+}
+
+func examineLeftovers(ctx context.Context, host *hypervisor.Host, storage string) Check {
+	found, err := Leftovers(ctx, host, storage)
+	if err != nil {
+		return fail("leftovers", "", "%v", err)
+	}
+	Release(found)
+	if len(found) == 0 {
+		return ok("leftovers", "none")
+	}
+	var names []string
+	for _, l := range found {
+		names = append(names, l.String())
+	}
+	return warn("leftovers", "platter cleanup", "%s", strings.Join(names, ", "))
+}
