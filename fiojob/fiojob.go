@@ -19,8 +19,8 @@ type Metrics struct {
 	Read  *Direction `json:"read,omitempty"`
 	Write *Direction `json:"write,omitempty"`
 	Trim  *Direction `json:"trim,omitempty"`
-	// Sync counts the fsync, fdatasync and sync_file_range calls that fio made itself. Writes with sync=dsync or
-	// sync=sync are not among them.
+	// Sync counts the fsync, fdatasync and sync_file_range calls that fio made between its writes; those of end_fsync
+	// and fsync_on_close are in no figure of fio's. Writes with sync=dsync or sync=sync are not among them.
 	Sync *Sync `json:"sync,omitempty"`
 	// Missing names what the output should have had and did not, for example "write.latency".
 	Missing []string `json:"missing,omitempty"`

@@ -35,6 +35,9 @@ func (h Histogram) Count() int64 {
 // Merge returns the sum of two histograms and changes neither: the counts of equal bins are added. The order of
 // merging does not matter. The buckets of both must rise, as in every Histogram that this package makes.
 func (h Histogram) Merge(other Histogram) Histogram {
+	if len(h)+len(other) == 0 {
+		return nil
+	}
 	sum := make(Histogram, 0, len(h)+len(other))
 	for len(h) > 0 && len(other) > 0 {
 		switch {

@@ -94,7 +94,7 @@ func Parse(data []byte) (*Output, error) {
 	}
 	if len(doc.Jobs) == 0 {
 		return nil, &ParseError{Offset: found.offset, Where: "jobs", What: "the report has no jobs",
-			Do: "see what fio said about the job file: " + lastNote(found.notes)}
+			Do: "see what fio said about the job file: " + complaint(found.notes)}
 	}
 	out := &Output{Version: doc.Version, Global: doc.Global, Notes: found.notes}
 	out.Jobs, err = readJobs(doc)
@@ -112,8 +112,9 @@ func brokenJSON(err error, found report) *ParseError {
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		broken.Offset += syntax.Offset
+		broken.Offset += max(0, syntax.Offset-1) // the decoder counts the bytes read, with the one it did not expect
 		if int(syntax.Offset) >= len(found.json) {
+			broken.Offset = found.offset + int64(len(found.json))
 			broken.What = "the JSON ends too early"
 			broken.Do = "fio was stopped or the disk is full; " + rerun
 		}
@@ -160,6 +161,7 @@ type syncSection struct {
 }
 
 type latencySection struct {
+	N    number            `json:"N"` // operations timed
 	Bins map[string]number `json:"bins"`
 }
 
@@ -196,7 +198,7 @@ func (r *reader) job(s jobSection, global map[string]string) (JobResult, jobLate
 	job.Read, found.read = r.direction("read", s.Read, asked.read)
 	job.Write, found.write = r.direction("write", s.Write, asked.write)
 	job.Trim, found.trim = r.direction("trim", s.Trim, asked.trim)
-	job.Sync = r.sync(s.Sync, asked.sync)
+	job.Sync = r.sync(s, asked)
 	job.RuntimeNS = r.jobRuntime(s.Runtime, job)
 	job.Missing = r.missing
 	return job, found
@@ -269,25 +271,45 @@ func (r *reader) bandwidth(s *ioSection) (float64, bool) {
 }
 
 // sync reads the section of sync calls. Where fio has it, no calls are a measured 0.
-func (r *reader) sync(s *syncSection, asked bool) *Sync {
-	if s == nil {
-		r.miss(asked, "sync")
+//
+// Tried with fio 3.33: total_ios has the fsync calls only; fdatasync and sync_file_range are seen by their latencies
+// alone, of which lat_ns.N is the number. With disable_clat even that is gone, and then they are missing, not 0.
+func (r *reader) sync(s jobSection, asked requested) *Sync {
+	if s.Sync == nil {
+		r.miss(asked.sync || asked.dataSync, "sync")
 		return nil
 	}
 	in := r.under("sync")
-	ios, ok := in.count("total_ios", s.IOs)
-	latency := in.histogram("lat_ns.bins", s.Lat)
+	fsyncs, ok := in.count("total_ios", s.Sync.IOs)
+	timed, _ := in.count("lat_ns.N", s.Sync.Lat.N)
+	latency := in.histogram("lat_ns.bins", s.Sync.Lat)
+	untimed := asked.dataSync && timed == 0 && s.Write.untimed(in)
 	r.join(in)
-	if !ok {
+	if !ok || untimed {
 		r.miss(true, "sync.ios")
 		return nil
 	}
+	ios := max(fsyncs, timed, latency.Count())
 	r.miss(ios > 0 && len(latency) == 0, "sync.latency")
 	return &Sync{IOs: ios, Latency: latency}
 }
 
+// untimed tells that operations were done and fio did not take their completion latencies.
+func (s *ioSection) untimed(r *reader) bool {
+	if s == nil {
+		return false
+	}
+	ios, _ := r.count("total_ios", s.IOs)
+	timed, _ := r.count("clat_ns.N", s.Clat.N)
+	return ios > 0 && timed == 0
+}
+
 // requested says which figures a job must have, after its options.
-type requested struct{ read, write, trim, sync bool }
+type requested struct {
+	read, write, trim bool
+	sync              bool // fsync
+	dataSync          bool // fdatasync, sync_file_range
+}
 
 // askedFor reads fio's rw (alias readwrite, default read) and the options that make fio sync.
 func askedFor(global, own map[string]string) requested {
@@ -299,9 +321,9 @@ func askedFor(global, own map[string]string) requested {
 		rw = options["readwrite"]
 	}
 	asked := directionsOf(rw)
-	for _, name := range []string{"fsync", "fdatasync", "sync_file_range"} {
-		asked.sync = asked.sync || options[name] != "" && options[name] != "0"
-	}
+	isSet := func(name string) bool { return options[name] != "" && options[name] != "0" }
+	asked.sync = isSet("fsync")
+	asked.dataSync = isSet("fdatasync") || isSet("sync_file_range")
 	return asked
 }
 

@@ -110,7 +110,7 @@ func (r *reader) histogram(name string, s latencySection) Histogram {
 
 // quoteShort quotes a text for a message, and cuts a long one.
 func quoteShort(text string) string {
-	const limit = 40
+	const limit = 80
 	if len(text) > limit {
 		text = text[:limit] + "…"
 	}

@@ -41,20 +41,21 @@ func findReport(data []byte) (report, *ParseError) {
 }
 
 func noReport(data []byte) *ParseError {
-	said := "fio printed nothing"
-	if lines := textLines(data); len(lines) > 0 {
-		said = "the last line is " + quoteShort(lines[len(lines)-1])
-	}
 	return &ParseError{What: fmt.Sprintf("no fio JSON in %d bytes", len(data)),
-		Do: "give --output-format=json+ and see what fio said: " + said}
+		Do: "give --output-format=json+ and see what fio said: " + complaint(textLines(data))}
 }
 
-// lastNote is the last line of the notes, for a message.
-func lastNote(notes []string) string {
-	if len(notes) == 0 {
-		return "it said nothing"
+// complaint is the line to show of what fio said: its first message, else the last line.
+func complaint(lines []string) string {
+	for _, line := range lines {
+		if strings.HasPrefix(line, "fio: ") {
+			return quoteShort(line)
+		}
 	}
-	return quoteShort(notes[len(notes)-1])
+	if len(lines) == 0 {
+		return "nothing"
+	}
+	return quoteShort(lines[len(lines)-1])
 }
 
 // cutObject returns the object that text begins with, and the lines that do not belong to it: those behind it and,

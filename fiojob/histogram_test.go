@@ -1,0 +1,196 @@
+package fiojob
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// anyHistogram draws up to 20 buckets from few latencies, so that bins of two histograms often coincide.
+func anyHistogram(random *rand.Rand) Histogram {
+	h := make(Histogram, random.IntN(20))
+	for i := range h {
+		h[i] = Bucket{NS: random.Int64N(30), Count: random.Int64N(1000)}
+		if random.IntN(20) == 0 {
+			h[i].Count = math.MaxInt64 - random.Int64N(5)
+		}
+	}
+	return inOrder(h)
+}
+
+func TestMergingDoesNotDependOnTheOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		a, b, c := anyHistogram(random), anyHistogram(random), anyHistogram(random)
+		before := [2]Histogram{slices.Clone(a), slices.Clone(b)}
+		if x, y := a.Merge(b), b.Merge(a); !slices.Equal(x, y) {
+			t.Fatalf("%v and %v merge to %v one way and to %v the other", a, b, x, y)
+		}
+		if x, y := a.Merge(b).Merge(c), a.Merge(b.Merge(c)); !slices.Equal(x, y) {
+			t.Fatalf("%v, %v and %v merge to %v from the left and to %v from the right", a, b, c, x, y)
+		}
+		if !slices.Equal(a, before[0]) || !slices.Equal(b, before[1]) {
+			t.Fatalf("merging changed %v to %v or %v to %v", before[0], a, before[1], b)
+		}
+	}
+}
+
+func TestMergingGivesTheHistogramOfAllOperationsTogether(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 500 {
+		a, b := anyHistogram(random), anyHistogram(random)
+		together := inOrder(slices.Concat(a, b))
+		if merged := a.Merge(b); !slices.Equal(merged, together) {
+			t.Fatalf("%v and %v merge to %v, want %v", a, b, merged, together)
+		}
+	}
+}
+
+func TestAPercentileIsTheOperationOfTheNearestRank(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 500 {
+		var h Histogram
+		var sorted []int64
+		for ns := int64(1); ns <= 8; ns++ {
+			count := random.Int64N(40)
+			h = append(h, Bucket{ns, count})
+			sorted = append(sorted, slices.Repeat([]int64{ns}, int(count))...)
+		}
+		for _, perMille := range []int{1, 10, 333, 500, 900, 990, 999, 1000} {
+			got, ok := h.Percentile(float64(perMille) / 10)
+			if len(sorted) == 0 {
+				continue
+			}
+			rank := (perMille*len(sorted) + 999) / 1000
+			if want := sorted[rank-1]; !ok || got != want {
+				t.Fatalf("p%g of %v is %d, %v; want %d", float64(perMille)/10, h, got, ok, want)
+			}
+		}
+	}
+}
+
+func TestAWholeRankIsNotRoundedUp(t *testing.T) {
+	h := Histogram{{NS: 1, Count: 999}, {NS: 2, Count: 1}}
+	if got, _ := h.Percentile(99.9); got != 1 {
+		t.Errorf("p99.9 of 1000 operations is the 999th, 1 ns; got %d", got)
+	}
+	if got, _ := h.Percentile(99.91); got != 2 {
+		t.Errorf("p99.91 of 1000 operations is the 1000th, 2 ns; got %d", got)
+	}
+}
+
+func TestAPercentileOfNothingIsNoNumber(t *testing.T) {
+	some := Histogram{{NS: 5, Count: 1}}
+	tests := map[string]struct {
+		h Histogram
+		p float64
+	}{
+		"empty histogram": {nil, 50},
+		"empty bins":      {Histogram{{5, 0}}, 50},
+		"p of 0":          {some, 0},
+		"negative p":      {some, -1},
+		"p above 100":     {some, 100.1},
+		"NaN":             {some, math.NaN()},
+	}
+	for name, test := range tests {
+		if got, ok := test.h.Percentile(test.p); ok {
+			t.Errorf("%s: got %d ns", name, got)
+		}
+	}
+}
+
+func TestAHugeCountStopsAtTheLargestAndKeepsItsPercentiles(t *testing.T) {
+	h := Histogram{{NS: 1, Count: math.MaxInt64}, {NS: 2, Count: math.MaxInt64}}
+	if h.Count() != math.MaxInt64 {
+		t.Errorf("count is %d", h.Count())
+	}
+	if got, ok := h.Percentile(100); !ok || got != 1 {
+		t.Errorf("p100 is %d, %v", got, ok)
+	}
+}
+
+func TestAHistogramIsPairsInJSON(t *testing.T) {
+	h := Histogram{{NS: 31360, Count: 1}, {NS: 39168, Count: 22}}
+	text, err := json.Marshal(Direction{Latency: h, LatencyKind: "clat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"ios":0,"bytes":0,"runtime_ns":0,"iops":0,"bw":0,"latency":[[31360,1],[39168,22]],"latency_kind":"clat"}`
+	if string(text) != want {
+		t.Errorf("got %s, want %s", text, want)
+	}
+	var back Direction
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(h, back.Latency); diff != "" {
+		t.Errorf("read back differently (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnAbsentHistogramStaysAbsentInJSON(t *testing.T) {
+	text, err := json.Marshal(Sync{IOs: 3, Latency: Histogram(nil).Merge(nil)})
+	if err != nil || string(text) != `{"ios":3}` {
+		t.Errorf("got %s, %v", text, err)
+	}
+}
+
+func TestPairsInAnyOrderAreReadInOrder(t *testing.T) {
+	var h Histogram
+	if err := json.Unmarshal([]byte(`[[7,1],[3,2],[7,4],[5,0]]`), &h); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Histogram{{3, 2}, {7, 5}}, h); diff != "" {
+		t.Errorf("read differently (-want +got):\n%s", diff)
+	}
+}
+
+func TestPairsThatAreNoHistogramAreRefused(t *testing.T) {
+	for _, text := range []string{
+		`[[1,-1]]`, `[[-1,1]]`, `[[1]]`, `[[1,2,3]]`, `[[null,1]]`, `[null]`, `[[1.5,1]]`, `[[1,9223372036854775808]]`,
+		`[["1",1]]`, `{"1":1}`, `5`,
+	} {
+		h := Histogram{{1, 1}}
+		if err := json.Unmarshal([]byte(text), &h); err == nil {
+			t.Errorf("%s was read as %v", text, h)
+		} else if !strings.Contains(err.Error(), "read histogram") {
+			t.Errorf("%s: the error does not say what it is about: %v", text, err)
+		}
+	}
+}
+
+func FuzzHistogramJSONIsReadOnceAndWrittenTheSame(f *testing.F) {
+	f.Add([]byte(`[[1,2],[3,4]]`))
+	f.Add([]byte(`[[3,4],[3,9223372036854775807]]`))
+	f.Add([]byte(`[[null,1]]`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var h Histogram
+		if json.Unmarshal(text, &h) != nil {
+			return
+		}
+		last := int64(-1)
+		for _, b := range h {
+			if b.NS <= last || b.Count <= 0 {
+				t.Fatalf("%s was read as %v, which does not rise or has an empty bin", text, h)
+			}
+			last = b.NS
+		}
+		if p100, ok := h.Percentile(100); ok && h.Count() < math.MaxInt64 && p100 != last {
+			t.Fatalf("p100 of %v is %d", h, p100)
+		}
+		written, err := json.Marshal(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again Histogram
+		if err := json.Unmarshal(written, &again); err != nil || !slices.Equal(h, again) {
+			t.Fatalf("%v came back from %s as %v, %v", h, written, again, err)
+		}
+	})
+}
