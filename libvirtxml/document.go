@@ -20,6 +20,8 @@ const (
 
 	// maxDepth is how deep elements may nest: the limit of libxml2, with which libvirt reads its documents.
 	maxDepth = 256
+
+	byteOrderMark = "\ufeff"
 )
 
 // document is a domain XML with the places of its disks.
@@ -129,7 +131,7 @@ func (d *document) errorf(offset int, format string, args ...any) *Error {
 func (d *document) position(offset int) (line, column int) {
 	line = sort.SearchInts(d.lines, offset+1)
 	start := d.lines[line-1]
-	return line, utf8.RuneCount(bytes.TrimPrefix(d.text[start:offset], []byte("\ufeff"))) + 1
+	return line, utf8.RuneCount(bytes.TrimPrefix(d.text[start:offset], []byte(byteOrderMark))) + 1
 }
 
 // lineStarts is the offset of each line's first byte.
@@ -206,11 +208,11 @@ func (r *reader) token(token xml.Token, start, end int) error {
 	case xml.EndElement:
 		r.path = r.path[:len(r.path)-1]
 	case xml.CharData:
-		if len(r.path) == 0 && !r.blank(start, end) {
-			return r.errorf(start, "malformed XML: text outside the root element")
+		if rest := bytes.TrimLeft(r.withoutMark(start, end), " \t\r\n"); len(r.path) == 0 && len(rest) > 0 {
+			return r.errorf(end-len(rest), "malformed XML: text outside the root element")
 		}
 	case xml.ProcInst:
-		if t.Target == "xml" && !r.blank(0, start) {
+		if t.Target == "xml" && len(r.withoutMark(0, start)) > 0 {
 			return r.errorf(start, "malformed XML: the XML declaration must come first")
 		}
 	case xml.Directive:
@@ -222,13 +224,12 @@ func (r *reader) token(token xml.Token, start, end int) error {
 	return nil
 }
 
-// blank says whether text[start:end] is white space or a byte order mark at the very beginning.
-func (r *reader) blank(start, end int) bool {
-	text := r.text[start:end]
-	if start == 0 {
-		text = bytes.TrimPrefix(text, []byte("\ufeff"))
+// withoutMark is text[start:end] without a byte order mark at the very beginning of the text.
+func (r *reader) withoutMark(start, end int) []byte {
+	if start > 0 {
+		return r.text[start:end]
 	}
-	return len(bytes.Trim(text, " \t\r\n")) == 0
+	return bytes.TrimPrefix(r.text[:end], []byte(byteOrderMark))
 }
 
 // entityDeclaration is a general entity with its text in the document.

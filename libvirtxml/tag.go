@@ -116,7 +116,8 @@ func (s *tagScanner) attr() (tagAttr, error) {
 	if lead == "" {
 		return tagAttr{}, errors.New("attributes must be separated by white space")
 	}
-	a := tagAttr{lead: lead, at: s.pos, name: s.name()}
+	a := tagAttr{lead: lead, at: s.pos}
+	a.name = s.name()
 	s.space()
 	if s.next() != '=' {
 		return tagAttr{}, errTag
