@@ -142,6 +142,7 @@ func knownMessages() []knownMessage {
 	)
 	return []knownMessage{
 		{`Bus 'ide\.\d+' does not support hotplugging|disk bus '.*' cannot be hotplugged`, Refused, plugCold},
+		{`Could not find (sata|ide) controller`, Refused, plugCold},
 		{`does not support hotplugging`, Refused, ""},
 		{`No more available PCI slots`, Refused, "give the domain more pcie-root-port controllers"},
 		{`io='native' needs`, Refused, "io=native works with cache=none and cache=directsync only"},

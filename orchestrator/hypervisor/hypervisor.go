@@ -167,9 +167,9 @@ func (h *Host) Start(ctx context.Context, domainXML string) (*Domain, error) {
 	})
 }
 
-// Restore brings a domain back from the file that Domain.Save wrote, running, with domainXML as its configuration:
-// libvirt accepts changes that the guest cannot see, for example other host paths, and refuses others. The file
-// stays and may be restored again.
+// Restore brings a domain back from the file that Domain.Save wrote, running. domainXML is its configuration: what
+// SavedXML gives, in which libvirt accepts changes that the guest cannot see, for example other host paths; other XML
+// it refuses, even the live one of the same domain. The file stays and may be restored again.
 //
 // libvirt has no autodestroy here: a restored domain outlives this connection and a killed platter. Whoever restores
 // must Destroy, and find what a killed run left by its name with List. If ctx ends first, a domain that still comes
@@ -186,6 +186,13 @@ func (h *Host) Restore(ctx context.Context, path, domainXML string) (*Domain, er
 			return libvirt.Domain{}, err
 		}
 		return l.DomainLookupByName(name)
+	})
+}
+
+// SavedXML is the configuration in the file that Domain.Save wrote.
+func (h *Host) SavedXML(ctx context.Context, path string) (string, error) {
+	return call(ctx, h, "read the configuration saved in "+path, func(l *libvirt.Libvirt) (string, error) {
+		return l.DomainSaveImageGetXMLDesc(path, 0)
 	})
 }
 
