@@ -67,7 +67,7 @@ func addDomains(ctx context.Context, host *hypervisor.Host, found map[string]*Le
 		return err
 	}
 	for _, d := range domains {
-		dir, ours, err := libvirtxml.ParseOwner([]byte(d.XML))
+		dir, ours, err := libvirtxml.ParseOwner(d.XML)
 		if err != nil || !ours || d.Name != domainName(dir) {
 			continue
 		}

@@ -51,7 +51,7 @@ func Examine(ctx context.Context, uri, storage, cache string) []Check {
 		defer host.Close()
 		add(examineLibvirt(ctx, host, storage, cache)...)
 	}
-	add(examineKVMDevice(), examineTool("fio", "fio --version"), examineFUSE())
+	add(examineTool("fio", "fio --version"), examineFUSE())
 	add(examineStorage(storage)...)
 	add(examineIOUring())
 	return append(checks, examineLeftovers(ctx, host, storage))
@@ -65,6 +65,9 @@ func examineLibvirt(ctx context.Context, host *hypervisor.Host, storage, cache s
 	checks := []Check{
 		ok("libvirt", "%s at %s, socket %s", facts.Libvirt, facts.URI, facts.Socket),
 		ok("qemu", "%s (%s)", facts.QEMU, facts.Emulator),
+	}
+	if facts.KVMProblem != "" {
+		checks = append(checks, warn("/dev/kvm", "", "%s", facts.KVMProblem))
 	}
 	image, err := guest.Open(cache)
 	if err != nil {
@@ -89,19 +92,6 @@ func examineLibvirt(ctx context.Context, host *hypervisor.Host, storage, cache s
 		checks = append(checks, warn("kvm", "", "guests run under emulation (TCG): %s", accel.Reason))
 	}
 	return checks
-}
-
-// examineKVMDevice warns of the permissions that make libvirt probe QEMU anew for every domain: a start takes a minute.
-func examineKVMDevice() Check {
-	var st unix.Stat_t
-	if err := unix.Stat("/dev/kvm", &st); err != nil {
-		return ok("/dev/kvm", "absent: guests run under emulation")
-	}
-	if st.Mode&0o006 == 0o006 || (st.Gid != 0 && st.Mode&0o060 == 0o060) {
-		return ok("/dev/kvm", "open to QEMU's group")
-	}
-	return warn("/dev/kvm", "chgrp kvm /dev/kvm && chmod 660 /dev/kvm",
-		"closed to the user that QEMU runs as: libvirt probes QEMU anew at each start, which takes a minute")
 }
 
 func examineTool(name, command string) Check {

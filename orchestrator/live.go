@@ -22,12 +22,13 @@ type liveLab struct {
 	image *guest.Image
 	work  *workdir
 	accel string // "kvm" or "tcg"
+	limit time.Duration // of a boot
 	boots map[Boot]int
 	saved map[Boot]string // domain XML of the saved guest, which lies in work.savedPath(n)
 }
 
 func newLiveLab(host *hypervisor.Host, image *guest.Image, work *workdir, accel string) *liveLab {
-	return &liveLab{host: host, image: image, work: work, accel: accel, boots: map[Boot]int{}, saved: map[Boot]string{}}
+	return &liveLab{host: host, image: image, work: work, accel: accel, limit: bootLimit, boots: map[Boot]int{}, saved: map[Boot]string{}}
 }
 
 // Limits of a boot: under emulation a boot takes about 8 s, a restored guest answers at once.
@@ -59,7 +60,7 @@ func (l *liveLab) Boot(ctx context.Context, b Boot) (Machine, error) {
 
 // start boots a guest from its kernel.
 func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
-	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
 	for try := 1; ; try++ {
 		port, err := freePort()
@@ -139,20 +140,25 @@ func (l *liveLab) restore(ctx context.Context, b Boot, doc string) (Machine, err
 
 // domain describes the throw-away guest.
 func (l *liveLab) domain(b Boot, port int, accel string) libvirtxml.Domain {
+	kind := accel
+	if accel == "tcg" {
+		kind = "qemu"
+	}
 	return libvirtxml.Domain{
 		Name:        l.work.domainName(),
-		Accel:       accel,
+		Type:        kind,
 		MemoryBytes: b.MemoryBytes,
 		VCPUs:       b.VCPUs,
 		IOThreads:   b.IOThreads,
 		SCSI:        b.SCSI,
 		Kernel:      l.image.KernelPath(),
 		Initrd:      l.image.InitrdPath(),
-		CommandLine: l.image.CommandLine(),
+		Cmdline:     l.image.CommandLine(),
 		Root:        l.image.RootPath(),
-		Console:     l.work.consolePath(),
+		RootSerial:  "platter-root",
+		ConsoleLog:  l.work.consolePath(),
 		SSHPort:     port,
-		Owner:       l.work.path,
+		RunDir:      l.work.path,
 	}
 }
 
@@ -298,11 +304,11 @@ func (m *liveMachine) watchDeath(ctx context.Context, end context.CancelCauseFun
 // dead says how the domain ended if it no longer runs.
 func (m *liveMachine) dead(ctx context.Context) error {
 	state, err := m.domain.State(ctx)
-	if err != nil || state.Running {
+	if err != nil || state.Name != hypervisor.ShutOff {
 		return nil
 	}
-	message := fmt.Sprintf("QEMU of domain %s ended (%s)", m.domain.Name(), state)
-	if log := m.domain.Log(); len(log) > 0 {
+	message := fmt.Sprintf("QEMU of domain %s ended (%s)", m.domain.Name(), state.Reason)
+	if log, err := m.domain.Log(); err == nil && len(log) > 0 {
 		message += ": its log ends with: " + log[len(log)-1]
 	}
 	return &Error{Fault: Rig, Message: message}

@@ -234,7 +234,7 @@ func searchable(dir string, facts hypervisor.Facts) error {
 	if facts.QEMUUser == nil {
 		return nil
 	}
-	if err := hypervisor.Searchable(filepath.Join(dir, "scratch.img"), facts.QEMUUser.UID, facts.QEMUUser.GID); err != nil {
+	if err := hypervisor.Searchable(filepath.Join(dir, "scratch.img"), facts.QEMUUser.UID, facts.QEMUUser.Groups...); err != nil {
 		return &Error{Fault: Usage, Message: fmt.Sprintf("QEMU's user cannot reach %s: %v: name another directory with --storage", dir, err)}
 	}
 	return nil

@@ -168,7 +168,7 @@ func (r *Run) fio(ctx context.Context, s Step, device, raw string) (guest.FioRun
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	run, err := r.machine.RunFio(ctx, device, string(job))
+	run, err := r.machine.RunFio(ctx, device, job)
 	if err != nil {
 		return run, nil, err
 	}

@@ -96,7 +96,7 @@ func TestALinkIntoAClosedDirectoryIsBlocked(t *testing.T) {
 	if err := Searchable(link, stranger); err != nil {
 		t.Fatalf("blocked while open: %v", err)
 	}
-	// Not 0o600: the test may run without root and must itself be able to follow the link.
+	// The owner, who runs this test, may still follow the link.
 	if err := os.Chmod(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed says which of platter's packages each may import: the house of docs/ARCHITECTURE.md.
+var allowed = map[string][]string{
+	"matrices":                {},
+	"libvirtxml":              {},
+	"fiojob":                  {},
+	"results":                 {"fiojob"},
+	"compare":                 {"results", "fiojob"},
+	"reports":                 {"compare", "results", "fiojob"},
+	"orchestrator/guest":      {},
+	"orchestrator/hypervisor": {"libvirtxml", "results"},
+	"orchestrator":            {"orchestrator/guest", "orchestrator/hypervisor", "results", "matrices", "libvirtxml", "fiojob"},
+	"cmd/platter":             {"orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}:{{join .Imports " "}}`, "platter/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		path, imports, _ := strings.Cut(strings.TrimSpace(line), ":")
+		room := strings.TrimPrefix(path, "platter/")
+		may, known := allowed[room]
+		if !known {
+			t.Errorf("package %s has no place in the house: give it one here and in docs/ARCHITECTURE.md", room)
+		}
+		for i := range strings.FieldsSeq(imports) {
+			if other, ours := strings.CutPrefix(i, "platter/"); ours && !slices.Contains(may, other) {
+				t.Errorf("%s imports %s", room, other)
+			}
+		}
+	}
+}

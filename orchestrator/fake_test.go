@@ -1,0 +1,140 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"platter/libvirtxml"
+	"platter/orchestrator/guest"
+	"platter/orchestrator/hypervisor"
+	"platter/results"
+)
+
+// fakeLab is a Lab without libvirt. It passes the same suite as the real one, and can be told to fail.
+type fakeLab struct {
+	boots    int
+	failBoot func(boot int) error // boot counts from 1
+	failFio  func(run int) error  // run counts from 1 over all machines
+	fioFails func(run int) bool   // fio itself ends with an error
+	flags    func(want results.CacheFlags) results.CacheFlags
+	runs     int
+	open     int // machines not closed
+}
+
+func (l *fakeLab) Boot(ctx context.Context, _ Boot) (Machine, error) {
+	l.boots++
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if l.failBoot != nil {
+		if err := l.failBoot(l.boots); err != nil {
+			return nil, &BootError{Err: err, Console: []string{"Linux version fake", "Kernel panic - not syncing"}}
+		}
+	}
+	l.open++
+	return &fakeMachine{lab: l}, nil
+}
+
+type fakeMachine struct {
+	lab      *fakeLab
+	disk     *libvirtxml.ScratchDisk
+	counters results.BlockCounters
+	closed   bool
+}
+
+func (m *fakeMachine) cache() string {
+	for _, a := range m.disk.Driver {
+		if a.Name == "cache" {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+func (m *fakeMachine) Attach(_ context.Context, d libvirtxml.ScratchDisk) error {
+	if m.disk != nil {
+		return errors.New("a disk is attached")
+	}
+	for _, a := range d.Driver {
+		cached := !slices.ContainsFunc(d.Driver, func(o libvirtxml.Attr) bool {
+			return o.Name == "cache" && (o.Value == "none" || o.Value == "directsync")
+		})
+		if a.Name == "io" && a.Value == "native" && cached {
+			return &hypervisor.Error{Op: "attach", Fault: hypervisor.Refused, Message: "native I/O needs either no disk cache or directsync cache mode"}
+		}
+	}
+	m.disk, m.counters = &d, results.BlockCounters{}
+	return nil
+}
+
+func (m *fakeMachine) Detach(context.Context) error { m.disk = nil; return nil }
+
+func (m *fakeMachine) Prepare(context.Context) (guest.Disk, error) {
+	if m.disk == nil {
+		return guest.Disk{}, errors.New("no disk")
+	}
+	return guest.Disk{Device: "/dev/vdb", Sysfs: map[string]string{"queue/write_cache": "write back"}}, nil
+}
+
+// fakeFio is the JSON of a run of 1000 writes of 4 KiB with syncs syncs.
+const fakeFio = `{"fio version":"fio-3.33","jobs":[{"jobname":"platter","error":%d,"job_runtime":%d,"job options":{"rw":"randwrite"},
+"read":{"io_bytes":0,"bw_bytes":0,"iops":0,"runtime":0,"total_ios":0},
+"write":{"io_bytes":4096000,"bw_bytes":2730666,"iops":666.6,"runtime":%d,"total_ios":1000,"lat_ns":{"min":1000,"max":2000,"mean":1500,"stddev":1,"N":1000,"bins":{"1000":500,"2000":500}}},
+"trim":{"io_bytes":0,"bw_bytes":0,"iops":0,"runtime":0,"total_ios":0},
+"sync":{"total_ios":%d,"lat_ns":{"min":1,"max":2,"mean":1,"stddev":1,"N":%d,"bins":{"1":%d}}}}]}`
+
+func (m *fakeMachine) RunFio(ctx context.Context, _, job string) (guest.FioRun, error) {
+	m.lab.runs++
+	if m.lab.failFio != nil {
+		if err := m.lab.failFio(m.lab.runs); err != nil {
+			return guest.FioRun{}, err
+		}
+	}
+	if ctx.Err() != nil {
+		return guest.FioRun{}, ctx.Err()
+	}
+	if m.lab.fioFails != nil && m.lab.fioFails(m.lab.runs) || strings.Contains(job, "nosuchdevice") {
+		return guest.FioRun{Status: 1, Text: "fio: pid=1, err=5/file:io_u.c, Input/output error\n", JSON: fmt.Appendf(nil, fakeFio, 5, 1, 1, 0, 0, 0)}, nil
+	}
+	syncs := int64(0)
+	if strings.Contains(job, "fsync=1\n") {
+		syncs = 1000
+	}
+	m.counters.WriteOps += 1000
+	m.counters.WriteBytes += 4096000
+	f := expectedFlags(m.cache())
+	run := guest.FioRun{JSON: fmt.Appendf(nil, fakeFio, 0, 500, 500, syncs, syncs, syncs)}
+	if f.Writeback {
+		m.counters.FlushOps += syncs
+		run.Flushes = syncs
+	}
+	return run, nil
+}
+
+func (m *fakeMachine) Read(context.Context) (Reading, error) {
+	f := expectedFlags(m.cache())
+	if m.lab.flags != nil {
+		f = m.lab.flags(f)
+	}
+	return Reading{Flags: f, Counters: m.counters, ODirect: &f.Direct}, nil
+}
+
+func (m *fakeMachine) XML(context.Context) (string, error) {
+	if m.disk == nil {
+		return "<domain/>", nil
+	}
+	return m.disk.XML()
+}
+
+func (m *fakeMachine) Console() []string { return []string{"Linux version fake"} }
+
+func (m *fakeMachine) Close(context.Context) error {
+	if !m.closed {
+		m.closed = true
+		m.lab.open--
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package orchestrator
+
+import (
+	"strings"
+	"testing"
+
+	"platter/fiojob"
+	"platter/matrices"
+	"platter/results"
+)
+
+// guardCell is a cell of random writes with O_DIRECT for 2 s over 1 GiB, with the settings laid over it.
+func guardCell(t *testing.T, axis, value string) matrices.Cell {
+	t.Helper()
+	text := `
+name: guards
+description: for the guards
+storage: {size: 2GiB}
+guest: {memory: 1GiB, vcpus: 2}
+axes:
+  ` + axis + `: [` + value + `]
+fio: {bs: 4k, size: 1GiB, runtime: 2, ` + map[bool]string{true: "direct: 1, ", false: ""}[axis != "fio.direct"] + `rw: randwrite}
+trials: 1
+`
+	m, err := matrices.Parse("guards.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Cells()[0]
+}
+
+func TestEachGuardIsViolatedByItsOwnNonsenseOnly(t *testing.T) {
+	const gib = int64(1) << 30
+	write := func(seconds float64) *fiojob.Metrics {
+		return &fiojob.Metrics{Write: &fiojob.Direction{Bytes: 100 << 20, RuntimeNS: int64(seconds * 1e9)}}
+	}
+	read := &fiojob.Metrics{Read: &fiojob.Direction{Bytes: 100 << 20, RuntimeNS: 2e9}}
+	counters := &results.BlockCounters{WriteBytes: 100 << 20, ReadBytes: 100 << 20}
+	for name, c := range map[string]struct {
+		axis, value string
+		host, fill  int64
+		metrics     *fiojob.Metrics
+		qemu        *results.BlockCounters
+		residency   *results.Residency
+		want        string // name of the one guard; empty for none
+	}{
+		"a sound trial violates none":                    {"disk.cache", "none", 64 * gib, 2 * gib, write(2), counters, &results.Residency{ImageBytes: 2 * gib}, ""},
+		"a run that ended early":                         {"disk.cache", "none", 64 * gib, 2 * gib, write(0.8), counters, nil, "runtime"},
+		"a buffered working set that fits the guest":     {"fio.direct", "0", 64 * gib, 2 * gib, write(2), counters, nil, "guest_memory host_memory"},
+		"cached reads of what fits the host":             {"disk.cache", "writethrough", 64 * gib, 2 * gib, read, counters, nil, "host_memory"},
+		"cached reads of what does not fit the host":     {"disk.cache", "writethrough", gib / 2, 2 * gib, read, counters, nil, ""},
+		"writes that end in the host's page cache":       {"disk.cache", "writeback", 64 * gib, 2 * gib, write(2), counters, nil, "host_memory"},
+		"writes through the host's page cache":           {"disk.cache", "writethrough", 64 * gib, 2 * gib, write(2), counters, nil, ""},
+		"reads beyond what was written":                  {"disk.cache", "none", 64 * gib, gib / 2, read, counters, nil, "prefilled"},
+		"an image that lay in the page cache":            {"disk.cache", "none", 64 * gib, 2 * gib, write(2), counters, &results.Residency{BeforeBytes: gib, ImageBytes: 2 * gib}, "residency"},
+		"a direct mode that filled the page cache":       {"disk.cache", "none", 64 * gib, 2 * gib, write(2), counters, &results.Residency{AfterBytes: gib, ImageBytes: 2 * gib}, "residency"},
+		"a cached mode that filled the page cache":       {"disk.cache", "writethrough", 64 * gib, 2 * gib, write(2), counters, &results.Residency{AfterBytes: gib, ImageBytes: 2 * gib}, ""},
+		"fio claiming more than QEMU saw":                {"disk.cache", "none", 64 * gib, 2 * gib, write(2), &results.BlockCounters{WriteBytes: 50 << 20}, nil, "counters"},
+		"a mode that libvirt leaves to QEMU's writeback": {"disk.io", "threads", 64 * gib, 2 * gib, write(2), counters, nil, "host_memory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cell := guardCell(t, c.axis, c.value)
+			var got []string
+			for _, g := range guards(cell, c.host, c.fill, c.metrics, results.Evidence{QEMU: c.qemu, Residency: c.residency}) {
+				got = append(got, g.Name)
+				if g.Message == "" {
+					t.Errorf("guard %s says nothing", g.Name)
+				}
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("violated: %v, want %q", got, c.want)
+			}
+		})
+	}
+}

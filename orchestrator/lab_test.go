@@ -1,0 +1,240 @@
+package orchestrator
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"platter/fiojob"
+	"platter/libvirtxml"
+	"platter/orchestrator/guest"
+	"platter/orchestrator/hypervisor"
+)
+
+func TestTheFakeLabPassesTheLabSuite(t *testing.T) {
+	scratch := filepath.Join(t.TempDir(), "scratch.img")
+	labSuite(t, &fakeLab{}, scratch)
+}
+
+func TestTheRealLabPassesTheLabSuite(t *testing.T) {
+	l, scratch := realLab(t)
+	labSuite(t, l, scratch)
+}
+
+// needReal skips a test that needs libvirt, QEMU and the guest image, unless they must be there.
+func needReal(t testing.TB) {
+	t.Helper()
+	if os.Getenv("PLATTER_REAL") != "1" {
+		t.Skip("needs libvirt, QEMU and the guest image: make test sets PLATTER_REAL=1")
+	}
+}
+
+// realStorage is a directory that QEMU's user can enter; the test's own temporary directory is closed to it.
+func realStorage(t testing.TB) string {
+	t.Helper()
+	if err := os.MkdirAll("/var/cache/platter", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("/var/cache/platter", "test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+const realCache = "/var/cache/platter"
+
+// realLab connects to libvirt and gives a lab with a scratch image of 64 MiB.
+func realLab(t testing.TB) (*liveLab, string) {
+	t.Helper()
+	needReal(t)
+	ctx := context.Background()
+	host, err := hypervisor.Connect(ctx, "qemu:///system")
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := guest.Open(realCache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := newWorkdir(realStorage(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := host.Facts(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accel, err := probeAccel(ctx, host, facts, image, realCache, work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newScratch(work.scratchPath(), 64<<20, func() error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(); work.Close(); host.Close() })
+	return newLiveLab(host, image, work, accel.Name), work.scratchPath()
+}
+
+var suiteBoot = Boot{MemoryBytes: 512 << 20, VCPUs: 2}
+
+// labSuite is what every Lab must do.
+func labSuite(t *testing.T, lab Lab, scratch string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	m, err := lab.Boot(ctx, suiteBoot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close(context.Background()) })
+	disk := func(attrs ...string) libvirtxml.ScratchDisk {
+		d := libvirtxml.ScratchDisk{File: scratch, Format: "raw", Target: "vdb", Bus: "virtio", Serial: scratchSerial}
+		for i := 0; i < len(attrs); i += 2 {
+			d.Driver = append(d.Driver, libvirtxml.Attr{Name: attrs[i], Value: attrs[i+1]})
+		}
+		return d
+	}
+	job := func(device string) string {
+		text, err := fiojob.Job{Name: "platter", Options: []fiojob.Option{
+			{Name: "rw", Value: "randwrite"}, {Name: "bs", Value: "4k"}, {Name: "size", Value: "4000k"}, {Name: "direct", Value: "1"},
+			{Name: "fsync", Value: "1"}, {Name: "filename", Value: device}, {Name: "allow_file_create", Value: "0"}, {Name: "lat_percentiles", Value: "1"},
+		}}.Render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+
+	t.Run("detaching without a disk does nothing", func(t *testing.T) {
+		if err := m.Detach(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("the console has lines after a boot", func(t *testing.T) {
+		if len(m.Console()) == 0 {
+			t.Fatal("the console is empty")
+		}
+	})
+	for _, mode := range []string{"none", "writeback", "writethrough", "directsync", "unsafe"} {
+		t.Run("cache="+mode+" has the flags of QEMU's table and counts what fio does", func(t *testing.T) {
+			if err := m.Attach(ctx, disk("cache", mode)); err != nil {
+				t.Fatal(err)
+			}
+			d, err := m.Prepare(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, err := m.Read(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := expectedFlags(mode)
+			if before.Flags != want {
+				t.Errorf("flags are %+v, want %+v", before.Flags, want)
+			}
+			if before.ODirect == nil || *before.ODirect != want.Direct {
+				t.Errorf("O_DIRECT on the image: %v, want %v", before.ODirect, want.Direct)
+			}
+			run, err := m.RunFio(ctx, d.Device, job(d.Device))
+			if err != nil || run.Status != 0 {
+				t.Fatalf("fio: status %d, %v: %s", run.Status, err, run.Text)
+			}
+			out, err := fiojob.Parse(run.JSON)
+			if err != nil {
+				t.Fatal(err)
+			}
+			metrics := out.Metrics()
+			after, err := m.Read(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := difference(after.Counters, before.Counters)
+			if metrics.Write == nil || metrics.Write.IOs != 1000 || metrics.Sync == nil || metrics.Sync.IOs < 999 {
+				t.Fatalf("fio counted %+v, want 1000 writes and as many syncs", metrics)
+			}
+			if got.WriteBytes < metrics.Write.Bytes {
+				t.Errorf("QEMU counted %d bytes written, fio %d", got.WriteBytes, metrics.Write.Bytes)
+			}
+			// Where the device has no volatile cache the guest's kernel sends no flush (safety.md's measured flush path).
+			wantFlushes := metrics.Sync.IOs
+			if !want.Writeback {
+				wantFlushes = 0
+			}
+			if run.Flushes != wantFlushes || got.FlushOps != wantFlushes {
+				t.Errorf("flushes: fio %d, guest %d, QEMU %d; want %d at the last two", metrics.Sync.IOs, run.Flushes, got.FlushOps, wantFlushes)
+			}
+			if doc, err := m.XML(ctx); err != nil || !strings.Contains(doc, scratch) {
+				t.Errorf("the live XML does not name the scratch image (%v)", err)
+			}
+			if err := m.Detach(ctx); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	t.Run("io=native with a cached mode is refused and does no harm", func(t *testing.T) {
+		err := m.Attach(ctx, disk("cache", "writeback", "io", "native"))
+		if hypervisor.FaultOf(err) != hypervisor.Refused {
+			t.Fatalf("got %v, want a refusal", err)
+		}
+		if !keepsMachine(err) {
+			t.Error("the run would throw the machine away")
+		}
+	})
+	t.Run("io=native with none and io=io_uring work", func(t *testing.T) {
+		for _, d := range []libvirtxml.ScratchDisk{disk("cache", "none", "io", "native"), disk("cache", "none", "io", "io_uring")} {
+			if err := m.Attach(ctx, d); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Prepare(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Detach(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	t.Run("a fio that fails is an answer, not an error", func(t *testing.T) {
+		if err := m.Attach(ctx, disk("cache", "none")); err != nil {
+			t.Fatal(err)
+		}
+		d, err := m.Prepare(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, err := m.RunFio(ctx, d.Device, job("/dev/nosuchdevice"))
+		if err != nil || run.Status == 0 {
+			t.Fatalf("status %d, error %v; want a status that is not 0", run.Status, err)
+		}
+		if run.Text == "" && len(run.JSON) == 0 {
+			t.Error("nothing says why")
+		}
+	})
+	t.Run("closing twice is closing once, and a guest can be started again", func(t *testing.T) {
+		for range 2 {
+			if err := m.Close(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again, err := lab.Boot(ctx, suiteBoot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Attach(ctx, disk("cache", "none")); err != nil {
+			t.Error(err)
+		}
+		if _, err := again.Prepare(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := again.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}

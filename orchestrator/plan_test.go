@@ -1,0 +1,87 @@
+package orchestrator
+
+import (
+	"reflect"
+	"testing"
+
+	"platter/matrices"
+)
+
+func testMatrix(t *testing.T, trials string) *matrices.Matrix {
+	t.Helper()
+	m, err := matrices.Parse("test.yaml", []byte(`
+name: test
+description: for tests
+storage: {size: 8MiB}
+guest: {memory: 512MiB, vcpus: 2}
+axes:
+  disk.cache: [none, writeback, writethrough, directsync, unsafe]
+  disk.io: [threads, native]
+  fio.fsync: [0, 1]
+fio: {rw: randwrite, bs: 4k, ioengine: libaio, iodepth: 4, direct: 1, size: 8m, runtime: 500ms}
+trials: `+trials+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestAPlanHoldsEveryMeasuredCellOnceABlockInAnOrderOfTheSeed(t *testing.T) {
+	m := testMatrix(t, "4")
+	p := NewPlan(m, 4, 7)
+	measured := 0
+	for _, c := range p.Cells {
+		if c.Excluded == "" {
+			measured++
+		}
+	}
+	if measured != 14 || len(p.Cells) != 20 || len(p.Steps) != 4*14 {
+		t.Fatalf("%d cells of %d measured in %d steps; want 14 of 20 in 56", measured, len(p.Cells), len(p.Steps))
+	}
+	orders := map[string]bool{}
+	for b := range 4 {
+		seen := map[string]bool{}
+		order := ""
+		for i, s := range p.Steps[b*14 : (b+1)*14] {
+			if s.Block != b || s.Order != b*14+i || s.Cell.Excluded != "" {
+				t.Fatalf("step %d of block %d is %+v", i, b, s)
+			}
+			seen[s.Cell.ID] = true
+			order += s.Cell.ID + ";"
+		}
+		if len(seen) != 14 {
+			t.Errorf("block %d holds %d cells, want 14", b, len(seen))
+		}
+		orders[order] = true
+	}
+	if len(orders) != 4 {
+		t.Errorf("the blocks have %d different orders, want 4", len(orders))
+	}
+	if again := NewPlan(m, 4, 7); !reflect.DeepEqual(p, again) {
+		t.Error("the same seed gave another plan")
+	}
+	if other := NewPlan(m, 4, 8); reflect.DeepEqual(p.Steps, other.Steps) {
+		t.Error("another seed gave the same plan")
+	}
+	if p.Estimate(p.Steps) <= 0 || p.Estimate(p.Steps[:10]) >= p.Estimate(p.Steps) {
+		t.Error("the estimate does not grow with the steps")
+	}
+}
+
+func TestEveryCellOfABlockMeetsTheSameRandomSequence(t *testing.T) {
+	p := NewPlan(testMatrix(t, "2"), 2, 7)
+	seeds := map[int]map[string]bool{}
+	for _, s := range p.Steps {
+		for _, o := range jobOptions(s, p.Seed, "/dev/vdb") {
+			if o.Name == "randseed" {
+				if seeds[s.Block] == nil {
+					seeds[s.Block] = map[string]bool{}
+				}
+				seeds[s.Block][o.Value] = true
+			}
+		}
+	}
+	if len(seeds) != 2 || len(seeds[0]) != 1 || len(seeds[1]) != 1 || reflect.DeepEqual(seeds[0], seeds[1]) {
+		t.Errorf("random seeds by block: %v; want one for each block, and two different ones", seeds)
+	}
+}

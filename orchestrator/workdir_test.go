@@ -1,0 +1,132 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestALivingRunIsNoLeftoverAndADeadOneIs(t *testing.T) {
+	storage := t.TempDir()
+	living, err := newWorkdir(storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, err := newWorkdir(storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dead.scratchPath(), []byte("data"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dead.lock.Close() // what the kernel does when the process dies
+	other := filepath.Join(storage, "run-of-somebody-else")
+	if err := os.Mkdir(other, 0o755); err != nil {
+		t.Fatal(err)
+	}
+
+	found, err := Leftovers(context.Background(), nil, storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 1 || found[0].Workdir != dead.path {
+		t.Fatalf("found %v, want only %s", found, dead.path)
+	}
+	if err := RemoveLeftovers(context.Background(), nil, found); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{dead.path: false, living.path: true, other: true} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s exists: %v, want %v", path, err == nil, want)
+		}
+	}
+	if _, err := deadWorkdir(living.path); !errors.Is(err, errLocked) {
+		t.Errorf("the living run's directory: %v, want errLocked", err)
+	}
+	if err := living.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(living.path); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the work directory outlives its run")
+	}
+}
+
+func TestAScratchImageIsFullOfNoiseAndLeavesThePageCache(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "scratch.img")
+	const bytes = 3<<20 + 4096
+	s, err := newScratch(path, bytes, func() error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Size != bytes || st.Blocks*512 < bytes {
+		t.Errorf("image has %d bytes, %d of them allocated; want all of %d", st.Size, st.Blocks*512, bytes)
+	}
+	tail := make([]byte, 4096)
+	if _, err := s.file.ReadAt(tail, bytes-4096); err != nil {
+		t.Fatal(err)
+	}
+	if allZero(tail) {
+		t.Error("the end of the image was never written")
+	}
+	warm, err := s.resident()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.drop(); err != nil {
+		t.Fatal(err)
+	}
+	cold, err := s.resident()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if warm == 0 || cold != 0 {
+		t.Errorf("resident before the drop %d bytes, after it %d; want some and none", warm, cold)
+	}
+}
+
+func TestAScratchImageThatDoesNotFitIsRefusedAndLeavesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "scratch.img")
+	_, err := newScratch(path, 1<<60, func() error { return nil })
+	var e *Error
+	if !errors.As(err, &e) || e.Fault != Usage {
+		t.Fatalf("got %v, want a usage error", err)
+	}
+	stopped := errors.New("stopped")
+	if _, err := newScratch(path, 8<<20, func() error { return stopped }); !errors.Is(err, stopped) {
+		t.Fatalf("got %v, want the reason it was stopped for", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a scratch image was left")
+	}
+}
+
+func allZero(b []byte) bool {
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func TestTheMountOfAPathIsTheLongestAboveIt(t *testing.T) {
+	info := []byte(`22 1 254:0 / / rw - ext4 /dev/vda rw
+30 22 0:30 / /srv rw - tmpfs tmpfs rw
+31 22 8:1 / /srv/a\040b rw shared:1 - xfs /dev/sda1 rw
+`)
+	for path, want := range map[string]string{"/": "ext4", "/srvx": "ext4", "/srv/x": "tmpfs", "/srv/a b/c": "xfs", "/srv": "tmpfs"} {
+		m, ok := findMount(info, path)
+		if !ok || m.kind != want {
+			t.Errorf("%s lies on %q, want %q", path, m.kind, want)
+		}
+	}
+}
