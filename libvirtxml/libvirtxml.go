@@ -26,7 +26,7 @@ func (a Attr) String() string { return a.Name + "=" + a.Value }
 // is written. A new attribute follows the last one and takes over its quotes and the white space before it.
 //
 // A disk without <driver> gets one before <source>, with name='qemu' under QEMU and KVM and, where libvirt would assume
-// the raw format, type='raw'. What only removes attributes adds no element.
+// the raw format, type='raw'. What only removes attributes adds no element, and never takes one away.
 //
 // Errors are of type *Error: the document is malformed, too large or no domain, the disk is not there or there twice, an
 // attribute or value is unknown, or the result is one that libvirt refuses (see Disk.Refusals). Contradictions that the

@@ -130,12 +130,13 @@ func wrapped(words []string) string {
 	var b strings.Builder
 	column := len("Attributes: ")
 	for i, word := range words {
-		if i > 0 {
+		column += len(", ") + len(word)
+		switch {
+		case i > 0 && column > 100:
+			b.WriteString(",\n   ")
+			column = len("   ") + len(word)
+		case i > 0:
 			b.WriteString(", ")
-		}
-		if column += len(word) + 2; column > 100 {
-			b.WriteString("\n   ")
-			column = len(word) + 5
 		}
 		b.WriteString(word)
 	}
