@@ -79,7 +79,11 @@ func (k knownAccel) write(path string) {
 // whatever goes wrong with KVM is an answer.
 func bootUnderKVM(ctx context.Context, host *hypervisor.Host, image *guest.Image, work *workdir) (Accel, error) {
 	lab := newLiveLab(host, image, work, "kvm")
-	doc, err := lab.domain(Boot{MemoryBytes: 512 << 20, VCPUs: 1}, 0, "kvm").XML()
+	port, err := freePort()
+	if err != nil {
+		return Accel{}, err
+	}
+	doc, err := lab.domain(Boot{MemoryBytes: 512 << 20, VCPUs: 1}, port).XML()
 	if err != nil {
 		return Accel{}, err
 	}

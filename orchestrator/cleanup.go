@@ -68,7 +68,7 @@ func addDomains(ctx context.Context, host *hypervisor.Host, found map[string]*Le
 	}
 	for _, d := range domains {
 		dir, ours, err := libvirtxml.ParseOwner(d.XML)
-		if err != nil || !ours || d.Name != domainName(dir) {
+		if err != nil || !ours || d.Name() != domainName(dir) {
 			continue
 		}
 		l := found[dir]
@@ -86,7 +86,7 @@ func addDomains(ctx context.Context, host *hypervisor.Host, found map[string]*Le
 				l = add(dir, w.lock)
 			}
 		}
-		l.Domain = d.Name
+		l.Domain = d.Name()
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func domains(t *testing.T, l *liveLab) int {
 	}
 	n := 0
 	for _, d := range list {
-		if d.Name == l.work.domainName() {
+		if d.Name() == l.work.domainName() {
 			n++
 		}
 	}

@@ -19,7 +19,7 @@ storage: {size: 2GiB}
 guest: {memory: 1GiB, vcpus: 2}
 axes:
   ` + axis + `: [` + value + `]
-fio: {bs: 4k, size: 1GiB, runtime: 2, ` + map[bool]string{true: "direct: 1, ", false: ""}[axis != "fio.direct"] + `rw: randwrite}
+fio: {bs: 4k, size: 1g, runtime: 2, ` + map[bool]string{true: "direct: 1, ", false: ""}[axis != "fio.direct"] + `rw: randwrite}
 trials: 1
 `
 	m, err := matrices.Parse("guards.yaml", []byte(text))

@@ -21,14 +21,14 @@ type liveLab struct {
 	host  *hypervisor.Host
 	image *guest.Image
 	work  *workdir
-	accel string // "kvm" or "tcg"
+	accel string        // "kvm" or "tcg"
 	limit time.Duration // of a boot
 	boots map[Boot]int
-	saved map[Boot]string // domain XML of the saved guest, which lies in work.savedPath(n)
+	saved map[Boot]bool // whether there is a saved guest
 }
 
 func newLiveLab(host *hypervisor.Host, image *guest.Image, work *workdir, accel string) *liveLab {
-	return &liveLab{host: host, image: image, work: work, accel: accel, limit: bootLimit, boots: map[Boot]int{}, saved: map[Boot]string{}}
+	return &liveLab{host: host, image: image, work: work, accel: accel, limit: bootLimit, boots: map[Boot]int{}, saved: map[Boot]bool{}}
 }
 
 // Limits of a boot: under emulation a boot takes about 8 s, a restored guest answers at once.
@@ -40,8 +40,8 @@ const (
 
 // Boot implements Lab.
 func (l *liveLab) Boot(ctx context.Context, b Boot) (Machine, error) {
-	if doc, ok := l.saved[b]; ok {
-		m, err := l.restore(ctx, b, doc)
+	if l.saved[b] {
+		m, err := l.restore(ctx, b)
 		if err == nil || ctx.Err() != nil {
 			return m, err
 		}
@@ -67,7 +67,7 @@ func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
 		if err != nil {
 			return nil, err
 		}
-		doc, err := l.domain(b, port, l.accel).XML()
+		doc, err := l.domain(b, port).XML()
 		if err != nil {
 			return nil, fmt.Errorf("write domain XML: %w", err)
 		}
@@ -79,13 +79,13 @@ func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
 			}
 			return nil, err
 		}
-		return l.meet(ctx, domain, port, doc)
+		return l.meet(ctx, domain, port)
 	}
 }
 
 // meet connects to a guest that was just started or restored, and ends it if that fails.
-func (l *liveLab) meet(ctx context.Context, domain *hypervisor.Domain, port int, doc string) (*liveMachine, error) {
-	m := &liveMachine{domain: domain, console: l.work.consolePath(), doc: doc, port: port}
+func (l *liveLab) meet(ctx context.Context, domain *hypervisor.Domain, port int) (*liveMachine, error) {
+	m := &liveMachine{domain: domain, console: l.work.consolePath()}
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go m.watchDeath(waiting, cancel)
@@ -111,18 +111,22 @@ func (l *liveLab) save(ctx context.Context, b Boot, m *liveMachine) (Machine, er
 	if err := m.domain.Save(ctx, l.savedPath(b)); err != nil {
 		return nil, errors.Join(fmt.Errorf("save guest: %w", err), m.Close(context.WithoutCancel(ctx)))
 	}
-	l.saved[b] = m.doc
-	return l.restore(ctx, b, m.doc)
+	l.saved[b] = true
+	return l.restore(ctx, b)
 }
 
 func (l *liveLab) savedPath(b Boot) string {
 	return fmt.Sprintf("%s.%d-%d-%d-%t", l.work.savedPath(), b.MemoryBytes>>20, b.VCPUs, b.IOThreads, b.SCSI)
 }
 
-// restore wakes the saved guest on a port of its own.
-func (l *liveLab) restore(ctx context.Context, b Boot, doc string) (Machine, error) {
+// restore wakes the saved guest.
+func (l *liveLab) restore(ctx context.Context, b Boot) (Machine, error) {
 	ctx, cancel := context.WithTimeout(ctx, restoreLimit)
 	defer cancel()
+	doc, err := l.host.SavedXML(ctx, l.savedPath(b))
+	if err != nil {
+		return nil, err
+	}
 	port, err := forwardedPort(doc)
 	if err != nil {
 		return nil, err
@@ -131,7 +135,7 @@ func (l *liveLab) restore(ctx context.Context, b Boot, doc string) (Machine, err
 	if err != nil {
 		return nil, err
 	}
-	m, err := l.meet(ctx, domain, port, doc)
+	m, err := l.meet(ctx, domain, port)
 	if err != nil {
 		return nil, err
 	}
@@ -139,9 +143,9 @@ func (l *liveLab) restore(ctx context.Context, b Boot, doc string) (Machine, err
 }
 
 // domain describes the throw-away guest.
-func (l *liveLab) domain(b Boot, port int, accel string) libvirtxml.Domain {
-	kind := accel
-	if accel == "tcg" {
+func (l *liveLab) domain(b Boot, port int) libvirtxml.Domain {
+	kind := l.accel
+	if l.accel == "tcg" {
 		kind = "qemu"
 	}
 	return libvirtxml.Domain{
@@ -190,8 +194,6 @@ type liveMachine struct {
 	domain  *hypervisor.Domain
 	client  *guest.Client // nil until the guest answered
 	console string
-	doc     string // as the domain was started
-	port    int
 	disk    *libvirtxml.ScratchDisk // nil while none is attached
 }
 
@@ -199,7 +201,7 @@ type liveMachine struct {
 func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) error {
 	doc, err := disk.XML()
 	if err != nil {
-		return fmt.Errorf("write disk XML: %w", err)
+		return &hypervisor.Error{Op: "attach scratch disk", Fault: hypervisor.Refused, Message: err.Error(), Err: err}
 	}
 	if err := m.domain.Attach(ctx, doc); err != nil {
 		return m.explain(ctx, err)

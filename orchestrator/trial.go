@@ -190,12 +190,8 @@ func fioSays(run guest.FioRun, out *fiojob.Output) string {
 	if text := lastLine(run.Text); text != "" {
 		return text
 	}
-	if out != nil {
-		for _, j := range out.Jobs {
-			if j.Error != 0 {
-				return fmt.Sprintf("job error %d", j.Error)
-			}
-		}
+	if out != nil && out.Err() != nil {
+		return out.Err().Error()
 	}
 	return "it said nothing"
 }

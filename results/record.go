@@ -123,6 +123,8 @@ type FlushPath struct {
 	Image          *int64 `json:"image,omitempty"`            // flushes that reached the image
 	// HostDevice counts the flushes of the host's device below the image: everybody's, not this trial's alone.
 	HostDevice *int64 `json:"host_device,omitempty"`
+	// IncludesRamp says that the layers below fio counted during fio's ramp_time too, which fio itself leaves out.
+	IncludesRamp bool `json:"includes_ramp,omitempty"`
 }
 
 // Evidence proves that the cell was what it says.

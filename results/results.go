@@ -1,0 +1,110 @@
+// Package results is the run directory: the records of a run, the journal that is appended to while it goes on, and
+// reading it back. A reader needs neither libvirt nor root.
+package results
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Run is a run directory that was read.
+type Run struct {
+	Dir      string
+	Manifest Manifest
+	Trials   []Trial // in the order of the journal; of two records of one trial (a run resumed) only the later
+	Torn     bool    // the journal's last line was cut short, as a crash leaves it; it is not among Trials
+
+	whole int64 // bytes of the journal up to the end of its last whole line
+}
+
+// Fault says whose an Error is.
+type Fault string
+
+// The faults of this package's errors.
+const (
+	Input Fault = "input" // the directory is not, or not yet, what was asked for
+	Disk  Fault = ""      // reading or writing failed
+)
+
+// Error names the file and, for a line of the journal, the line.
+type Error struct {
+	Path    string
+	Line    int // from 1; 0 when the message is about the whole
+	Fault   Fault
+	Message string
+}
+
+func (e *Error) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("%s:%d: %s", e.Path, e.Line, e.Message)
+	}
+	return e.Path + ": " + e.Message
+}
+
+// Read reads a run directory, also one that is being written. A torn last line is left out; any other line that cannot
+// be read is an error with its number, as is a schema that this version does not know.
+func Read(dir string) (*Run, error) {
+	run := &Run{Dir: dir}
+	path := filepath.Join(dir, ManifestFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &Error{Path: dir, Fault: Input, Message: "this is no run directory: it has no " + ManifestFile}
+	}
+	if err != nil {
+		return nil, &Error{Path: path, Message: err.Error()}
+	}
+	var head struct {
+		Schema int `json:"schema"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("not a manifest: %v", err)}
+	}
+	if head.Schema != Schema {
+		return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("schema %d; this platter reads schema %d: use the platter that wrote it", head.Schema, Schema)}
+	}
+	if err := json.Unmarshal(text, &run.Manifest); err != nil {
+		return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("not a manifest: %v", err)}
+	}
+	return run, run.readTrials()
+}
+
+func (r *Run) readTrials() error {
+	path := filepath.Join(r.Dir, TrialsFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &Error{Path: path, Message: err.Error()}
+	}
+	type key struct {
+		cell  string
+		block int
+	}
+	at := map[key]int{}
+	for number := 1; len(text) > 0; number++ {
+		line, rest, whole := bytes.Cut(text, []byte("\n"))
+		if !whole {
+			r.Torn = true
+			break
+		}
+		var t Trial
+		if err := json.Unmarshal(line, &t); err != nil {
+			return &Error{Path: path, Line: number, Fault: Input, Message: fmt.Sprintf("not a trial: %v", err)}
+		}
+		k := key{t.Cell, t.Block}
+		if i, again := at[k]; again {
+			r.Trials[i] = t
+		} else {
+			at[k] = len(r.Trials)
+			r.Trials = append(r.Trials, t)
+		}
+		text = rest
+		r.whole += int64(len(line)) + 1
+	}
+	return nil
+}
