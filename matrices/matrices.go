@@ -36,8 +36,9 @@ type Matrix struct {
 	Banner      string // shown with every output of the run, for example "demonstration length"
 	Storage     Storage
 	Guest       Guest
-	Axes        []Axis    // in the order of the file
-	Fio         []Setting // the base workload, fio's spelling, in the order of the file
+	Axes        []Axis      // in the order of the file
+	Fio         []Setting   // the base workload, fio's spelling, in the order of the file
+	Exclude     [][]Setting // each takes out the cells that have all its axis values
 	Trials      int
 	File        string // the name it was read from, for messages
 	Text        string // the file itself

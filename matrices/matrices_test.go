@@ -1,0 +1,458 @@
+package matrices
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// parse reads a matrix that must be good.
+func parse(t *testing.T, text string) *Matrix {
+	t.Helper()
+	m, err := Parse("matrix.yaml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, detail(err))
+	}
+	return m
+}
+
+func detail(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Detail()
+	}
+	return ""
+}
+
+// with is a small matrix with these axes; the rest of the workload is given, too.
+func with(axes, fio string) string {
+	return "name: small\naxes: " + axes + "\nfio: " + fio + "\n"
+}
+
+func TestTheBuiltInMatricesGiveTheseCells(t *testing.T) {
+	all, err := Builtins()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, m := range all {
+		fmt.Fprintf(&b, "%s: %s; trials %d; banner %q\n", m.Name, m.Description, m.Trials, m.Banner)
+		writeCells(&b, m.Cells())
+	}
+	golden(t, "testdata/builtin.golden", b.String())
+}
+
+func TestCellsFollowTheOrderOfTheMatrixAndSayWhyTheyAreExcluded(t *testing.T) {
+	files, err := filepath.Glob("testdata/cells/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no matrices in testdata/cells", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		writeCells(&b, parse(t, string(text)).Cells())
+		golden(t, strings.TrimSuffix(file, ".yaml")+".golden", b.String())
+	}
+}
+
+func writeCells(b *strings.Builder, cells []Cell) {
+	for _, c := range cells {
+		fmt.Fprintln(b, c.ID)
+		if c.Excluded != "" {
+			fmt.Fprintf(b, "  excluded: %s\n", c.Excluded)
+			continue
+		}
+		fmt.Fprintf(b, "  disk: %s\n  fio: %s\n", spelled(c.Disk), spelled(c.Fio))
+		fmt.Fprintf(b, "  storage: %s %s %d; guest: %d bytes, %d vcpus\n", c.Storage.Type, c.Storage.Format, c.Storage.SizeBytes, c.Guest.MemoryBytes, c.Guest.VCPUs)
+		fmt.Fprintf(b, "  ramp %v, runtime %v, working set %d\n", c.Ramp(), c.Runtime(), c.WorkingSet())
+	}
+}
+
+func spelled(settings []Setting) string {
+	var all []string
+	for _, s := range settings {
+		all = append(all, s.Name+"="+s.Value.String())
+	}
+	return strings.Join(all, " ")
+}
+
+func TestEveryRuleThatExcludesIsSeenInTheGoldenCells(t *testing.T) {
+	files, _ := filepath.Glob("testdata/cells/*.golden")
+	var seen strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen.Write(text)
+	}
+	for _, r := range rules(fioOptions()) {
+		if r.effect == exclude && !strings.Contains(seen.String(), "excluded: "+r.reason+"\n") {
+			t.Errorf("no cell in testdata/cells is excluded because %q", r.reason)
+		}
+	}
+}
+
+func TestEveryRuleThatRefusesIsSeenInTheGoldenErrors(t *testing.T) {
+	files, _ := filepath.Glob("testdata/bad/*.golden")
+	var seen strings.Builder
+	for _, file := range append(files, "testdata/options.golden") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen.Write(text)
+	}
+	for _, r := range rules(fioOptions()) {
+		if r.effect == refuse && !strings.Contains(seen.String(), r.reason) {
+			t.Errorf("no matrix in testdata/bad is refused because %q", r.reason)
+		}
+	}
+}
+
+func TestEveryRuleHasAReasonAndASource(t *testing.T) {
+	for _, r := range rules(fioOptions()) {
+		if r.reason == "" || r.source == "" {
+			t.Errorf("a rule about %v has the reason %q and the source %q", r.settings, r.reason, r.source)
+		}
+		if r.effect == refuse && r.hint == "" {
+			t.Errorf("the rule %q refuses and does not say what to do", r.reason)
+		}
+		if r.cell == nil && r.effect == exclude {
+			t.Errorf("the rule %q excludes settings; only cells can be excluded", r.reason)
+		}
+	}
+}
+
+// TestABadMatrixIsRefusedWithItsPlace reads each file of testdata/bad; beside it stands what is said of it.
+func TestABadMatrixIsRefusedWithItsPlace(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d matrices in testdata/bad (%v)", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := Parse(filepath.Base(file), text)
+			if err == nil {
+				t.Fatalf("it was read: %+v", m)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("the error has more than one line: %q", err.Error())
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", err.Error()+"\n"+detail(err))
+		})
+	}
+}
+
+func TestAMatrixThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
+	for name, text := range map[string]string{
+		"bytes":    "# " + strings.Repeat("x", maxFileBytes),
+		"brackets": "name: " + strings.Repeat("[", 500000),
+		"braces":   "name: " + strings.Repeat("{a: ", 200000),
+		"dashes":   strings.Repeat("- ", 400000),
+		"keys":     manyKeys(100000),
+		"text":     "---\n" + strings.Repeat("---\n", 200000),
+		"cells":    with("{fio.fsync: ["+numbers(101)+"], fio.fdatasync: ["+numbers(100)+"]}", "{runtime: 1, rw: write}"),
+	} {
+		start := time.Now()
+		_, err := Parse("large.yaml", []byte(text))
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Errorf("%s: %v is not an *Error", name, err)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s: the refusal took %v", name, took)
+		}
+	}
+}
+
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d: v\n", i)
+	}
+	return b.String()
+}
+
+func numbers(n int) string {
+	words := make([]string, n)
+	for i := range words {
+		words[i] = fmt.Sprint(i)
+	}
+	return strings.Join(words, ", ")
+}
+
+func TestAMatrixOfTenThousandCellsIsStillRead(t *testing.T) {
+	m := parse(t, with("{fio.fsync: ["+numbers(100)+"], fio.fdatasync: ["+numbers(100)+"]}", "{runtime: 1, rw: write}"))
+	if n := len(m.Cells()); n != 10000 {
+		t.Errorf("%d cells", n)
+	}
+}
+
+func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
+	m := parse(t, with("{disk.cache: [none]}", "{rw: write, runtime: 1}"))
+	want := Matrix{
+		Storage: Storage{Type: "file", Format: "raw", SizeBytes: 2 << 30}, Guest: Guest{MemoryBytes: 1 << 30, VCPUs: 2}, Trials: 10,
+	}
+	got := Matrix{Storage: m.Storage, Guest: m.Guest, Trials: m.Trials}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWindowsLineEndsAndAByteOrderMarkChangeNothing(t *testing.T) {
+	text := with("\n  disk.cache: [none, unsafe]\n  fio.fsync: [0, 1]", "{rw: write, runtime: 1}")
+	plain := parse(t, text)
+	windows := parse(t, "\uFEFF"+strings.ReplaceAll(text, "\n", "\r\n"))
+	if diff := cmp.Diff(plain.Cells(), windows.Cells()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestValuesKeepTheirTypeInJSON(t *testing.T) {
+	m := parse(t, with(`{fio.fsync: [0, "1", 32], fio.rw: [write], fio.latency_percentile: [99.5]}`, "{runtime: 1}"))
+	got, err := json.Marshal(m.Axes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `[{"Name":"fio.fsync","Values":[0,"1",32]},{"Name":"fio.rw","Values":["write"]},{"Name":"fio.latency_percentile","Values":[99.5]}]`
+	if string(got) != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func TestNumbersAreWrittenAsPeopleWriteThem(t *testing.T) {
+	for _, c := range []struct {
+		v    any
+		want string
+	}{
+		{int64(-3), "-3"}, {uint64(math.MaxUint64), "18446744073709551615"}, {1e21, "1000000000000000000000"}, {0.5, "0.5"}, {true, "true"}, {"a b", "a b"},
+	} {
+		if got := (Value{c.v}).String(); got != c.want {
+			t.Errorf("%v is written %q, want %q", c.v, got, c.want)
+		}
+	}
+}
+
+func TestSizesOfStorageAndGuest(t *testing.T) {
+	for text, want := range map[string]int64{
+		"4096": 4096, "4KiB": 4096, "4k": 4096, "4K": 4096, "512MiB": 512 << 20, "1M": 1 << 20, "2GiB": 2 << 30, "2 GiB": 2 << 30, "1T": 1 << 40, "8388607T": 8388607 << 40,
+	} {
+		if got, p := parseSize(text); p != nil || got != want {
+			t.Errorf("%q is %d (%v), want %d", text, got, p, want)
+		}
+	}
+	for _, text := range []string{"", "1GB", "1.5G", "-1", "1 KiBs", "8388608T", "99999999999999999999", "1e9", "0x10", "G"} {
+		if got, p := parseSize(text); p == nil {
+			t.Errorf("%q was read as %d", text, got)
+		}
+	}
+}
+
+func TestTimesOfFio(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"10": 10 * time.Second, "1500ms": 1500 * time.Millisecond, "1500msec": 1500 * time.Millisecond, "2s": 2 * time.Second,
+		"3m": 3 * time.Minute, "1h": time.Hour, "1d": 24 * time.Hour, "250us": 250 * time.Microsecond, "7usec": 7 * time.Microsecond, "0": 0,
+	} {
+		if got, p := parseFioTime(text); p != nil || got != want {
+			t.Errorf("%q is %v (%v), want %v", text, got, p, want)
+		}
+	}
+	for _, text := range []string{"", "1.5", "1.5s", "1min", "1sec", "1ns", "-1", "1:00", "99999999999d", "5x", "1S"} {
+		if got, p := parseFioTime(text); p == nil {
+			t.Errorf("%q was read as %v", text, got)
+		}
+	}
+}
+
+func TestSizesOfFio(t *testing.T) {
+	for text, want := range map[string]int64{
+		"4k": 4096, "4K": 4096, "4kb": 4096, "4kB": 4096, "1g": 1 << 30, "4096": 4096, "4096b": 4096, "1t": 1 << 40, "0": 0,
+	} {
+		if got, p := parseFioSize(text); p != nil || got != want {
+			t.Errorf("%q is %d (%v), want %d", text, got, p, want)
+		}
+	}
+	for _, text := range []string{"", "4KiB", "4ki", "1GiB", "50%", "0.5m", "4mm", "4Mx", "1:8", "0x1000", "9000000p"} {
+		if got, p := parseFioSize(text); p == nil {
+			t.Errorf("%q was read as %d", text, got)
+		}
+	}
+}
+
+func TestTheWorkingSetIsTheSizeOrTheRestOfTheDisk(t *testing.T) {
+	for fio, want := range map[string]int64{
+		"{rw: write, runtime: 1, size: 1g}":      1 << 30,
+		"{rw: write, runtime: 1}":                2 << 30,
+		"{rw: write, runtime: 1, offset: 512m}":  2<<30 - 512<<20,
+		"{rw: write, size: 1048576, fsync: 1}":   1 << 20,
+		"{rw: write, io_size: 4m, offset: 1g}":   1 << 30,
+		"{rw: write, runtime: 1, numjobs: 4000}": 2 << 30,
+	} {
+		if got := parse(t, with("{disk.cache: [none]}", fio)).Cells()[0].WorkingSet(); got != want {
+			t.Errorf("%s works on %d bytes, want %d", fio, got, want)
+		}
+	}
+}
+
+func TestACellIsAskedForItsSettingsByTheirFullName(t *testing.T) {
+	c := parse(t, with("{disk.cache: [none], fio.fsync: [1]}", "{rw: write, runtime: 10}")).Cells()[0]
+	for full, want := range map[string]string{"disk.cache": "none", "fio.fsync": "1", "fio.rw": "write", "fio.runtime": "10"} {
+		if v, ok := c.Get(full); !ok || v.String() != want {
+			t.Errorf("%s is %q (%v), want %q", full, v, ok, want)
+		}
+	}
+	for _, full := range []string{"disk.io", "fio.bs", "guest.fs", "cache", "storage.size", ""} {
+		if v, ok := c.Get(full); ok {
+			t.Errorf("%q is %q, and the cell does not set it", full, v)
+		}
+	}
+}
+
+var safeID = regexp.MustCompile(`^[A-Za-z0-9._+=,%~-]{1,200}$`)
+
+func TestIDsAreUniqueAndSafeAsDirectoryNames(t *testing.T) {
+	awkward := []string{"a", "A", "a,b", "a=b", "a,disk.x=b", "%2C", ",", "/", "..", "~", "", " ", "é", "a\x00", "\n",
+		strings.Repeat("x", 300), strings.Repeat("x", 301), strings.Repeat("x", 299) + "y", strings.Repeat("é", 90), strings.Repeat("%", 66)}
+	seen := map[string]string{}
+	for _, a := range awkward {
+		for _, b := range awkward {
+			id := cellID([]Setting{{"disk.cache", Value{a}}, {"disk.x", Value{b}}})
+			key := fmt.Sprintf("%q %q", a, b)
+			if !safeID.MatchString(id) {
+				t.Errorf("the id of %s is %q", key, id)
+			}
+			if other, taken := seen[id]; taken {
+				t.Errorf("%s and %s share the id %q", key, other, id)
+			}
+			seen[id] = key
+		}
+	}
+}
+
+func TestBlocksHoldEveryMeasuredCellOnceInAnOrderMadeByTheSeed(t *testing.T) {
+	m, err := Builtin("cache-modes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := m.Cells()
+	cells[3].Excluded, cells[7].Excluded = "one", "another"
+	var b strings.Builder
+	for _, block := range Blocks(cells, 4, 1) {
+		fmt.Fprintln(&b, block)
+	}
+	golden(t, "testdata/blocks.golden", b.String())
+	want := measured(cells)
+	for seed := range uint64(50) {
+		blocks := Blocks(cells, 5, seed)
+		for _, block := range blocks {
+			sorted := slices.Sorted(slices.Values(block))
+			if !slices.Equal(sorted, want) {
+				t.Fatalf("seed %d: the block %v is not a permutation of %v", seed, block, want)
+			}
+		}
+		if longer := Blocks(cells, 9, seed)[:5]; !cmp.Equal(longer, blocks) {
+			t.Fatalf("seed %d: more trials change the first blocks", seed)
+		}
+	}
+	if cmp.Equal(Blocks(cells, 3, 1), Blocks(cells, 3, 2)) {
+		t.Error("two seeds give one order")
+	}
+}
+
+func TestAnUnknownBuiltInMatrixIsAnsweredWithTheKnownOnes(t *testing.T) {
+	_, err := Builtin("cache")
+	if want := `there is no built-in matrix "cache": the built-in ones are cache-modes, demo`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+func TestTheBuiltInMatricesSayAtTheTopWhatTheyShow(t *testing.T) {
+	all, err := Builtins()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		lines := strings.Split(m.Text, "\n")
+		if !strings.HasPrefix(lines[0], "# ") || !strings.HasPrefix(lines[1], "# ") || m.Description == "" || m.File != m.Name+".yaml" {
+			t.Errorf("%s begins with %q", m.File, lines[:2])
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*/*.yaml")
+	builtin, _ := filepath.Glob("*.yaml")
+	for _, file := range append(files, builtin...) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := Parse("fuzz.yaml", text)
+		if err != nil {
+			checkError(t, err, text)
+			return
+		}
+		checkMatrix(t, m)
+	})
+}
+
+func checkError(t *testing.T, err error, text []byte) {
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("%v is not an *Error", err)
+	}
+	if lines := strings.Count(string(text), "\n") + 1; e.Line < 1 || e.Line > lines || e.Column < 1 {
+		t.Errorf("the error is at %d:%d of %d lines: %v", e.Line, e.Column, lines, err)
+	}
+	if e.Message == "" || !printable(err.Error()) || !printable(e.Hint) {
+		t.Errorf("the error would not print: %q, hint %q", err.Error(), e.Hint)
+	}
+}
+
+// checkMatrix holds what every matrix that was read must hold.
+func checkMatrix(t *testing.T, m *Matrix) {
+	cells := m.Cells()
+	ids, any := map[string]bool{}, false
+	for _, c := range cells {
+		if ids[c.ID] || !safeID.MatchString(c.ID) {
+			t.Fatalf("the id %q is used twice or unsafe", c.ID)
+		}
+		ids[c.ID] = true
+		if c.Excluded != "" {
+			continue
+		}
+		any = true
+		if c.Runtime() < 0 || c.Ramp() < 0 || c.WorkingSet() > c.Storage.SizeBytes {
+			t.Errorf("%s: runtime %v, ramp %v, working set %d of %d", c.ID, c.Runtime(), c.Ramp(), c.WorkingSet(), c.Storage.SizeBytes)
+		}
+		for _, s := range c.Fio {
+			if strings.ContainsAny(s.Value.String(), "$`\n\r;#'\"\\") {
+				t.Errorf("%s: fio would read more than a value in %s=%q", c.ID, s.Name, s.Value)
+			}
+		}
+	}
+	if !any || m.Trials < 1 || m.Name == "" {
+		t.Errorf("nothing to measure in %+v", m)
+	}
+}

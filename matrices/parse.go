@@ -1,0 +1,393 @@
+package matrices
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Limits and defaults of a matrix.
+const (
+	// DefaultTrials is how often each cell is measured when the file does not say.
+	DefaultTrials = 10
+
+	maxTrials = 1000
+	maxCells  = 10000
+	maxVCPUs  = 255 // of a q35 machine without an IOMMU
+
+	defaultSizeBytes   = 2 << 30
+	defaultMemoryBytes = 1 << 30
+	defaultVCPUs       = 2
+)
+
+// Parse reads a matrix file. File is its name for messages. Every error is an *Error and says where; the first one
+// found is given.
+func Parse(file string, text []byte) (*Matrix, error) {
+	src, root, err := readYAML(file, text)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{
+		source: src, vocabulary: newVocabulary(), places: map[string]position{},
+		matrix: &Matrix{
+			Storage: Storage{Type: "file", Format: "raw", SizeBytes: defaultSizeBytes},
+			Guest:   Guest{MemoryBytes: defaultMemoryBytes, VCPUs: defaultVCPUs},
+			Trials:  DefaultTrials, File: file, Text: string(text),
+		},
+	}
+	if err := r.read(root); err != nil {
+		return nil, err
+	}
+	return r.matrix, nil
+}
+
+// reader fills a matrix from the nodes of its file. Its methods give an *Error with the place, or nil.
+type reader struct {
+	source
+	vocabulary
+	matrix *Matrix
+	places map[string]position // where a section, a setting ("fio.bs") or a value of an axis ("fio.bs=4k") stands
+}
+
+// wholeMatrix is what the top of the file is called in messages.
+const wholeMatrix = "the matrix"
+
+// section is a key of a mapping with what reads its value.
+type section struct {
+	key      string
+	read     func(what string, n *node) error // what is the key for messages: "trials", "storage.size"
+	required bool
+}
+
+func (r *reader) read(root *node) error {
+	m := r.matrix
+	err := r.sections(wholeMatrix, root, []section{
+		{"name", r.name, true},
+		{"description", r.line(&m.Description), false},
+		{"banner", r.line(&m.Banner), false},
+		{"storage", r.storage, false},
+		{"guest", r.guest, false},
+		{"axes", r.axes, true},
+		{"fio", r.workload, true},
+		{"exclude", r.exclusions, false},
+		{"trials", r.whole(&m.Trials, maxTrials), false},
+	})
+	if err != nil {
+		return err
+	}
+	return r.checkCells()
+}
+
+// sections reads a mapping: unknown keys are refused first, then the sections are read in the order given here, so that
+// one may build on another.
+func (r *reader) sections(what string, n *node, sections []section) error {
+	if n.kind != mapping {
+		return r.at(n.pos, problemf("%s is %s and should be a mapping", what, n.kind).withHint("write key: value"))
+	}
+	var keys []string
+	for _, s := range sections {
+		keys = append(keys, s.key)
+	}
+	for _, e := range n.entries {
+		if !slices.Contains(keys, e.key) {
+			return r.at(e.pos, problemf("%s has no %q", what, e.key).
+				withHint("%s", didYouMean(e.key, keys, "it has "+strings.Join(keys, ", "))))
+		}
+		if e.kind == null {
+			return r.at(e.pos, problemf("%q has no value", e.key).withHint("give it one, or remove the line"))
+		}
+	}
+	for _, s := range sections {
+		if err := r.section(what, n, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) section(what string, n *node, s section) error {
+	i := slices.IndexFunc(n.entries, func(e *entry) bool { return e.key == s.key })
+	if i >= 0 {
+		r.places[s.key] = n.entries[i].pos
+		return s.read(qualified(what, s.key), n.entries[i].node)
+	}
+	if s.required {
+		return r.at(n.pos, problemf("%s has no %s", what, s.key).withHint("a matrix has at least name, axes and fio"))
+	}
+	return nil
+}
+
+// qualified names a key below a section: "storage.size".
+func qualified(what, key string) string {
+	if what == wholeMatrix {
+		return key
+	}
+	return what + "." + key
+}
+
+// matrixName is what may stand in the name of a run directory.
+var matrixName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
+
+func (r *reader) name(what string, n *node) error {
+	if err := r.line(&r.matrix.Name)(what, n); err != nil {
+		return err
+	}
+	if !matrixName.MatchString(r.matrix.Name) {
+		return r.at(n.pos, problemf("the name %q cannot be part of a directory's name", r.matrix.Name).
+			withHint("write at most 64 lower-case letters, digits and dashes, for example cache-modes"))
+	}
+	return nil
+}
+
+// maxLine is how many bytes a description or banner may have.
+const maxLine = 300
+
+// line reads one line of text.
+func (r *reader) line(into *string) func(string, *node) error {
+	return func(what string, n *node) error {
+		text, ok := n.value.V.(string)
+		switch {
+		case n.kind != scalar || !ok:
+			return r.at(n.pos, problemf("%s should be text", what).withHint("put it in quotes"))
+		case len(text) > maxLine:
+			return r.at(n.pos, problemf("%s is %d bytes long; it may have %d", what, len(text), maxLine))
+		case !printable(text):
+			return r.at(n.pos, problemf("%s should be one line of printable text", what).withHint("remove line breaks and control characters"))
+		}
+		*into = strings.TrimSpace(text)
+		return nil
+	}
+}
+
+// whole reads a whole number from 1 to limit.
+func (r *reader) whole(into *int, limit int64) func(string, *node) error {
+	return func(what string, n *node) error {
+		v, ok := n.value.V.(int64)
+		if n.kind != scalar || !ok || v < 1 || v > limit {
+			return r.at(n.pos, problemf("%s should be a whole number from 1 to %d", what, limit))
+		}
+		*into = int(v)
+		return nil
+	}
+}
+
+func (r *reader) storage(what string, n *node) error {
+	s := &r.matrix.Storage
+	return r.sections(what, n, []section{
+		{"type", r.oneOf(&s.Type, "file"), false},
+		{"format", r.oneOf(&s.Format, "raw"), false},
+		{"size", r.bytes(&s.SizeBytes), false},
+	})
+}
+
+func (r *reader) guest(what string, n *node) error {
+	g := &r.matrix.Guest
+	return r.sections(what, n, []section{
+		{"memory", r.bytes(&g.MemoryBytes), false},
+		{"vcpus", r.whole(&g.VCPUs, maxVCPUs), false},
+	})
+}
+
+// oneOf reads one of some words.
+func (r *reader) oneOf(into *string, words ...string) func(string, *node) error {
+	return func(what string, n *node) error {
+		if n.kind != scalar || !slices.Contains(words, n.value.String()) {
+			return r.at(n.pos, problemf("%s should be one of: %s", what, strings.Join(words, ", ")))
+		}
+		*into = n.value.String()
+		return nil
+	}
+}
+
+// bytes reads a size, a positive multiple of 4096.
+func (r *reader) bytes(into *int64) func(string, *node) error {
+	return func(what string, n *node) error {
+		if n.kind != scalar {
+			return r.at(n.pos, problemf("%s should be a size", what).withHint("for example 2GiB"))
+		}
+		size, p := parseSize(n.value.String())
+		if p != nil {
+			return r.at(n.pos, problemf("%s cannot be %s", what, p.message).withHint("%s", p.hint))
+		}
+		if size <= 0 || size%4096 != 0 {
+			return r.at(n.pos, problemf("%s cannot be %q: it is not a positive multiple of 4096 bytes", what, n.value))
+		}
+		*into = size
+		return nil
+	}
+}
+
+func (r *reader) axes(_ string, n *node) error {
+	if n.kind != mapping || len(n.entries) == 0 {
+		return r.at(n.pos, problemf("axes should be a mapping of names to lists of values").withHint("for example disk.cache: [none, writeback]"))
+	}
+	cells := 1
+	for _, e := range n.entries {
+		axis, err := r.axis(e)
+		if err != nil {
+			return err
+		}
+		r.matrix.Axes = append(r.matrix.Axes, axis)
+		if cells *= len(axis.Values); cells > maxCells {
+			return r.at(e.pos, problemf("with this axis there are more than %d cells", maxCells).withHint("take values or axes out, or write two matrices"))
+		}
+	}
+	return nil
+}
+
+func (r *reader) axis(e *entry) (Axis, error) {
+	axis := Axis{Name: e.key}
+	if p := r.checkName(e.key); p != nil {
+		return axis, r.at(e.pos, p)
+	}
+	r.places[e.key] = e.pos
+	if e.kind != list {
+		return axis, r.at(e.node.pos, problemf("the axis %s has %s and should have a list", e.key, e.kind).withHint("write the values in brackets: [a, b]"))
+	}
+	if len(e.items) == 0 {
+		return axis, r.at(e.node.pos, problemf("the axis %s has no values", e.key).withHint("give it one or more, or remove it"))
+	}
+	for _, item := range e.items {
+		if err := r.axisValue(&axis, item); err != nil {
+			return axis, err
+		}
+	}
+	return axis, nil
+}
+
+func (r *reader) axisValue(axis *Axis, n *node) error {
+	if err := r.setting(axis.Name, n); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(axis.Values, n.value.Equal) {
+		return r.at(n.pos, problemf("the axis %s has %q twice", axis.Name, n.value).withHint("remove one"))
+	}
+	r.places[axis.Name+"="+n.value.String()] = n.pos
+	axis.Values = append(axis.Values, n.value)
+	return nil
+}
+
+// setting checks the value of a setting whose name is known.
+func (r *reader) setting(full string, n *node) error {
+	if n.kind != scalar {
+		return r.at(n.pos, problemf("a value of %s is %s and should be a single value", full, n.kind).withHint("write text or a number"))
+	}
+	if p := r.checkValue(full, n.value); p != nil {
+		return r.at(n.pos, p)
+	}
+	return nil
+}
+
+// workload reads the base workload.
+func (r *reader) workload(_ string, n *node) error {
+	if n.kind != mapping || len(n.entries) == 0 {
+		return r.at(n.pos, problemf("fio should be a mapping of fio's options").withHint("for example {rw: randwrite, bs: 4k, runtime: 10}"))
+	}
+	for _, e := range n.entries {
+		full := "fio." + e.key
+		if p := r.checkName(full); p != nil {
+			return r.at(e.pos, p)
+		}
+		if slices.ContainsFunc(r.matrix.Axes, func(a Axis) bool { return a.Name == full }) {
+			return r.at(e.pos, problemf("%s is an axis and stands in the base workload, too", full).
+				withHint("remove it here: the axis gives it its values"))
+		}
+		if err := r.setting(full, e.node); err != nil {
+			return err
+		}
+		r.places[full] = e.node.pos
+		r.matrix.Fio = append(r.matrix.Fio, Setting{e.key, e.value})
+	}
+	return nil
+}
+
+func (r *reader) exclusions(_ string, n *node) error {
+	if n.kind != list {
+		return r.at(n.pos, problemf("exclude is %s and should be a list", n.kind).withHint("for example [{disk.cache: unsafe, fio.fsync: 0}]"))
+	}
+	for _, item := range n.items {
+		pattern, err := r.exclusion(item)
+		if err != nil {
+			return err
+		}
+		r.matrix.Exclude = append(r.matrix.Exclude, pattern)
+	}
+	return nil
+}
+
+func (r *reader) exclusion(n *node) ([]Setting, error) {
+	if n.kind != mapping || len(n.entries) == 0 {
+		return nil, r.at(n.pos, problemf("an exclusion is a mapping of axes to values").withHint("for example {disk.cache: unsafe, fio.fsync: 0}"))
+	}
+	var pattern []Setting
+	for _, e := range n.entries {
+		i := slices.IndexFunc(r.matrix.Axes, func(a Axis) bool { return a.Name == e.key })
+		if i < 0 {
+			return nil, r.at(e.pos, problemf("the matrix has no axis %q to exclude from", e.key).withHint("%s", r.axesHint(e.key)))
+		}
+		if e.kind != scalar || !slices.ContainsFunc(r.matrix.Axes[i].Values, e.value.Equal) {
+			return nil, r.at(e.node.pos, problemf("the axis %s does not have this value", e.key).withHint("its values are %s", joined(r.matrix.Axes[i].Values)))
+		}
+		pattern = append(pattern, Setting{e.key, e.value})
+	}
+	return pattern, nil
+}
+
+func (r *reader) axesHint(key string) string {
+	var names []string
+	for _, a := range r.matrix.Axes {
+		names = append(names, a.Name)
+	}
+	return didYouMean(key, names, "its axes are "+strings.Join(names, ", "))
+}
+
+func joined(values []Value) string {
+	var all []string
+	for _, v := range values {
+		all = append(all, v.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// checkCells applies the rules that refuse a matrix for one of its cells, and wants one cell that is measured.
+func (r *reader) checkCells() error {
+	cells := r.matrix.cells(r.rules)
+	if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Excluded == "" }) {
+		return r.at(r.places["axes"], problemf("every cell is excluded, the first one because: %s", cells[0].Excluded).
+			withHint("change the axes, or the exclusions"))
+	}
+	for _, c := range cells {
+		if c.Excluded != "" {
+			continue
+		}
+		if err := r.refusal(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) refusal(c Cell) error {
+	for _, rule := range r.rules {
+		if rule.cell != nil && rule.effect == refuse && rule.cell(c) {
+			return r.at(r.placeOf(rule, c), problemf("%s (cell %s)", rule.reason, c.ID).withHint("%s", rule.hint))
+		}
+	}
+	return nil
+}
+
+// placeOf is where the setting stands that a rule points at: the value in the axis, else the one in the base workload,
+// else the whole workload.
+func (r *reader) placeOf(rule rule, c Cell) position {
+	if len(rule.settings) == 0 {
+		return r.places["fio"]
+	}
+	full := rule.settings[0]
+	if pos, ok := r.places[full+"="+c.text(full)]; ok {
+		return pos
+	}
+	if pos, ok := r.places[full]; ok {
+		return pos
+	}
+	return r.places["fio"]
+}

@@ -1,0 +1,347 @@
+package matrices
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// effect is what a rule does with what it matches.
+type effect int
+
+const (
+	refuse  effect = iota // the matrix is refused, with the place of the setting
+	exclude               // the cell is kept, not measured, and says why
+)
+
+// rule is one thing that a matrix may not say, or one combination that makes a cell impossible or meaningless.
+//
+// A rule without a cell function is about settings: those whose namespaced name matches one of the patterns
+// (path.Match), with any value or with those that value picks. It always refuses.
+// A rule with a cell function is about combinations; the first setting is the one to point at when it refuses.
+type rule struct {
+	settings []string
+	value    func(text string) bool
+	cell     func(Cell) bool
+	effect   effect
+	reason   string // completes "fio.x is not allowed:", "fio.x cannot be y:" or stands alone at a cell
+	hint     string
+	source   string // where the rule comes from
+}
+
+func (r rule) matches(full string) bool {
+	return slices.ContainsFunc(r.settings, func(pattern string) bool {
+		ok, _ := path.Match(pattern, full)
+		return ok
+	})
+}
+
+func (r rule) refusesName(full string) bool {
+	return r.cell == nil && r.value == nil && r.matches(full)
+}
+
+func (r rule) refusesValue(full string, v Value) bool {
+	return r.cell == nil && r.value != nil && r.matches(full) && r.value(v.String())
+}
+
+// rules is the table of everything that is not measured, and why. Options are fio's, for the rules on those that only
+// some engines have.
+func rules(options []fioOption) []rule {
+	return slices.Concat(diskRules(), fioNameRules(), fioValueRules(), fioCellRules(), engineRules(options))
+}
+
+// diskRules come from libvirt's checks of a domain (tried with libvirt 9.0.0 and QEMU 7.2) and its documentation.
+func diskRules() []rule {
+	all := []rule{
+		{
+			settings: []string{"disk.cache"}, value: is("default"),
+			reason: "a cell must say what it is, and the default is the hypervisor's choice",
+			hint:   "write the mode itself; QEMU's default is writeback",
+			source: "libvirt, formatdomain, driver cache",
+		}, {
+			settings: []string{"disk.name", "disk.type"},
+			reason:   "platter sets it from storage.format",
+			hint:     "set storage.format",
+			source:   "libvirt, formatdomain, driver name and type",
+		}, {
+			settings: []string{"disk.discard_no_unref"},
+			reason:   "only qcow2 has it, from libvirt 9.5 on; older ones drop it without a word",
+			hint:     "leave it out",
+			source:   "libvirt, formatdomain, driver discard_no_unref; tried with libvirt 9.0",
+		}, {
+			settings: []string{"disk.metadata_cache"},
+			reason:   "it is an element of qcow2 disks and no attribute",
+			hint:     "leave it out",
+			source:   "libvirt, formatdomain, driver metadata_cache",
+		}, {
+			settings: []string{"disk.queue_size"}, value: notPowerOfTwo,
+			reason: "the size of a queue is a power of 2",
+			hint:   "write 4, 8, 16, … 1024",
+			source: `QEMU, virtio-blk: "must be a power of 2 (max 1024)"`,
+		}, {
+			cell: func(c Cell) bool {
+				return c.disk("io") == "native" && c.disk("cache") != "none" && c.disk("cache") != "directsync"
+			},
+			effect: exclude,
+			reason: "io=native needs either no disk cache or directsync cache mode",
+			source: "libvirt 9.0, check of the disk",
+		}, {
+			cell:   func(c Cell) bool { return c.disk("detect_zeroes") == "unmap" && c.disk("discard") != "unmap" },
+			effect: exclude,
+			reason: "detect_zeroes=unmap becomes on unless discard=unmap stands beside it",
+			source: "libvirt, formatdomain, driver detect_zeroes; tried with libvirt 9.0",
+		}, {
+			cell:   func(c Cell) bool { return c.disk("copy_on_read") == "on" && c.Storage.Format == "raw" },
+			effect: exclude,
+			reason: "copy_on_read=on copies from a backing file, and a raw image has none",
+			source: "libvirt, formatdomain, driver copy_on_read",
+		},
+	}
+	for _, name := range virtioOnly() {
+		all = append(all, rule{
+			cell:   func(c Cell) bool { return c.disk(name) != "" && c.disk("bus") != "" && c.disk("bus") != "virtio" },
+			effect: exclude,
+			reason: "only a virtio disk has " + name,
+			source: "libvirt 9.0, check of the disk",
+		})
+	}
+	return all
+}
+
+// fioNameRules refuse options with any value: what reaches beyond the scratch disk, what platter sets itself, and what
+// would make the figures mean something else. They were found by reading through fio's own list of options.
+func fioNameRules() []rule {
+	return []rule{
+		{
+			settings: fio("exec_prerun", "exec_postrun"),
+			reason:   "it runs a command in a shell",
+			hint:     "leave it out",
+			source:   "fio HOWTO, exec_prerun",
+		}, {
+			settings: fio("name", "filename", "filename_format", "unique_filename", "directory"),
+			reason:   "platter points fio at the scratch disk and at nothing else",
+			hint:     "leave it out",
+			source:   "fio HOWTO, target file; as root fio creates what is missing",
+		}, {
+			settings: fio("include", "opendir", "read_iolog", "read_iolog_chunked", "replay_*", "merge_blktrace_*"),
+			reason:   "it takes the work from another file",
+			hint:     "write the workload itself",
+			source:   "fio HOWTO, I/O replay, and the include line of job files",
+		}, {
+			settings: fio("write_*_log", "write_iolog", "log_*", "per_job_logs"),
+			reason:   "it is about log files, and platter keeps fio's JSON alone",
+			hint:     "leave it out; the report has the histograms",
+			source:   "fio HOWTO, measurements and reporting",
+		}, {
+			settings: fio("nrfiles", "filesize", "openfiles", "file_service_type", "lockfile", "create_*", "allow_file_create",
+				"fallocate", "overwrite", "unlink", "unlink_each_loop", "file_append", "fill_device"),
+			reason: "it is about files, and the workload runs on one whole disk",
+			hint:   "leave it out",
+			source: "fio HOWTO, target file",
+		}, {
+			settings: fio("allow_mounted_write"),
+			reason:   "it lets fio write to a disk that is mounted",
+			hint:     "leave it out",
+			source:   "fio HOWTO, allow_mounted_write",
+		}, {
+			settings: fio("verify", "verify_*", "do_verify", "experimental_verify", "trim_percentage", "trim_verify_zero", "trim_backlog*"),
+			reason:   "verifying mixes reads into the measurement, and it may write state and dump files",
+			hint:     "leave it out; what a disk loses is not judged by fio here",
+			source:   "fio HOWTO, verification",
+		}, {
+			settings: fio("cgroup", "cgroup_*", "uid", "gid"),
+			reason:   "it changes the guest around the workload",
+			hint:     "leave it out",
+			source:   "fio HOWTO, threads, processes and job synchronization",
+		}, {
+			settings: fio("ioscheduler"),
+			reason:   "it changes the guest's disk, and the next cell would inherit that",
+			hint:     "leave it out",
+			source:   "fio HOWTO, ioscheduler",
+		}, {
+			settings: fio("profile"),
+			reason:   "it replaces the workload by one of fio's own",
+			hint:     "write the workload itself",
+			source:   "fio HOWTO, profile",
+		}, {
+			settings: fio("wait_for", "stonewall", "new_group", "startdelay", "exitall", "exit_what", "exitall_on_error", "flow", "flow_id", "flow_sleep"),
+			reason:   "it orders several jobs, and a cell is one",
+			hint:     "leave it out; numjobs runs copies of the job",
+			source:   "fio HOWTO, threads, processes and job synchronization",
+		}, {
+			settings: fio("stats", "gtod_reduce", "disable_*"),
+			reason:   "it takes away figures that the report needs",
+			hint:     "leave it out",
+			source:   "fio HOWTO, measurements and reporting",
+		}, {
+			settings: fio("group_reporting", "clat_percentiles", "lat_percentiles", "slat_percentiles", "percentile_list",
+				"significant_figures", "unified_rw_reporting", "unit_base", "disk_util", "block_error_percentiles"),
+			reason: "platter decides how fio reports",
+			hint:   "leave it out",
+			source: "fio HOWTO, measurements and reporting",
+		}, {
+			settings: fio("kb_base"),
+			reason:   "it changes what 4k means",
+			hint:     "leave it out",
+			source:   "fio HOWTO, kb_base",
+		}, {
+			settings: fio("continue_on_error", "ignore_error"),
+			reason:   "an I/O error must end the trial and not hide in it",
+			hint:     "leave it out",
+			source:   "fio HOWTO, error handling",
+		}, {
+			settings: fio("write_barrier"),
+			reason:   "it does nothing on ordinary engines",
+			hint:     "use fio.fsync or fio.fdatasync",
+			source:   "fio HOWTO, write_barrier; tried with fio 3.33",
+		}, {
+			settings: fio("atomic"),
+			reason:   "it needs O_ATOMIC, which Linux never took in",
+			hint:     "leave it out",
+			source:   "fio HOWTO, atomic",
+		}, {
+			settings: fio("buffered"),
+			reason:   "it says the opposite of direct",
+			hint:     "write direct: 0 or direct: 1",
+			source:   "fio HOWTO, buffered",
+		}, {
+			settings: fio("zonecapacity", "read_beyond_wp", "max_open_zones", "job_max_open_zones", "ignore_zone_limits", "zone_reset_*"),
+			reason:   "it is about zoned disks, and the scratch disk is none",
+			hint:     "leave it out",
+			source:   "fio HOWTO, zonemode",
+		},
+	}
+}
+
+// fioValueRules refuse values that fio itself would take.
+func fioValueRules() []rule {
+	return []rule{
+		{
+			settings: fio("ioengine"), value: func(text string) bool { return !slices.Contains(engines(), text) },
+			reason: "platter measures with engines that read and write the scratch disk, and with no other",
+			hint:   "its values are " + strings.Join(engines(), ", "),
+			source: "fio HOWTO, I/O engine",
+		}, {
+			settings: fio("mem"), value: func(text string) bool { return strings.Contains(text, ":") },
+			reason: "it keeps its buffers in the file behind the colon",
+			hint:   "leave the colon and the file out",
+			source: "fio HOWTO, mem",
+		}, {
+			settings: fio("zonemode"), value: is("zbd"),
+			reason: "the scratch disk is not a zoned one",
+			hint:   "write none or strided",
+			source: "fio HOWTO, zonemode",
+		}, {
+			settings: fio("numjobs"), value: isZero,
+			reason: "no job would run",
+			hint:   "write 1 or more",
+			source: "fio HOWTO, numjobs; tried with fio 3.33",
+		}, {
+			settings: fio("size"), value: isZero,
+			reason: "to fio 0 is the whole disk",
+			hint:   "leave size out for the whole disk",
+			source: "fio HOWTO, size",
+		},
+	}
+}
+
+// fioCellRules are about the whole workload of a cell.
+func fioCellRules() []rule {
+	return []rule{
+		{
+			settings: fio("size"), effect: refuse,
+			cell:   func(c Cell) bool { return c.size("size") > c.Storage.SizeBytes },
+			reason: "the workload is larger than the disk of storage.size",
+			hint:   "make fio.size smaller or storage.size larger",
+			source: "fio stops at the end of a disk",
+		}, {
+			settings: fio("offset"), effect: refuse,
+			cell:   func(c Cell) bool { return c.reach() > float64(c.Storage.SizeBytes) },
+			reason: "offset and size reach beyond the disk of storage.size",
+			hint:   "make offset, offset_increment or size smaller, or storage.size larger",
+			source: "fio stops at the end of a disk",
+		}, {
+			settings: fio("time_based"), effect: refuse,
+			cell:   func(c Cell) bool { return c.fio("time_based") == "1" && c.Runtime() == 0 },
+			reason: "time_based needs a runtime",
+			hint:   "add runtime, for example runtime: 10",
+			source: `fio 3.33: "time_based requires a runtime/timeout setting"`,
+		}, {
+			effect: refuse,
+			cell:   func(c Cell) bool { return c.Runtime() == 0 && c.size("size") == 0 && c.size("io_size") == 0 },
+			reason: "the workload has no end: neither runtime nor size nor io_size",
+			hint:   "add runtime, for example runtime: 10",
+			source: "platter",
+		}, {
+			effect: exclude,
+			cell: func(c Cell) bool {
+				return strings.Contains(c.direction(), "trim") && c.disk("discard") != "unmap"
+			},
+			reason: "trims do nothing unless disk.discard=unmap",
+			source: "libvirt, formatdomain, driver discard",
+		}, {
+			effect: exclude,
+			cell: func(c Cell) bool {
+				return strings.HasSuffix(c.direction(), "read") && (c.size("fsync") > 0 || c.size("fdatasync") > 0)
+			},
+			reason: "fio syncs only after writes, and this workload has none",
+			source: "fio HOWTO, fsync",
+		}, {
+			effect: exclude,
+			cell:   func(c Cell) bool { return c.size("iodepth") > 1 && slices.Contains(synchronousEngines(), c.engine()) },
+			reason: "fio caps iodepth at 1 with a synchronous engine",
+			source: `fio 3.33: "queue depth will be capped at 1"`,
+		}, {
+			effect: exclude,
+			cell:   func(c Cell) bool { return c.fio("direct") == "1" && c.unaligned() },
+			reason: "direct=1 needs block sizes that are multiples of 512",
+			source: "open(2), O_DIRECT",
+		},
+	}
+}
+
+// engineRules exclude cells that set an option which their engine does not have.
+func engineRules(options []fioOption) []rule {
+	var all []rule
+	for _, o := range options {
+		if o.engines == nil {
+			continue
+		}
+		all = append(all, rule{
+			effect: exclude,
+			cell:   func(c Cell) bool { return c.fio(o.name) != "" && !slices.Contains(o.engines, c.engine()) },
+			reason: "only the engine " + strings.Join(o.engines, " or ") + " has " + o.name,
+			source: "fio --enghelp",
+		})
+	}
+	return all
+}
+
+// synchronousEngines do one operation at a time.
+func synchronousEngines() []string {
+	return []string{"sync", "psync", "vsync", "pvsync", "pvsync2", "mmap"}
+}
+
+// engines are those that do what the job says to the disk that it names, and nothing else.
+func engines() []string { return append(synchronousEngines(), "libaio", "io_uring", "posixaio") }
+
+// fio adds the namespace to the names of options.
+func fio(names ...string) []string {
+	full := make([]string, len(names))
+	for i, name := range names {
+		full[i] = "fio." + name
+	}
+	return full
+}
+
+func is(word string) func(string) bool { return func(text string) bool { return text == word } }
+
+func isZero(text string) bool {
+	n, p := parseFioSize(text)
+	return p == nil && n == 0
+}
+
+func notPowerOfTwo(text string) bool {
+	n, ok := number(text).V.(int64)
+	return ok && n > 0 && n&(n-1) != 0
+}

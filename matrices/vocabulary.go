@@ -1,0 +1,128 @@
+package matrices
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/xrash/smetrics"
+)
+
+// namespace is one family of settings: what stands before the dot in an axis name. A new family of axes is one more
+// entry in newVocabulary.
+type namespace struct {
+	prefix string
+	names  []string                                    // every setting it has
+	advice string                                      // where else to look for names
+	value  func(name string, value Value) *problem     // is this a value of it?
+	other  func(name string) (instead string, is bool) // another spelling of one of names; may be nil
+}
+
+// vocabulary is everything that a matrix may say of a cell: the namespaces and the rules.
+type vocabulary struct {
+	namespaces []namespace
+	rules      []rule
+}
+
+func newVocabulary() vocabulary {
+	options := fioOptions()
+	return vocabulary{
+		namespaces: []namespace{diskNamespace(), fioNamespace(options)},
+		rules:      rules(options),
+	}
+}
+
+// settingName is what any name of a setting is made of.
+var settingName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// checkName says what is wrong with the name of a setting, written with its namespace: "disk.cache".
+func (v vocabulary) checkName(full string) *problem {
+	if !settingName.MatchString(full) {
+		return v.unknownAxis(full)
+	}
+	for _, r := range v.rules {
+		if r.refusesName(full) {
+			return problemf("%s is not allowed: %s", full, r.reason).withHint("%s", r.hint)
+		}
+	}
+	prefix, name, dotted := strings.Cut(full, ".")
+	space, ok := v.namespace(prefix)
+	if !dotted || !ok {
+		return v.unknownAxis(full)
+	}
+	if slices.Contains(space.names, name) {
+		return nil
+	}
+	if space.other != nil {
+		if instead, is := space.other(name); is {
+			return problemf("%s is another name of %s.%s", full, prefix, instead).withHint("write %s.%s: one option has one name here", prefix, instead)
+		}
+	}
+	return problemf("there is no %s", full).withHint("%s", didYouMean(full, space.settings(), space.advice))
+}
+
+// checkValue says what is wrong with the value of a setting whose name is known.
+func (v vocabulary) checkValue(full string, value Value) *problem {
+	for _, r := range v.rules {
+		if r.refusesValue(full, value) {
+			return problemf("%s cannot be %q: %s", full, value, r.reason).withHint("%s", r.hint)
+		}
+	}
+	prefix, name, _ := strings.Cut(full, ".")
+	space, _ := v.namespace(prefix)
+	return space.value(name, value)
+}
+
+func (v vocabulary) namespace(prefix string) (namespace, bool) {
+	i := slices.IndexFunc(v.namespaces, func(n namespace) bool { return n.prefix == prefix })
+	if i < 0 {
+		return namespace{}, false
+	}
+	return v.namespaces[i], true
+}
+
+// unknownAxis names the namespaces, and the setting that may have been meant.
+func (v vocabulary) unknownAxis(full string) *problem {
+	var prefixes, known []string
+	for _, n := range v.namespaces {
+		prefixes = append(prefixes, n.prefix+".")
+		known = append(known, n.settings()...)
+	}
+	names := strings.Join(prefixes, " and ")
+	p := problemf("unknown axis %q: axes begin with %s", full, names)
+	if i := slices.IndexFunc(known, func(k string) bool { return strings.HasSuffix(k, "."+full) }); i >= 0 {
+		return p.withHint("did you mean %q?", known[i])
+	}
+	return p.withHint("%s", didYouMean(full, known, "for example disk.cache or fio.fsync"))
+}
+
+// settings are the names with their namespace.
+func (n namespace) settings() []string {
+	full := make([]string, len(n.names))
+	for i, name := range n.names {
+		full[i] = n.prefix + "." + name
+	}
+	return full
+}
+
+// didYouMean asks for the nearest of the known words, or gives the other advice where none is near.
+func didYouMean(word string, known []string, otherwise string) string {
+	if near, ok := nearest(word, known); ok {
+		return `did you mean "` + near + `"?`
+	}
+	return otherwise
+}
+
+// nearest is the known word with the fewest edits, if they are at most two or a third of the word.
+func nearest(word string, known []string) (string, bool) {
+	best, fewest := "", max(2, len(word)/3)+1
+	if len(word) > 64 {
+		return "", false
+	}
+	for _, k := range known {
+		if edits := smetrics.WagnerFischer(word, k, 1, 1, 1); edits < fewest {
+			best, fewest = k, edits
+		}
+	}
+	return best, best != ""
+}
