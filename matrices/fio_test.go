@@ -236,9 +236,8 @@ func TestEveryPatternOfTheRulesMeetsAnOption(t *testing.T) {
 	for _, n := range newVocabulary().namespaces {
 		known = append(known, n.settings()...)
 	}
-	for _, name := range []string{"disk.name", "disk.type", "disk.discard_no_unref", "disk.metadata_cache"} {
-		known = append(known, name) // refused before anybody asks whether they exist
-	}
+	// These are refused before anybody asks whether they exist.
+	known = append(known, "disk.name", "disk.type", "disk.discard_no_unref", "disk.metadata_cache")
 	for _, r := range rules(fioOptions()) {
 		for _, pattern := range r.settings {
 			one := rule{settings: []string{pattern}}

@@ -1,4 +1,9 @@
 // Package matrices reads matrix files and turns them into cells.
+//
+// A matrix file is one YAML document of name, description, banner, storage, guest, axes, fio, exclude and trials; Parse
+// refuses anything else with its place. What may vary is named with its namespace: "disk." for libvirt's driver
+// attributes and the bus, "fio." for fio's options in fio's spelling. Combinations that libvirt refuses, or that would
+// not do what they say, stay among the cells and carry the reason; the table is in rules.go.
 package matrices
 
 // Value is one value of an axis or option. It keeps its YAML type.

@@ -15,8 +15,7 @@ var sizeText = regexp.MustCompile(`^([0-9]+) ?(?:([KMGTkmgt])(iB)?)?$`)
 // parseSize reads a size of the storage or guest section in bytes. The messages of this and the functions below are the
 // end of a sentence that begins "NAME cannot be".
 //
-// K, M, G and T are powers of 1024, as qemu-img and
-// libvirt's shorthand have them; KB, MB, GB and TB, which people read both ways, are refused.
+// K, M, G and T are powers of 1024, as qemu-img reads them; KB, MB, GB and TB, which people read both ways, are refused.
 func parseSize(text string) (int64, *problem) {
 	parts := sizeText.FindStringSubmatch(text)
 	if parts == nil {

@@ -9,7 +9,8 @@ import (
 )
 
 // namespace is one family of settings: what stands before the dot in an axis name. A new family of axes is one more
-// entry in newVocabulary.
+// entry in newVocabulary, which is all that reading and checking know of it; what it does to a cell is said in
+// Matrix.cell and Cell.Get.
 type namespace struct {
 	prefix string
 	names  []string                                    // every setting it has
