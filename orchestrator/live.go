@@ -316,15 +316,24 @@ func (m *liveMachine) dead(ctx context.Context) error {
 	return &Error{Fault: Rig, Message: message}
 }
 
-// explain says that QEMU died where that is behind an error.
+// deathLimit is how long a killed QEMU may take to be seen as gone: about 1.6 s here.
+const deathLimit = 5 * time.Second
+
+// explain says that QEMU died where that is behind an error. A broken connection is waited on, since libvirt learns of
+// the death a little later.
 func (m *liveMachine) explain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deathLimit)
 	defer cancel()
-	if dead := m.dead(ctx); dead != nil {
-		return dead
+	for {
+		if dead := m.dead(ctx); dead != nil {
+			return dead
+		}
+		if !errors.Is(err, guest.ErrLost) || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	return err
 }

@@ -37,12 +37,18 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("exit status %d: %s", e.Status, e.Stderr)
 }
 
+// ErrLost is wrapped in the errors of a connection that broke: the guest or its QEMU is gone.
+var ErrLost = errors.New("guest connection lost")
+
+// ErrHostKey is wrapped in the error of Dial when something else than the image's guest answers. It is permanent.
+var ErrHostKey = errors.New("the host key is not the guest image's")
+
 // bannerWait is how long a fresh connection may stay silent before it is given up and another is tried: QEMU's user
 // network accepts connections long before the guest listens, and such a connection may never wake up.
 const bannerWait = 500 * time.Millisecond
 
 // Dial connects to the guest's sshd at addr (host:port on loopback), trying again until it answers or ctx ends. The
-// host key must be the image's.
+// host key must be the image's; another one is ErrHostKey at once.
 func Dial(ctx context.Context, addr string, img *Image) (*Client, error) {
 	signer, err := img.signer()
 	if err != nil {
@@ -53,14 +59,22 @@ func Dial(ctx context.Context, addr string, img *Image) (*Client, error) {
 		return nil, err
 	}
 	config := &ssh.ClientConfig{
-		User:            "root",
-		Auth:            []ssh.AuthMethod{ssh.PublicKeys(signer)},
-		HostKeyCallback: ssh.FixedHostKey(known),
+		User: "root",
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)},
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			if !bytes.Equal(key.Marshal(), known.Marshal()) {
+				return ErrHostKey
+			}
+			return nil
+		},
 	}
 	for {
 		conn, err := dialOnce(ctx, addr, config)
 		if err == nil {
 			return &Client{conn: conn}, nil
+		}
+		if errors.Is(err, ErrHostKey) {
+			return nil, fmt.Errorf("connect to the guest at %s: %w", addr, err)
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("guest does not answer on SSH at %s: %w (last try: %w)", addr, ctx.Err(), err)
@@ -153,15 +167,12 @@ func (c *Client) Run(ctx context.Context, command string, stdin io.Reader) (Outp
 
 func exitError(err error, stderr string) error {
 	var exit *ssh.ExitError
-	var missing *ssh.ExitMissingError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &exit):
 		return &ExitError{Status: exit.ExitStatus(), Stderr: strings.TrimSpace(stderr)}
-	case errors.As(err, &missing):
-		return fmt.Errorf("guest connection lost: %w", err)
 	default:
-		return fmt.Errorf("guest connection: %w", err)
+		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 }
