@@ -1,0 +1,341 @@
+// Package reports shows runs: one model of what is to be shown, and its drawings as HTML, terminal table and JSON. The
+// drawings only draw: they cannot disagree about a number.
+package reports
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"platter/compare"
+	"platter/fiojob"
+	"platter/results"
+)
+
+// Model is what is shown of one run.
+type Model struct {
+	Manifest results.Manifest
+	Dir      string
+	// Banners stand above everything: how far the numbers of this run may be trusted at all.
+	Banners  []string
+	Answer   string // the run in one sentence
+	Warnings []Warning
+	Failures []Failure
+	Cells    []Cell // the measured ones, in the order of the matrix
+	Excluded []results.Cell
+	Phases   Phases
+	OK       int // trials that went well
+	Failed   int
+	Torn     bool
+}
+
+// Cell is what is shown of a measured cell.
+type Cell struct {
+	ID     string
+	Axes   []Axis // in the order of the matrix
+	Trials int    // that went well
+	Failed int
+	IOPS   *compare.Summary // of all directions together; nil without a trial that went well, as are the next ones
+	BW     *compare.Summary // bytes/s
+	// Latency has "read", "write" and "flush" as far as they were measured, over the trials' merged histograms.
+	Latency   map[string]Latency
+	FlushPath results.FlushPath // totals over the trials
+	Writes    int64             // writes over the trials, to relate the flushes to
+	Effective *results.CacheFlags
+	Guards    []results.Guard
+	Missing   []string
+}
+
+// Axis is the value of an axis in a cell.
+type Axis struct {
+	Name  string
+	Value any
+}
+
+// Text is the value as a person writes it.
+func (a Axis) Text() string {
+	if f, ok := a.Value.(float64); ok {
+		return fmt.Sprint(f)
+	}
+	return fmt.Sprint(a.Value)
+}
+
+// Latency is a distribution's percentiles in ns, each exact to fio's bins.
+type Latency struct {
+	P50, P99, P999 int64
+	Count          int64
+	Histogram      fiojob.Histogram
+}
+
+// Warning is something wrong with the measurement, said once for all cells that it concerns.
+type Warning struct {
+	Name    string // the guard's, or "missing", "trials"
+	Message string
+	Cells   []string // ids
+	Trials  int      // how many trials it concerns
+}
+
+// Failure is a trial without numbers.
+type Failure struct {
+	Cell    string
+	Block   int
+	Fault   string
+	Message string
+	Console []string
+}
+
+// Phases is where the wall time of the trials went, in seconds over the run.
+type Phases struct {
+	results.Phases
+	// MeasuringShare is MeasureS over the wall time after boot, 0 to 1; 0 without trials.
+	MeasuringShare float64
+}
+
+// New makes the model of a run.
+func New(run *results.Run) *Model {
+	m := &Model{Manifest: run.Manifest, Dir: run.Dir, Torn: run.Torn}
+	m.Banners = banners(run.Manifest)
+	trials := map[string][]results.Trial{}
+	for _, t := range run.Trials {
+		trials[t.Cell] = append(trials[t.Cell], t)
+		m.Phases.add(t.Phases)
+		if t.Status == results.OK {
+			m.OK++
+			continue
+		}
+		m.Failed++
+		f := Failure{Cell: t.Cell, Block: t.Block}
+		if t.Failure != nil {
+			f.Fault, f.Message, f.Console = t.Failure.Fault, t.Failure.Message, t.Failure.Console
+		}
+		m.Failures = append(m.Failures, f)
+	}
+	if after := m.Phases.WallS - m.Phases.BootS; after > 0 {
+		m.Phases.MeasuringShare = m.Phases.MeasureS / after
+	}
+	for _, c := range run.Manifest.Cells {
+		if c.Excluded != "" {
+			m.Excluded = append(m.Excluded, c)
+			continue
+		}
+		m.Cells = append(m.Cells, newCell(c, run.Manifest.Axes, trials[c.ID]))
+	}
+	m.Warnings = warnings(m, run.Trials)
+	m.Answer = answer(m)
+	return m
+}
+
+func (p *Phases) add(t results.Phases) {
+	p.BootS += t.BootS
+	p.AttachS += t.AttachS
+	p.PrepareS += t.PrepareS
+	p.PrefillS += t.PrefillS
+	p.RampS += t.RampS
+	p.MeasureS += t.MeasureS
+	p.CollectS += t.CollectS
+	p.WallS += t.WallS
+}
+
+func banners(m results.Manifest) []string {
+	var b []string
+	if m.Banner != "" {
+		b = append(b, m.Banner)
+	}
+	if m.Host.Accel == "tcg" {
+		b = append(b, "emulated (TCG): compare ratios between cells, not absolute numbers; "+m.Host.AccelReason)
+	}
+	return b
+}
+
+func newCell(c results.Cell, axes []string, trials []results.Trial) Cell {
+	cell := Cell{ID: c.ID, Latency: map[string]Latency{}}
+	for _, name := range axes {
+		cell.Axes = append(cell.Axes, Axis{name, c.Axes[name]})
+	}
+	var iops, bw []float64
+	histograms := map[string]fiojob.Histogram{}
+	for _, t := range trials {
+		if t.Status != results.OK || t.Metrics == nil {
+			cell.Failed++
+			continue
+		}
+		cell.Trials++
+		rate, bytes := 0.0, 0.0
+		for name, d := range map[string]*fiojob.Direction{"read": t.Metrics.Read, "write": t.Metrics.Write, "trim": t.Metrics.Trim} {
+			if d == nil {
+				continue
+			}
+			rate += d.IOPS
+			bytes += d.BW
+			histograms[name] = histograms[name].Merge(d.Latency)
+		}
+		if t.Metrics.Write != nil {
+			cell.Writes += t.Metrics.Write.IOs
+		}
+		iops, bw = append(iops, rate), append(bw, bytes)
+		if t.Metrics.Sync != nil {
+			histograms["flush"] = histograms["flush"].Merge(t.Metrics.Sync.Latency)
+		}
+		addFlushes(&cell.FlushPath, t.Evidence.FlushPath)
+		cell.Effective = t.Evidence.Effective
+		for _, g := range t.Guards {
+			if !slices.ContainsFunc(cell.Guards, func(o results.Guard) bool { return o.Name == g.Name }) {
+				cell.Guards = append(cell.Guards, g)
+			}
+		}
+		for _, name := range t.Missing {
+			if !slices.Contains(cell.Missing, name) {
+				cell.Missing = append(cell.Missing, name)
+			}
+		}
+	}
+	if cell.Trials > 0 {
+		i, b := compare.Summarize(iops), compare.Summarize(bw)
+		cell.IOPS, cell.BW = &i, &b
+	}
+	for name, h := range histograms {
+		if l, ok := newLatency(h); ok {
+			cell.Latency[name] = l
+		}
+	}
+	return cell
+}
+
+func newLatency(h fiojob.Histogram) (Latency, bool) {
+	l := Latency{Count: h.Count(), Histogram: h}
+	if l.Count == 0 {
+		return l, false
+	}
+	l.P50, _ = h.Percentile(50)
+	l.P99, _ = h.Percentile(99)
+	l.P999, _ = h.Percentile(99.9)
+	return l, true
+}
+
+// addFlushes adds a trial's counts to the totals. A layer that one trial did not measure has no total.
+func addFlushes(total *results.FlushPath, t results.FlushPath) {
+	for _, layer := range []struct {
+		sum **int64
+		n   *int64
+	}{
+		{&total.Fio, t.Fio}, {&total.FioDsyncWrites, t.FioDsyncWrites}, {&total.Guest, t.Guest},
+		{&total.QEMU, t.QEMU}, {&total.Image, t.Image}, {&total.HostDevice, t.HostDevice},
+	} {
+		if layer.n == nil {
+			continue
+		}
+		if *layer.sum == nil {
+			*layer.sum = new(int64)
+		}
+		**layer.sum += *layer.n
+	}
+	total.IncludesRamp = total.IncludesRamp || t.IncludesRamp
+}
+
+// warnings gathers what is wrong with the measurement, each message once, the one that concerns most trials first.
+func warnings(m *Model, trials []results.Trial) []Warning {
+	var all []Warning
+	at := map[string]int{}
+	add := func(name, message, cell string, trials int) {
+		i, known := at[name+message]
+		if !known {
+			i = len(all)
+			at[name+message] = i
+			all = append(all, Warning{Name: name, Message: message})
+		}
+		if !slices.Contains(all[i].Cells, cell) {
+			all[i].Cells = append(all[i].Cells, cell)
+		}
+		all[i].Trials += trials
+	}
+	for _, t := range trials {
+		for _, g := range t.Guards {
+			add(g.Name, g.Message, t.Cell, 1)
+		}
+	}
+	for _, c := range m.Cells {
+		if c.Trials == 0 {
+			add("trials", "not measured: no trial went well", c.ID, c.Failed)
+			continue
+		}
+		for _, w := range c.IOPS.Warnings {
+			add("trials", w, c.ID, c.Trials)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Warning) int { return b.Trials - a.Trials })
+	return all
+}
+
+// answer says in a sentence what the run found. Safety is not among it: this run did not look.
+func answer(m *Model) string {
+	scope := fmt.Sprintf("%s, %s", plural(m.OK, "trial"), plural(len(m.Cells), "cell"))
+	if m.Manifest.Host.Accel == "tcg" {
+		scope += ", emulated"
+	}
+	best, worst := extremes(m.Cells)
+	if best == nil {
+		return fmt.Sprintf("Nothing was measured (%s failed).", plural(m.Failed, "trial"))
+	}
+	const unsafe = " Safety is not measured in this run."
+	if best == worst {
+		return fmt.Sprintf("%s reached %s IOPS (%s).%s", label(*best), Number(best.IOPS.Median), scope, unsafe)
+	}
+	return fmt.Sprintf("Fastest: %s with %s IOPS; slowest: %s with %s, %.3g times less (%s).%s",
+		label(*best), Number(best.IOPS.Median), label(*worst), Number(worst.IOPS.Median), best.IOPS.Median/worst.IOPS.Median, scope, unsafe)
+}
+
+func extremes(cells []Cell) (best, worst *Cell) {
+	for i := range cells {
+		c := &cells[i]
+		if c.IOPS == nil || c.IOPS.Median <= 0 {
+			continue
+		}
+		if best == nil || c.IOPS.Median > best.IOPS.Median {
+			best = c
+		}
+		if worst == nil || c.IOPS.Median < worst.IOPS.Median {
+			worst = c
+		}
+	}
+	return best, worst
+}
+
+// label names a cell by its axes without their namespaces: "cache=none, fsync=1".
+func label(c Cell) string {
+	var parts []string
+	for _, a := range c.Axes {
+		parts = append(parts, short(a.Name)+"="+a.Text())
+	}
+	return strings.Join(parts, ", ")
+}
+
+// short is an axis name without its namespace.
+func short(axis string) string {
+	_, name, ok := strings.Cut(axis, ".")
+	if !ok {
+		return axis
+	}
+	return name
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// directions are the kinds of latency in the order in which they are shown.
+var directions = []string{"read", "write", "trim", "flush"}
+
+// shown gives those kinds of latency that any of the cells has.
+func shown(cells []Cell) []string {
+	have := map[string]bool{}
+	for _, c := range cells {
+		for name := range maps.Keys(c.Latency) {
+			have[name] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(directions), func(n string) bool { return !have[n] })
+}
