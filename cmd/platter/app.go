@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Description:          "Start with: platter doctor, then platter run demo.\nEvery command has help with examples: platter COMMAND --help.\n" + exitStatusHelp,
 		Commands: []*cli.Command{
 			doctorCommand(), guestCommand(), matricesCommand(), planCommand(), runCommand(),
-			showCommand(), reportCommand(), rewriteCommand(), cleanupCommand(),
+			showCommand(), rewriteCommand(), cleanupCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // exit codes are the table below, nothing else
 		OnUsageError:   usageError,
@@ -92,6 +92,9 @@ func usageError(_ *cli.Context, err error, _ bool) error { return &errUsage{err.
 func setUsageErrors(commands []*cli.Command) {
 	for _, c := range commands {
 		c.OnUsageError = usageError
+		if len(c.Subcommands) == 0 {
+			c.Before = lateFlags
+		}
 		c.HideHelpCommand = true
 		setUsageErrors(c.Subcommands)
 	}
@@ -127,7 +130,10 @@ func exitCode(ctx context.Context, err error) int {
 		}
 		return exitRig
 	case errors.As(err, &run):
-		return runExitCode(run)
+		if run.Fault == results.Input {
+			return exitUsage
+		}
+		return exitRig
 	case errors.As(err, &image):
 		return exitRig
 	default:
@@ -139,10 +145,10 @@ func exitCode(ctx context.Context, err error) int {
 func message(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
 	var matrix *matrices.Error
-	if errors.As(err, &matrix) && matrix.Excerpt != "" {
-		text += "\n" + strings.TrimRight(matrix.Excerpt, "\n")
+	if errors.As(err, &matrix) {
+		text += "\n" + strings.TrimRight(matrix.Detail(), "\n")
 	}
-	return text
+	return strings.TrimRight(text, "\n")
 }
 
 // version is the module's version, or the revision it was built from.
@@ -184,4 +190,9 @@ func uriFlag() cli.Flag {
 
 func storageFlag() cli.Flag {
 	return &cli.StringFlag{Name: "storage", Usage: "`DIR` for scratch images", Value: cacheDir(), DefaultText: cacheDir()}
+}
+
+// libvirtURI is the flag of uriFlag or the default that it documents.
+func libvirtURI(c *cli.Context) (string, error) {
+	return hypervisor.HostEnvironment().URI(c.String("connect"))
 }

@@ -30,7 +30,11 @@ EXAMPLES:
 			if err := noArgs(c); err != nil {
 				return err
 			}
-			host, err := hypervisor.Connect(c.Context, c.String("connect"))
+			uri, err := libvirtURI(c)
+			if err != nil {
+				return err
+			}
+			host, err := hypervisor.Connect(c.Context, uri)
 			if err != nil {
 				return err
 			}

@@ -28,7 +28,11 @@ EXAMPLES:
 			if err := noArgs(c); err != nil {
 				return err
 			}
-			checks := orchestrator.Examine(c.Context, c.String("connect"), c.String("storage"), cacheDir())
+			uri, err := libvirtURI(c)
+			if err != nil {
+				return err
+			}
+			checks := orchestrator.Examine(c.Context, uri, c.String("storage"), cacheDir())
 			if err := c.Context.Err(); err != nil {
 				return err
 			}

@@ -21,7 +21,11 @@ func matricesCommand() *cli.Command {
 			if err := noArgs(c); err != nil {
 				return err
 			}
-			for _, m := range matrices.Builtins() {
+			builtins, err := matrices.Builtins()
+			if err != nil {
+				return err
+			}
+			for _, m := range builtins {
 				fmt.Fprintf(c.App.Writer, "%-16s %s\n", m.Name, m.Description)
 			}
 			return nil

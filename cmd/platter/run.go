@@ -72,8 +72,12 @@ func runAction(c *cli.Context) error {
 
 // runSettings turns the command line into what is to be run.
 func runSettings(c *cli.Context) (orchestrator.Settings, error) {
+	uri, err := libvirtURI(c)
+	if err != nil {
+		return orchestrator.Settings{}, err
+	}
 	s := orchestrator.Settings{
-		URI: c.String("connect"), Storage: c.String("storage"), Cache: cacheDir(), Accel: c.String("accel"),
+		URI: uri, Storage: c.String("storage"), Cache: cacheDir(), Accel: c.String("accel"),
 		Tool: "platter " + version(), Command: os.Args,
 	}
 	storage, err := filepath.Abs(s.Storage)
@@ -143,5 +147,5 @@ func showRun(c *cli.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	return printTable(c, reports.New(run))
+	return reports.Table(c.App.Writer, reports.New(run))
 }

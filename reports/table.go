@@ -1,0 +1,189 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/tw"
+
+	"platter/results"
+)
+
+// absent stands where a figure was not measured.
+const absent = "–"
+
+// maxGuardCells is how many cells a warning names before it only counts them.
+const maxGuardCells = 3
+
+// Table writes a run for the terminal, in lines of at most 80 columns as long as the axis values are short: banners and
+// warnings first, then a row a cell.
+func Table(w io.Writer, m *Model) error {
+	p := &printer{w: w}
+	for _, b := range m.Banners {
+		p.wrapped("! ", b)
+	}
+	for _, x := range m.Warnings {
+		p.wrapped("! ", warningText(x, len(m.Cells)))
+	}
+	for _, f := range m.Failures {
+		p.wrapped("x ", fmt.Sprintf("%s, block %d: %s", f.Cell, f.Block+1, f.Message))
+	}
+	p.linef("")
+	if p.err == nil {
+		p.err = cellTable(w, m)
+	}
+	if len(m.Excluded) > 0 {
+		p.linef("\nexcluded:")
+	}
+	for _, c := range m.Excluded {
+		p.wrapped("  ", c.ID+": "+c.Excluded)
+	}
+	p.linef("")
+	p.wrapped("", m.Answer)
+	if s := m.Phases; s.WallS > 0 {
+		p.wrapped("", fmt.Sprintf("Wall time %.0f s: boot %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, collect %.0f; %.0f %% of the time after boot spent measuring.",
+			s.WallS, s.BootS, s.AttachS, s.PrepareS, s.RampS, s.MeasureS, s.CollectS, 100*s.MeasuringShare))
+	}
+	return p.err
+}
+
+// warningText names the cells that a warning concerns, or counts them.
+func warningText(x Warning, cells int) string {
+	where := strings.Join(x.Cells, "; ")
+	if len(x.Cells) == cells {
+		where = "all cells"
+	} else if len(x.Cells) > maxGuardCells {
+		where = fmt.Sprintf("%d of %d cells", len(x.Cells), cells)
+	}
+	return fmt.Sprintf("%s (%s, %s)", x.Message, plural(x.Trials, "trial"), where)
+}
+
+// cellTable draws the table itself. Numbers stand right, with their unit in them.
+func cellTable(w io.Writer, m *Model) error {
+	var header []string
+	var align []tw.Align
+	column := func(name string, a tw.Align) {
+		header, align = append(header, name), append(align, a)
+	}
+	for _, name := range m.Manifest.Axes {
+		column(short(name), tw.AlignLeft)
+	}
+	column("n", tw.AlignRight)
+	column("IOPS", tw.AlignRight)
+	column("95 % interval", tw.AlignRight)
+	kinds := shown(m.Cells)
+	for _, k := range kinds {
+		column(k+" p99", tw.AlignRight)
+	}
+	column("flushes", tw.AlignRight)
+
+	t := tablewriter.NewTable(w,
+		tablewriter.WithHeaderAutoFormat(tw.Off), tablewriter.WithTrimSpace(tw.Off),
+		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
+		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
+		tablewriter.WithHeaderPaddingPerColumn(narrow(len(align))), tablewriter.WithRowPaddingPerColumn(narrow(len(align))),
+		tablewriter.WithRowAutoWrap(tw.WrapNone), tablewriter.WithHeaderAutoWrap(tw.WrapNone),
+		tablewriter.WithRendition(tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{
+			Separators: tw.Separators{BetweenColumns: tw.Off, BetweenRows: tw.Off}, Lines: tw.Lines{ShowHeaderLine: tw.Off}}}))
+	t.Header(header)
+	for _, c := range m.Cells {
+		if err := t.Append(cellRow(c, kinds)); err != nil {
+			return err
+		}
+	}
+	if err := t.Render(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "\nflushes: fio's sync calls → guest's block device → QEMU, per 100 writes")
+	return err
+}
+
+func narrow(columns int) []tw.Padding {
+	p := make([]tw.Padding, columns)
+	for i := range p {
+		p[i] = tw.Padding{Right: "  ", Overwrite: true}
+	}
+	return p
+}
+
+func cellRow(c Cell, kinds []string) []string {
+	var row []string
+	for _, a := range c.Axes {
+		row = append(row, a.Text())
+	}
+	n := fmt.Sprint(c.Trials)
+	if c.Failed > 0 {
+		n += fmt.Sprintf("-%d", c.Failed)
+	}
+	iops, interval := absent, absent
+	if c.IOPS != nil {
+		iops = Number(c.IOPS.Median)
+		if c.IOPS.Bounded() {
+			interval = Number(c.IOPS.Lo) + " … " + Number(c.IOPS.Hi)
+		}
+	}
+	row = append(row, n, iops, interval)
+	for _, k := range kinds {
+		text := absent
+		if l, ok := c.Latency[k]; ok {
+			text = Duration(l.P99)
+		}
+		row = append(row, text)
+	}
+	return append(row, flushText(c.FlushPath, c.Writes))
+}
+
+// flushText is a cell's measured flush path per 100 writes, "25→25→25"; without writes in totals. Layers are rounded
+// to whole flushes, but never to 0.
+func flushText(f results.FlushPath, writes int64) string {
+	per := func(n *int64) string {
+		switch {
+		case n == nil:
+			return absent
+		case writes == 0 || *n == 0:
+			return fmt.Sprint(*n)
+		default:
+			v := 100 * float64(*n) / float64(writes)
+			if v < 0.5 {
+				return "<1"
+			}
+			return fmt.Sprintf("%.0f", v)
+		}
+	}
+	fio := per(f.Fio)
+	if f.FioDsyncWrites != nil {
+		fio = per(f.FioDsyncWrites) + "s+" + fio
+	}
+	return fio + "→" + per(f.Guest) + "→" + per(f.QEMU)
+}
+
+// printer writes lines and keeps the first error.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) linef(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
+
+// wrapped writes text in lines of at most 80 columns, the first after mark and the others set in as far.
+func (p *printer) wrapped(mark, text string) {
+	line := mark
+	empty := true
+	for word := range strings.FieldsSeq(text) {
+		if !empty && len([]rune(line))+1+len([]rune(word)) > 80 {
+			p.linef("%s", line)
+			line, empty = strings.Repeat(" ", len(mark)), true
+		}
+		if !empty {
+			line += " "
+		}
+		line, empty = line+word, false
+	}
+	p.linef("%s", line)
+}
