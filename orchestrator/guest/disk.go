@@ -14,12 +14,13 @@ import (
 type Disk struct {
 	Device     string            // "/dev/vdb"
 	Sysfs      map[string]string // /sys/block/…: "queue/write_cache": "write back", "cache_type", "size" (512-byte sectors), …
-	CacheBytes int64             // the guest's page cache after the drop, without tmpfs
-	Dirty      int64             // dirty bytes after the sync
+	CacheBytes int64             // block devices' pages in the guest's page cache after the drop (/proc/meminfo: Buffers)
+	Dirty      int64             // dirty bytes after the sync (Dirty)
 }
 
-// prepareScript waits for the disk with serial $1, reads its knobs, syncs and drops the page cache and reads back what
-// is left of it. It uses the shell's own words only: each process costs tens of milliseconds under emulation.
+// prepareScript waits for the disk with serial $1, reads its knobs, syncs and drops what the page cache holds of it
+// (BLKFLSBUF) and reads back what is left. Dropping all of the guest's page cache would drop fio itself, which then takes
+// half a second longer to start under emulation. It uses the shell's own words only: each process costs tens of milliseconds under emulation.
 const prepareScript = `
 found=
 while [ -z "$found" ]; do
@@ -41,14 +42,14 @@ for f in size cache_type queue/write_cache queue/fua queue/scheduler queue/rotat
 	if [ -r "$f" ]; then read -r v <"$f" || :; echo "sysfs=$f=$v"; fi
 done
 while [ ! -b "/dev/$found" ]; do sleep 0.02; done
-sync
-echo 1 >/proc/sys/vm/drop_caches || exit 1
+blockdev --flushbufs "/dev/$found" || exit 1
 while read -r k v rest; do
-	case $k in Buffers:|Cached:|Shmem:|Dirty:) echo "meminfo=$k$v" ;; esac
+	case $k in Buffers:|Dirty:) echo "meminfo=$k$v" ;; esac
 done </proc/meminfo
 `
 
-// Prepare waits for the scratch disk with the given serial, reads its knobs, and syncs and drops the guest's page cache.
+// Prepare waits for the scratch disk with the given serial, reads its knobs, and syncs and drops what the guest's page cache
+// holds of it.
 func (c *Client) Prepare(ctx context.Context, serial string) (Disk, error) {
 	out, err := c.Run(ctx, script(prepareScript, serial), nil)
 	if err != nil {
@@ -77,10 +78,10 @@ func parsePrepared(out []byte) (Disk, error) {
 			mem[name] = n * 1024
 		}
 	}
-	if d.Device == "" || len(mem) < 4 {
+	if d.Device == "" || len(mem) < 2 {
 		return Disk{}, fmt.Errorf("prepare disk in the guest: its answer is not whole: %q", out)
 	}
-	d.CacheBytes = mem["Buffers"] + mem["Cached"] - mem["Shmem"]
+	d.CacheBytes = mem["Buffers"]
 	d.Dirty = mem["Dirty"]
 	return d, nil
 }
@@ -93,15 +94,20 @@ type FioRun struct {
 	Flushes int64 // flush requests that the disk completed meanwhile (/sys/block/…/stat)
 }
 
-// fioScript runs fio over the job on its standard input and counts the flushes of disk $1 meanwhile.
+// fioScript starts fio at once on a pipe, so that its start (a third of a second under emulation) is over when the job
+// comes. Standard input brings the name of the disk in a line and then the job; flushes of the disk are counted around it.
 const fioScript = `
 cd /run/platter || exit 1
-rm -f fio.json fio.txt
+rm -f fio.json fio.txt job.pipe
+mkfifo job.pipe
+fio --output-format=json+ --output=fio.json job.pipe >fio.txt 2>&1 </dev/null &
+read -r disk || { kill $!; exit 1; }
 cat >job.fio
-read -r before <"/sys/block/$1/stat"
-fio --output-format=json+ --output=fio.json job.fio >fio.txt 2>&1 </dev/null
+read -r before <"/sys/block/$disk/stat"
+cat job.fio >job.pipe
+wait $!
 status=$?
-read -r after <"/sys/block/$1/stat"
+read -r after <"/sys/block/$disk/stat"
 [ -f fio.json ] || : >fio.json
 echo "status=$status"
 echo "before=$before"
@@ -111,14 +117,52 @@ echo
 cat fio.txt fio.json
 `
 
-// RunFio runs the job file in the guest; device is the disk whose flushes are counted. A fio that fails is no error
-// here: see FioRun.Status.
-func (c *Client) RunFio(ctx context.Context, device string, job string) (FioRun, error) {
-	out, err := c.Run(ctx, script(fioScript, strings.TrimPrefix(device, "/dev/")), strings.NewReader(job))
-	if err != nil {
-		return FioRun{}, fmt.Errorf("run fio in the guest: %w", err)
+// Fio is a fio process in the guest that waits for its job.
+type Fio struct {
+	stdin *io.PipeWriter
+	done  chan struct{}
+	out   Output
+	err   error
+	stop  context.CancelFunc
+}
+
+// StartFio starts a fio that waits for its job. Run or Close must follow. ctx bounds all of its life.
+func (c *Client) StartFio(ctx context.Context) *Fio {
+	ctx, stop := context.WithCancel(ctx)
+	r, w := io.Pipe()
+	f := &Fio{stdin: w, done: make(chan struct{}), stop: stop}
+	go func() {
+		defer close(f.done)
+		f.out, f.err = c.Run(ctx, script(fioScript), r)
+		r.CloseWithError(io.ErrClosedPipe) // the job has no reader any more
+	}()
+	return f
+}
+
+// Run gives fio its job and waits for its end or ctx's; device is the disk whose flushes are counted. A fio that fails is
+// no error here: see FioRun.Status.
+func (f *Fio) Run(ctx context.Context, device, job string) (FioRun, error) {
+	defer f.Close()
+	go func() {
+		// An error means that the command is over already; what it says is more telling.
+		_, _ = fmt.Fprintf(f.stdin, "%s\n%s", strings.TrimPrefix(device, "/dev/"), job)
+		f.stdin.Close()
+	}()
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return FioRun{}, fmt.Errorf("fio in the guest did not end: %w", ctx.Err())
 	}
-	return parseFioRun(out.Stdout)
+	if f.err != nil {
+		return FioRun{}, fmt.Errorf("run fio in the guest: %w", f.err)
+	}
+	return parseFioRun(f.out.Stdout)
+}
+
+// Close ends a fio that was not given a job. A second call does nothing.
+func (f *Fio) Close() {
+	f.stdin.Close()
+	f.stop()
 }
 
 func parseFioRun(out []byte) (FioRun, error) {
@@ -148,7 +192,10 @@ func parseFioRun(out []byte) (FioRun, error) {
 			return FioRun{}, fmt.Errorf("run fio in the guest: %w", err)
 		}
 	}
-	rest, _ := io.ReadAll(r)
+	rest, err := io.ReadAll(r)
+	if err != nil {
+		return FioRun{}, fmt.Errorf("run fio in the guest: %w", err)
+	}
 	if text < 0 || text > int64(len(rest)) {
 		return FioRun{}, fmt.Errorf("run fio in the guest: its answer is cut short")
 	}

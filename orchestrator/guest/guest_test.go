@@ -35,7 +35,7 @@ func TestTheDigestNamesWhatWentIn(t *testing.T) {
 }
 
 func TestAnAnswerOfTheGuestThatIsNotWholeIsAnError(t *testing.T) {
-	whole := "device=/dev/vdb\nsysfs=queue/write_cache=write back\nmeminfo=Buffers:4\nmeminfo=Cached:100\nmeminfo=Shmem:60\nmeminfo=Dirty:0\n"
+	whole := "device=/dev/vdb\nsysfs=queue/write_cache=write back\nmeminfo=Buffers:44\nmeminfo=Dirty:0\n"
 	d, err := parsePrepared([]byte(whole))
 	if err != nil {
 		t.Fatal(err)
