@@ -54,6 +54,11 @@ func (m *Matrix) cell(axes []Setting) Cell {
 			c.Fio = overlay(c.Fio, Setting{name, s.Value})
 		}
 	}
+	for i, s := range c.Fio {
+		if text, ok := s.Value.V.(string); ok {
+			c.Fio[i].Value.V = fioSpelling(text)
+		}
+	}
 	return c
 }
 

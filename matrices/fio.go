@@ -3,7 +3,6 @@ package matrices
 import (
 	_ "embed"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,9 +130,6 @@ func refusedCharacter(r rune) string {
 	return "no fio value needs it"
 }
 
-// fioIECWithin finds a size that fio reads otherwise than it looks within a longer value, for example bssplit's.
-var fioIECWithin = regexp.MustCompile(`[0-9]+[KMGTPkmgtp][Ii][Bb]?\b`)
-
 // checkKind gives a problem whose message is the end of a sentence that begins "fio.NAME cannot be".
 func (o fioOption) checkKind(text string) *problem {
 	switch o.kind {
@@ -149,11 +145,6 @@ func (o fioOption) checkKind(text string) *problem {
 		return p
 	case "int":
 		return o.checkInt(text)
-	default:
-		if size := fioIECWithin.FindString(text); size != "" {
-			_, p := parseFioSize(size)
-			return p
-		}
 	}
 	return nil
 }
@@ -185,10 +176,7 @@ func (o fioOption) checkInt(text string) *problem {
 func (o fioOption) checkOneInt(text string) *problem {
 	n, negative := strings.CutPrefix(text, "-")
 	v, p := parseFioSize(n)
-	switch {
-	case fioIECText.MatchString(text):
-		return p
-	case p != nil:
+	if p != nil {
 		return problemf("%q", text).withHint("write a whole number")
 	}
 	if negative {

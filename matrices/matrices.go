@@ -55,7 +55,7 @@ type Cell struct {
 	Axes     []Setting // this cell's axis values, in the order of the matrix
 	Excluded string    // why the cell is not measured; empty when it is
 	Disk     []Setting // libvirt driver attributes and "bus", without the "disk." prefix
-	Fio      []Setting // the whole workload: the base with this cell's axes laid over it
+	Fio      []Setting // the whole workload as fio spells it: the base with this cell's axes laid over it
 	Storage  Storage
 	Guest    Guest
 }

@@ -285,15 +285,36 @@ func TestTimesOfFio(t *testing.T) {
 func TestSizesOfFio(t *testing.T) {
 	for text, want := range map[string]int64{
 		"4k": 4096, "4K": 4096, "4kb": 4096, "4kB": 4096, "1g": 1 << 30, "4096": 4096, "4096b": 4096, "1t": 1 << 40, "0": 0,
+		"4KiB": 4096, "1GiB": 1 << 30, "2TiB": 2 << 40,
 	} {
 		if got, p := parseFioSize(text); p != nil || got != want {
 			t.Errorf("%q is %d (%v), want %d", text, got, p, want)
 		}
 	}
-	for _, text := range []string{"", "4KiB", "4ki", "1GiB", "50%", "0.5m", "4mm", "4Mx", "1:8", "0x1000", "9000000p"} {
+	for _, text := range []string{"", "4ki", "1gib", "4KIB", "50%", "0.5m", "4mm", "4Mx", "1:8", "0x1000", "9000000p"} {
 		if got, p := parseFioSize(text); p == nil {
 			t.Errorf("%q was read as %d", text, got)
 		}
+	}
+}
+
+func TestSizesInIECUnitsReachFioAsItSpellsThem(t *testing.T) {
+	m, err := Parse("iec.yaml", []byte(`
+name: iec
+axes: {fio.bs: [4KiB, 64KiB]}
+fio: {rw: randwrite, size: 1GiB, bssplit: "4KiB/50:8KiB/50", runtime: 10}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := m.Cells()[1]
+	for name, want := range map[string]string{"fio.bs": "64k", "fio.size": "1g", "fio.bssplit": "4k/50:8k/50"} {
+		if got, _ := c.Get(name); got.String() != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	if c.ID != "fio.bs=64KiB" || c.WorkingSet() != 1<<30 {
+		t.Errorf("cell %s works on %d bytes; want its id as written, and 1 GiB", c.ID, c.WorkingSet())
 	}
 }
 

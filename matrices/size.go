@@ -28,25 +28,29 @@ func parseSize(text string) (int64, *problem) {
 // fioSizeText is what fio 3.33 reads as a number of bytes and gets right.
 var fioSizeText = regexp.MustCompile(`^([0-9]+)(?:([KMGTPkmgtp])?[Bb]?)$`)
 
-// fioIECText is what a person takes for a power of 1024 and fio does not.
-var fioIECText = regexp.MustCompile(`^([0-9]+)([KMGTPkmgtp])[Ii][Bb]?$`)
+// fioIECText finds sizes with KiB, MiB, GiB, TiB or PiB in a value of a fio option.
+var fioIECText = regexp.MustCompile(`\b([0-9]+)([KMGTP])iB\b`)
 
-// parseFioSize reads a size in fio's spelling in bytes: 4k, 1g, 1048576; the letters are powers of 1024. Refused is
-// what fio reads otherwise than it looks: 1GiB is 1000000000 bytes to fio 3.33, fractions are cut (0.5m is 0, which
-// means the whole disk), and letters after the unit are ignored (tried; the manual's section "Parameter types" speaks
-// of the reversed units under kb_base).
+// fioSpelling writes sizes with IEC units as fio spells powers of 1024: 1GiB becomes 1g. To fio itself 1GiB is
+// 1000000000 bytes (fio 3.33, tried; its manual's section "Parameter types" speaks of the reversed units under kb_base),
+// which nobody means who writes it.
+func fioSpelling(text string) string {
+	return fioIECText.ReplaceAllStringFunc(text, func(size string) string {
+		return strings.ToLower(strings.TrimSuffix(size, "iB"))
+	})
+}
+
+// parseFioSize reads a size of a fio option in bytes: 4k, 1g, 1GiB, 1048576; letters are powers of 1024. Refused is
+// what fio reads otherwise than it looks: fractions are cut (0.5m is 0, which means the whole disk), and letters after the
+// unit are ignored (tried).
 func parseFioSize(text string) (int64, *problem) {
-	if parts := fioIECText.FindStringSubmatch(text); parts != nil {
-		return 0, problemf("%q: fio takes KiB, MiB and GiB for powers of 1000", text).
-			withHint("write %s%s, which is a power of 1024 to fio", parts[1], strings.ToLower(parts[2]))
-	}
 	if strings.HasSuffix(text, "%") {
 		return 0, problemf("%q: it is a share, and the guards need bytes", text).withHint("write the size itself, for example 1g")
 	}
-	parts := fioSizeText.FindStringSubmatch(text)
+	parts := fioSizeText.FindStringSubmatch(fioSpelling(text))
 	if parts == nil {
 		return 0, problemf("%q: fio does not read it as it looks", text).
-			withHint("write a whole number, or one with k, m, g or t (powers of 1024)")
+			withHint("write a whole number, or one with k, m, g or t, or KiB, MiB, GiB or TiB (all powers of 1024)")
 	}
 	return scaled(text, parts[1], parts[2])
 }
