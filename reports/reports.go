@@ -249,6 +249,9 @@ func warnings(m *Model, trials []results.Trial) []Warning {
 		}
 		all[i].Trials += trials
 	}
+	if m.Torn {
+		all = append(all, Warning{Name: "torn", Message: "the last line of the journal was cut short, as a crash leaves it; it is not shown"})
+	}
 	for _, t := range trials {
 		for _, g := range t.Guards {
 			add(g.Name, g.Message, t.Cell, 1)

@@ -57,6 +57,9 @@ func warningText(x Warning, cells int) string {
 	} else if len(x.Cells) > maxGuardCells {
 		where = fmt.Sprintf("%d of %d cells", len(x.Cells), cells)
 	}
+	if len(x.Cells) == 0 {
+		return x.Message
+	}
 	return fmt.Sprintf("%s (%s, %s)", x.Message, plural(x.Trials, "trial"), where)
 }
 

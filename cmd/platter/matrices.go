@@ -42,7 +42,7 @@ func matricesCommand() *cli.Command {
 				}
 				m, err := matrices.Builtin(name)
 				if err != nil {
-					return err
+					return &errUsage{err.Error()}
 				}
 				fmt.Fprint(c.App.Writer, m.Text)
 				return nil
