@@ -258,8 +258,10 @@ func warnings(m *Model, trials []results.Trial) []Warning {
 		}
 	}
 	for _, c := range m.Cells {
-		if c.Trials == 0 {
+		if c.Trials == 0 && c.Failed > 0 {
 			add("trials", "not measured: no trial went well", c.ID, c.Failed)
+		}
+		if c.IOPS == nil {
 			continue
 		}
 		for _, w := range c.IOPS.Warnings {
@@ -277,6 +279,9 @@ func answer(m *Model) string {
 		scope += ", emulated"
 	}
 	best, worst := extremes(m.Cells)
+	if m.OK+m.Failed == 0 {
+		return "No trial has been made yet."
+	}
 	if best == nil {
 		return fmt.Sprintf("Nothing was measured (%s failed).", plural(m.Failed, "trial"))
 	}

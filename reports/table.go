@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
@@ -27,13 +28,18 @@ func Table(w io.Writer, m *Model) error {
 	for _, x := range m.Warnings {
 		p.wrapped("! ", warningText(x, len(m.Cells)))
 	}
-	for _, f := range m.Failures {
-		p.wrapped("x ", fmt.Sprintf("%s, block %d: %s", f.Cell, f.Block+1, f.Message))
+	for _, f := range groupFailures(m.Failures) {
+		p.wrapped("x ", fmt.Sprintf("%s: %s (%s)", f.Cell, f.Message, plural(f.count, "trial")))
 	}
 	p.linef("")
-	if p.err == nil {
-		p.err = cellTable(w, m)
+	text, err := cellTable(m)
+	if err != nil {
+		return err
 	}
+	for line := range strings.Lines(text) {
+		p.linef("%s", strings.TrimRight(line, " \n"))
+	}
+	p.linef("\nflushes: fio's sync calls → guest's block device → QEMU, per 100 writes")
 	if len(m.Excluded) > 0 {
 		p.linef("\nexcluded:")
 	}
@@ -47,6 +53,25 @@ func Table(w io.Writer, m *Model) error {
 			s.WallS, s.BootS, s.AttachS, s.PrepareS, s.RampS, s.MeasureS, s.CollectS, 100*s.MeasuringShare))
 	}
 	return p.err
+}
+
+// failureGroup is failures of one cell with one message.
+type failureGroup struct {
+	Failure
+	count int
+}
+
+func groupFailures(all []Failure) []failureGroup {
+	var groups []failureGroup
+	for _, f := range all {
+		i := slices.IndexFunc(groups, func(g failureGroup) bool { return g.Cell == f.Cell && g.Message == f.Message })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, failureGroup{Failure: f})
+		}
+		groups[i].count++
+	}
+	return groups
 }
 
 // warningText names the cells that a warning concerns, or counts them.
@@ -64,7 +89,7 @@ func warningText(x Warning, cells int) string {
 }
 
 // cellTable draws the table itself. Numbers stand right, with their unit in them.
-func cellTable(w io.Writer, m *Model) error {
+func cellTable(m *Model) (string, error) {
 	var header []string
 	var align []tw.Align
 	column := func(name string, a tw.Align) {
@@ -82,7 +107,8 @@ func cellTable(w io.Writer, m *Model) error {
 	}
 	column("flushes", tw.AlignRight)
 
-	t := tablewriter.NewTable(w,
+	var b strings.Builder
+	t := tablewriter.NewTable(&b,
 		tablewriter.WithHeaderAutoFormat(tw.Off), tablewriter.WithTrimSpace(tw.Off),
 		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
 		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
@@ -93,14 +119,11 @@ func cellTable(w io.Writer, m *Model) error {
 	t.Header(header)
 	for _, c := range m.Cells {
 		if err := t.Append(cellRow(c, kinds)); err != nil {
-			return err
+			return "", err
 		}
 	}
-	if err := t.Render(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(w, "\nflushes: fio's sync calls → guest's block device → QEMU, per 100 writes")
-	return err
+	err := t.Render()
+	return b.String(), err
 }
 
 func narrow(columns int) []tw.Padding {
@@ -124,7 +147,7 @@ func cellRow(c Cell, kinds []string) []string {
 	if c.IOPS != nil {
 		iops = Number(c.IOPS.Median)
 		if c.IOPS.Bounded() {
-			interval = Number(c.IOPS.Lo) + " … " + Number(c.IOPS.Hi)
+			interval = Number(c.IOPS.Lo) + "–" + Number(c.IOPS.Hi)
 		}
 	}
 	row = append(row, n, iops, interval)

@@ -1,0 +1,122 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"platter/results"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(got)); d != "" {
+		t.Errorf("%s (-want +got; -update writes it anew):\n%s", name, d)
+	}
+}
+
+// withFailures has a cell that was never measured, one with a failed trial, and a torn journal.
+func withFailures() *results.Run {
+	run := generated(6, 1)
+	run.Torn = true
+	for i := range run.Trials {
+		t := &run.Trials[i]
+		if t.Cell == "disk.cache=none,fio.fsync=0" || t.Order == 1 {
+			t.Status, t.Metrics, t.Guards = results.Failed, nil, nil
+			t.Failure = &results.Failure{Fault: "guest", Message: "guest does not answer", Console: []string{"Kernel panic"}}
+		}
+	}
+	return run
+}
+
+func TestTheTableOfARun(t *testing.T) {
+	for name, run := range map[string]*results.Run{
+		"table.txt": generated(6, 1), "table-few.txt": generated(2, 1), "table-failures.txt": withFailures(), "table-none.txt": generated(0, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := Table(&b, New(run)); err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(b.String()) {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+					t.Errorf("a line of %d columns: %s", n, line)
+				}
+			}
+			golden(t, name, b.Bytes())
+		})
+	}
+}
+
+func TestTheJSONOfARun(t *testing.T) {
+	for name, run := range map[string]*results.Run{"run.json": generated(6, 1), "run-failures.json": withFailures()} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := JSON(&b, New(run)); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name, b.Bytes())
+		})
+	}
+}
+
+func TestWhatWasNotMeasuredIsAbsentAndNeverZero(t *testing.T) {
+	var b bytes.Buffer
+	if err := JSON(&b, New(generated(2, 1))); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Cells []map[string]json.RawMessage `json:"cells"`
+	}
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range got.Cells {
+		var iops, path, latency map[string]json.RawMessage
+		for key, into := range map[string]any{"iops": &iops, "flush_path": &path, "latency": &latency} {
+			if err := json.Unmarshal(c[key], into); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, ok := iops["lo"]; ok {
+			t.Error("two trials have an interval")
+		}
+		if _, ok := path["image"]; ok {
+			t.Error("the image's flushes were not counted and have a count")
+		}
+		if _, ok := latency["read"]; ok {
+			t.Error("nothing was read and reads have a latency")
+		}
+	}
+}
+
+func TestNumbersForPeople(t *testing.T) {
+	for got, want := range map[string]string{
+		Number(0): "0", Number(1.23456): "1.23", Number(99.4): "99.4", Number(123.6): "124", Number(9342.4): "9\u202f342", Number(1234567): "1\u202f234\u202f567",
+		Duration(999): "999\u202fns", Duration(1500): "1.50\u202fµs", Duration(2_743_000): "2.74\u202fms", Duration(12_340_000): "12.3\u202fms", Duration(999_600_000): "1.00\u202fs", Duration(1_500_000_000): "1.50\u202fs",
+		Bytes(512): "512\u202fB", Bytes(1536): "1.50\u202fKiB", Bytes(3 << 30): "3\u202fGiB",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
