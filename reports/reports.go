@@ -5,6 +5,7 @@ package reports
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -112,7 +113,7 @@ func New(run *results.Run) *Model {
 		m.Failures = append(m.Failures, f)
 	}
 	if after := m.Phases.WallS - m.Phases.BootS; after > 0 {
-		m.Phases.MeasuringShare = m.Phases.MeasureS / after
+		m.Phases.MeasuringShare = math.Round(1000*m.Phases.MeasureS/after) / 1000
 	}
 	for _, c := range run.Manifest.Cells {
 		if c.Excluded != "" {
@@ -126,15 +127,17 @@ func New(run *results.Run) *Model {
 	return m
 }
 
+// add adds a trial's phases, in whole milliseconds: sums of binary fractions carry digits that nobody measured.
 func (p *Phases) add(t results.Phases) {
-	p.BootS += t.BootS
-	p.AttachS += t.AttachS
-	p.PrepareS += t.PrepareS
-	p.PrefillS += t.PrefillS
-	p.RampS += t.RampS
-	p.MeasureS += t.MeasureS
-	p.CollectS += t.CollectS
-	p.WallS += t.WallS
+	for _, f := range []struct {
+		sum *float64
+		s   float64
+	}{
+		{&p.BootS, t.BootS}, {&p.AttachS, t.AttachS}, {&p.PrepareS, t.PrepareS}, {&p.PrefillS, t.PrefillS},
+		{&p.RampS, t.RampS}, {&p.MeasureS, t.MeasureS}, {&p.CollectS, t.CollectS}, {&p.WallS, t.WallS},
+	} {
+		*f.sum = math.Round((*f.sum+f.s)*1000) / 1000
+	}
 }
 
 func banners(m results.Manifest) []string {

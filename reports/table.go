@@ -139,10 +139,6 @@ func cellRow(c Cell, kinds []string) []string {
 	for _, a := range c.Axes {
 		row = append(row, a.Text())
 	}
-	n := fmt.Sprint(c.Trials)
-	if c.Failed > 0 {
-		n += fmt.Sprintf("-%d", c.Failed)
-	}
 	iops, interval := absent, absent
 	if c.IOPS != nil {
 		iops = Number(c.IOPS.Median)
@@ -150,7 +146,7 @@ func cellRow(c Cell, kinds []string) []string {
 			interval = Number(c.IOPS.Lo) + "–" + Number(c.IOPS.Hi)
 		}
 	}
-	row = append(row, n, iops, interval)
+	row = append(row, fmt.Sprint(c.Trials), iops, interval)
 	for _, k := range kinds {
 		text := absent
 		if l, ok := c.Latency[k]; ok {
