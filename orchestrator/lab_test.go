@@ -84,6 +84,16 @@ func realLab(t testing.TB) (*liveLab, string) {
 	return newLiveLab(host, image, work, accel.Name), work.scratchPath()
 }
 
+// openScratch opens the image that realLab made.
+func openScratch(path string) (*Scratch, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	return &Scratch{path: path, file: f, size: info.Size()}, err
+}
+
 var suiteBoot = Boot{MemoryBytes: 512 << 20, VCPUs: 2}
 
 // labSuite is what every Lab must do.

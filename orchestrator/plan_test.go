@@ -7,7 +7,7 @@ import (
 	"platter/matrices"
 )
 
-func testMatrix(t *testing.T, trials string) *matrices.Matrix {
+func testMatrix(t testing.TB, trials string) *matrices.Matrix {
 	t.Helper()
 	m, err := matrices.Parse("test.yaml", []byte(`
 name: test

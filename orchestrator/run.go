@@ -20,6 +20,8 @@ type Run struct {
 	Plan    Plan
 	// Host is this machine as the manifest tells it; the guards need its memory.
 	Host results.Host
+	// Filled is how long filling the scratch image took; it goes into the account of the first trial.
+	Filled time.Duration
 	// Tell hears of what happens, for progress; it is called from the goroutine of Do.
 	Tell func(Event)
 
@@ -49,8 +51,8 @@ const givenUpBoots = 3
 // the trial at hand, which is not recorded, and returns ctx's error. Failed trials are recorded and are no error.
 func (r *Run) Do(ctx context.Context, steps []Step) error {
 	defer r.closeMachine(ctx)
-	r.ended = time.Now()
-	began := r.ended
+	began := time.Now()
+	r.ended = began.Add(-r.Filled)
 	for i, s := range steps {
 		r.Tell(Event{Message: fmt.Sprintf("%s, block %d", s.Cell.ID, s.Block+1), Done: i, Total: len(steps), Left: left(began, i, steps)})
 		t := r.step(ctx, s)
@@ -88,6 +90,7 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 	t := results.Trial{Cell: s.Cell.ID, Block: s.Block, Order: s.Order, Status: results.OK, Started: time.Now()}
 	err := r.needMachine(ctx, s.Boot)
 	t.Phases.BootS, r.booted = r.booted.Seconds(), 0
+	t.Phases.PrefillS, r.Filled = r.Filled.Seconds(), 0
 	if err == nil {
 		err = r.measure(ctx, s, &t)
 	}

@@ -82,6 +82,7 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 		return o, nil
 	}
 	s.Tell(Event{Message: "filling the scratch image", Total: len(steps), Left: plan.Estimate(steps)})
+	filling := time.Now()
 	scratch, err := newScratch(work.scratchPath(), s.Matrix.Storage.SizeBytes, func() error { return context.Cause(ctx) })
 	if err != nil {
 		return o, err
@@ -89,7 +90,7 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	defer scratch.Close()
 
 	run := &Run{
-		Lab: newLiveLab(host, image, work, o.Accel.Name), Journal: journal, Scratch: scratch, Plan: plan, Host: manifest.Host,
+		Lab: newLiveLab(host, image, work, o.Accel.Name), Journal: journal, Scratch: scratch, Plan: plan, Host: manifest.Host, Filled: time.Since(filling),
 		Tell: func(e Event) {
 			if e.Trial != nil {
 				o.Done++
