@@ -200,11 +200,16 @@ type liveMachine struct {
 	fio     *guest.Fio              // waits for its job; nil before the first disk
 }
 
-// Attach implements Machine. Meanwhile a fio starts in the guest, to wait for the job that comes next.
-func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) error {
+// startFio starts the fio that will wait for the next job, while the disk is being plugged in.
+func (m *liveMachine) startFio(ctx context.Context) {
 	if m.fio == nil {
 		m.fio = m.client.StartFio(context.WithoutCancel(ctx))
 	}
+}
+
+// Attach implements Machine.
+func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) error {
+	m.startFio(ctx)
 	doc, err := disk.XML()
 	if err != nil {
 		return &hypervisor.Error{Op: "attach scratch disk", Fault: hypervisor.Refused, Message: err.Error(), Err: err}
@@ -221,6 +226,7 @@ func (m *liveMachine) Detach(ctx context.Context) error {
 	if m.disk == nil {
 		return nil
 	}
+	m.startFio(ctx)
 	if err := m.domain.Detach(ctx, m.disk.Target); err != nil {
 		return m.explain(ctx, err)
 	}

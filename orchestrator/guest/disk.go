@@ -102,9 +102,8 @@ rm -f fio.json fio.txt job.pipe
 mkfifo job.pipe
 fio --output-format=json+ --output=fio.json job.pipe >fio.txt 2>&1 </dev/null &
 read -r disk || { kill $!; exit 1; }
-cat >job.fio
 read -r before <"/sys/block/$disk/stat"
-cat job.fio >job.pipe
+tee job.fio >job.pipe
 wait $!
 status=$?
 read -r after <"/sys/block/$disk/stat"
@@ -112,7 +111,9 @@ read -r after <"/sys/block/$disk/stat"
 echo "status=$status"
 echo "before=$before"
 echo "after=$after"
-echo "text=$(wc -c <fio.txt)"
+text=0
+if [ -s fio.txt ]; then text=$(wc -c <fio.txt); fi
+echo "text=$text"
 echo
 cat fio.txt fio.json
 `
