@@ -109,11 +109,11 @@ func TestAFioThatHangsAndAQEMUThatDiesAreFailedTrialsNotHangs(t *testing.T) {
 		return d
 	}
 
-	d := attach()
 	hang := "#!/bin/sh\nexec sleep 1000\n"
 	if _, err := m.client.Run(t.Context(), "cat >/usr/local/bin/fio; chmod +x /usr/local/bin/fio", strings.NewReader(hang)); err != nil {
 		t.Fatal(err)
 	}
+	d := attach()
 	limited, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if _, err := m.RunFio(limited, d.Device, "[x]\n"); !errors.Is(err, context.DeadlineExceeded) {

@@ -245,6 +245,7 @@ func (m *liveMachine) RunFio(ctx context.Context, device, job string) (guest.Fio
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go m.watchDeath(waiting, cancel)
+	m.startFio(ctx)
 	fio := m.fio
 	m.fio = nil
 	run, err := fio.Run(waiting, device, job)

@@ -24,7 +24,7 @@ type Machine interface {
 	Detach(ctx context.Context) error
 	// Prepare waits for the attached disk inside the guest, reads its knobs, syncs and drops the guest's page cache.
 	Prepare(ctx context.Context) (guest.Disk, error)
-	// RunFio runs a job file in the guest, once for each Attach. A fio that fails is no error.
+	// RunFio runs a job file in the guest. A fio that fails is no error.
 	RunFio(ctx context.Context, device, job string) (guest.FioRun, error)
 	// Read reads QEMU's side of the attached disk: effective flags and counters since it was attached.
 	Read(ctx context.Context) (Reading, error)
