@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -28,15 +27,11 @@ type Journal struct {
 	broken error // the first error of a write; the journal's end is unknown after it
 }
 
-// file is what a journal needs of a file; tests make it fail.
-type file interface {
-	io.WriteCloser
-	Sync() error
-}
-
 // Create makes the run directory and writes its manifest; both are on the medium when it returns. A directory that
-// exists is refused, so that no run is ever written over.
-func Create(dir string, m Manifest) (*Journal, error) {
+// exists is refused, so that no run is ever written over. One that could not be given its manifest is taken away again.
+func Create(dir string, m Manifest) (*Journal, error) { return create(osDisk{}, dir, m) }
+
+func create(d disk, dir string, m Manifest) (*Journal, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return nil, &Error{Path: dir, Message: fmt.Sprintf("make run directory: %v", err)}
 	}
@@ -45,31 +40,53 @@ func Create(dir string, m Manifest) (*Journal, error) {
 	} else if err != nil {
 		return nil, &Error{Path: dir, Message: fmt.Sprintf("make run directory: %v", err)}
 	}
-	text, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return nil, &Error{Path: dir, Message: fmt.Sprintf("write manifest: %v", err)}
-	}
-	if err := writeWhole(filepath.Join(dir, ManifestFile), append(text, '\n')); err != nil {
+	if err := writeManifest(d, dir, m); err != nil {
+		os.Remove(dir) // only if it is empty: a manifest that is there is not thrown away
 		return nil, &Error{Path: dir, Message: fmt.Sprintf("write manifest: %v", err)}
 	}
 	return openJournal(dir)
 }
 
+// writeManifest makes the manifest and the name of the run directory durable.
+func writeManifest(d disk, dir string, m Manifest) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeWhole(d, filepath.Join(dir, ManifestFile), append(text, '\n')); err != nil {
+		return err
+	}
+	return d.SyncDir(filepath.Dir(dir))
+}
+
 // Resume opens the run directory of an earlier run to go on with it, cuts a torn last line off its journal, and gives
-// what is there already.
+// what is there already. A directory that is no run directory is left as it is.
 func Resume(dir string) (*Journal, *Run, error) {
+	if _, err := readManifest(dir); err != nil {
+		return nil, nil, err
+	}
 	j, err := openJournal(dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	run, err := Read(dir)
-	if err == nil {
-		err = os.Truncate(filepath.Join(dir, TrialsFile), run.whole)
-	}
+	run, err := cutTornLine(dir)
 	if err != nil {
 		return nil, nil, errors.Join(err, j.Close())
 	}
 	return j, run, nil
+}
+
+// cutTornLine reads a run that nobody else writes and makes its journal end with the last whole line.
+func cutTornLine(dir string) (*Run, error) {
+	run, err := Read(dir)
+	if err != nil || !run.Torn {
+		return run, err
+	}
+	path := filepath.Join(dir, TrialsFile)
+	if err := os.Truncate(path, run.whole); err != nil {
+		return nil, &Error{Path: path, Message: fmt.Sprintf("cut the torn last line: %v", err)}
+	}
+	return run, nil
 }
 
 func openJournal(dir string) (*Journal, error) {
@@ -86,9 +103,12 @@ func openJournal(dir string) (*Journal, error) {
 	}
 	trials, err := os.OpenFile(filepath.Join(dir, TrialsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err == nil {
-		err = syncDir(dir)
+		err = osDisk{}.SyncDir(dir)
 	}
 	if err != nil {
+		if trials != nil {
+			trials.Close()
+		}
 		lock.Close()
 		return nil, &Error{Path: dir, Message: fmt.Sprintf("open journal: %v", err)}
 	}
@@ -126,30 +146,3 @@ func (j *Journal) RawDir(cell string, block int) (string, error) {
 
 // Close closes the journal and lets go of the directory.
 func (j *Journal) Close() error { return errors.Join(j.trials.Close(), j.lock.Close()) }
-
-// writeWhole writes a file so that it is there whole or not at all, whenever the power fails.
-func writeWhole(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

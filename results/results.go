@@ -48,7 +48,19 @@ func (e *Error) Error() string {
 // Read reads a run directory, also one that is being written. A torn last line is left out; any other line that cannot
 // be read is an error with its number, as is a schema that this version does not know.
 func Read(dir string) (*Run, error) {
-	run := &Run{Dir: dir}
+	m, err := readManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	run := &Run{Dir: dir, Manifest: *m}
+	if err := run.readTrials(); err != nil {
+		return nil, err
+	}
+	return run, nil
+}
+
+// readManifest looks at the schema first, so that a newer manifest is called newer and not malformed.
+func readManifest(dir string) (*Manifest, error) {
 	path := filepath.Join(dir, ManifestFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -66,12 +78,16 @@ func Read(dir string) (*Run, error) {
 	if head.Schema != Schema {
 		return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("schema %d; this platter reads schema %d: use the platter that wrote it", head.Schema, Schema)}
 	}
-	if err := json.Unmarshal(text, &run.Manifest); err != nil {
+	m := new(Manifest)
+	if err := json.Unmarshal(text, m); err != nil {
 		return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("not a manifest: %v", err)}
 	}
-	return run, run.readTrials()
+	return m, nil
 }
 
+// readTrials reads the journal. Its last line is torn when its newline is missing, and also when it has one but is no
+// JSON: the pages of a long line reach the medium in any order. Neither was acknowledged by Append, which returns after
+// the fsync.
 func (r *Run) readTrials() error {
 	path := filepath.Join(r.Dir, TrialsFile)
 	text, err := os.ReadFile(path)
@@ -88,7 +104,7 @@ func (r *Run) readTrials() error {
 	at := map[key]int{}
 	for number := 1; len(text) > 0; number++ {
 		line, rest, whole := bytes.Cut(text, []byte("\n"))
-		if !whole {
+		if !whole || len(rest) == 0 && !json.Valid(line) {
 			r.Torn = true
 			break
 		}
