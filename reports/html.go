@@ -1,0 +1,352 @@
+package reports
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"platter/compare"
+	"platter/results"
+)
+
+// assets has the page's own files, and ECharts when the Makefile has fetched it. The second line's patterns match
+// package.json, package-lock.json, echarts.min.js and LICENSE-echarts, but never node_modules; those that npm reads are
+// always there, so that the package compiles without the other two.
+//
+//go:embed page.html page.css page.js
+//go:embed assets/*.js* assets/*-*
+var assets embed.FS
+
+// Where ECharts and its licence lie among the assets.
+const (
+	echartsFile = "assets/echarts.min.js"
+	licenceFile = "assets/LICENSE-echarts"
+)
+
+// page is what page.html shows.
+type page struct {
+	Title    string
+	Policy   string // content security policy
+	Style    template.CSS
+	Scripts  []template.JS // empty without ECharts
+	Licence  string        // of ECharts
+	Sections []section
+	Tool     string
+}
+
+// section is what page.html shows of a run.
+type section struct {
+	*Model
+	ID     string // begins the ids of its elements
+	Kinds  []string
+	Layers []layer
+	Marked []markedWarning
+	Charts []chart
+}
+
+// markedWarning is a warning with the letter that stands at the cells that it concerns.
+type markedWarning struct {
+	Warning
+	Mark, ID string
+}
+
+// HTML writes one page about at least one run, a section each. The page is whole: it asks for no other file, and its
+// policy forbids every script but its own. Everything that comes from a run is shown as text.
+//
+// Charts need ECharts, which the Makefile puts into assets before the tool is built; without it the page has all the
+// tables and says how to get the charts.
+func HTML(w io.Writer, models ...*Model) error {
+	return writeHTML(w, assets, models)
+}
+
+func writeHTML(w io.Writer, files fs.FS, models []*Model) error {
+	if len(models) == 0 {
+		return errors.New("write report: no run to report")
+	}
+	p, err := newPage(files, models)
+	if err != nil {
+		return err
+	}
+	text, err := fs.ReadFile(files, "page.html")
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	t, err := template.New("page").Funcs(pageFuncs()).Parse(string(text))
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if err := t.Execute(w, p); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+func newPage(files fs.FS, models []*Model) (*page, error) {
+	style, err := fs.ReadFile(files, "page.css")
+	if err != nil {
+		return nil, fmt.Errorf("write report: %w", err)
+	}
+	p := &page{Title: models[0].Manifest.Name + ": platter report", Style: template.CSS(style), Tool: models[0].Manifest.Tool}
+	if len(models) > 1 {
+		p.Title = fmt.Sprintf("platter report of %d runs", len(models))
+	}
+	if err := p.addScripts(files); err != nil {
+		return nil, err
+	}
+	p.Policy = p.policy()
+	for i, m := range models {
+		s, err := newSection(m, fmt.Sprintf("run%d-", i+1), len(p.Scripts) > 0)
+		if err != nil {
+			return nil, err
+		}
+		p.Sections = append(p.Sections, s)
+	}
+	return p, nil
+}
+
+// addScripts adds ECharts with its licence and our script, if ECharts is there.
+func (p *page) addScripts(files fs.FS) error {
+	echarts, err := fs.ReadFile(files, echartsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	own, err := fs.ReadFile(files, "page.js")
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	licence, err := fs.ReadFile(files, licenceFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write report: %w", err)
+	}
+	p.Scripts, p.Licence = []template.JS{template.JS(echarts), template.JS(own)}, string(licence)
+	return nil
+}
+
+// policy is the content security policy of the page: its own style and scripts, named by their digests, and nothing
+// from anywhere (W3C, Content Security Policy Level 3, section 8.4).
+func (p *page) policy() string {
+	directives := []string{"default-src 'none'", "style-src " + digest(string(p.Style)), "base-uri 'none'", "form-action 'none'"}
+	if len(p.Scripts) > 0 {
+		var allowed []string
+		for _, s := range p.Scripts {
+			allowed = append(allowed, digest(string(s)))
+		}
+		directives = append(directives, "script-src "+strings.Join(allowed, " "))
+	}
+	return strings.Join(directives, "; ")
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func newSection(m *Model, id string, draw bool) (section, error) {
+	s := section{Model: m, ID: id, Kinds: shown(m.Cells), Layers: layers(m.Cells)}
+	for i, x := range m.Warnings {
+		s.Marked = append(s.Marked, markedWarning{x, letters(i), id + "warning-" + letters(i)})
+	}
+	if !draw {
+		return s, nil
+	}
+	var err error
+	s.Charts, err = newCharts(m, id)
+	return s, err
+}
+
+// letters counts a, b, … z, aa, ab, … from 0.
+func letters(i int) string {
+	text := ""
+	for ; i >= 0; i = i/26 - 1 {
+		text = string(rune('a'+i%26)) + text
+	}
+	return text
+}
+
+// Marks are the warnings that concern a cell.
+func (s section) Marks(cell string) []markedWarning {
+	var mine []markedWarning
+	for _, x := range s.Marked {
+		for _, id := range x.Cells {
+			if id == cell {
+				mine = append(mine, x)
+			}
+		}
+	}
+	return mine
+}
+
+// Everywhere tells whether a warning concerns all the cells.
+func (s section) Everywhere(x markedWarning) bool {
+	return len(x.Cells) == len(s.Cells) && len(s.Cells) > 1
+}
+
+// GroupStart tells whether the first axis has another value at cell i than at the one before.
+func (s section) GroupStart(i int) bool {
+	return i > 0 && len(s.Cells[i].Axes) > 1 && s.Cells[i].Axes[0].Text() != s.Cells[i-1].Axes[0].Text()
+}
+
+// Planned is the number of trials that the run was to have.
+func (s section) Planned() int { return s.Manifest.Trials * len(s.Cells) }
+
+// Done is the number of trials that were made, well or not.
+func (s section) Done() int { return s.OK + s.Failed }
+
+// WritesText is the number of a cell's writes; a cell without a trial that went well has none.
+func (s section) WritesText(c Cell) string { return orAbsent(c.Trials > 0, wholeNumber(c.Writes)) }
+
+// FlushNote says what the counts have in them beside what fio counts.
+func (s section) FlushNote() string { return flushNote(s.Cells) }
+
+// phaseRow is a line of the table of where the time went.
+type phaseRow struct {
+	Name, Seconds, Share string
+}
+
+// PhaseRows says where the wall time went, with what no phase accounts for.
+func (s section) PhaseRows() []phaseRow {
+	p := s.Phases
+	if p.WallS <= 0 {
+		return nil
+	}
+	named := []struct {
+		name    string
+		seconds float64
+	}{
+		{"booting guests", p.BootS}, {"plugging the disk in", p.AttachS}, {"preparing it in the guest", p.PrepareS},
+		{"filling it", p.PrefillS}, {"ramp time", p.RampS}, {"measuring", p.MeasureS}, {"collecting counters", p.CollectS},
+	}
+	var table []phaseRow
+	rest := p.WallS
+	for _, n := range named {
+		rest -= n.seconds
+		r := phaseRow{n.name, absent, absent}
+		if n.seconds > 0 {
+			r = phaseRow{n.name, fmt.Sprintf("%.1f", n.seconds), share(n.seconds / p.WallS)}
+		}
+		table = append(table, r)
+	}
+	if rest > 0.005*p.WallS {
+		table = append(table, phaseRow{"unplugging, waiting and the rest", fmt.Sprintf("%.1f", rest), share(rest / p.WallS)})
+	}
+	return append(table, phaseRow{"wall time", fmt.Sprintf("%.1f", p.WallS), share(1)})
+}
+
+// share writes a part of 1 in percent.
+func share(v float64) string { return fmt.Sprintf("%.0f\u202f%%", 100*v) }
+
+// pageFuncs are the functions of page.html: they write values for people.
+func pageFuncs() template.FuncMap {
+	return template.FuncMap{
+		"text":      func(s string) string { return orAbsent(s != "", s) },
+		"whole":     func(n int) string { return orAbsent(n > 0, fmt.Sprint(n)) },
+		"bytes":     func(n int64) string { return orAbsent(n > 0, Bytes(float64(n))) },
+		"increment": func(n int) int { return n + 1 },
+		"plural":    plural,
+		"short":     short,
+		"share":     share,
+		"join":      strings.Join,
+		"command":   commandLine,
+		"date":      date,
+		"iops":      iops,
+		"interval":  interval,
+		"bandwidth": bandwidth,
+		"latency":   latencyOf,
+		"count":     count,
+		"flags":     flagTexts,
+	}
+}
+
+func orAbsent(measured bool, text string) string {
+	if !measured {
+		return absent
+	}
+	return text
+}
+
+func count(n *int64) string {
+	if n == nil {
+		return absent
+	}
+	return wholeNumber(*n)
+}
+
+// wholeNumber is Number without a digit lost.
+func wholeNumber(n int64) string {
+	if n < 100 && n > -100 {
+		return fmt.Sprint(n)
+	}
+	return Number(float64(n))
+}
+
+func date(t time.Time) string {
+	return orAbsent(!t.IsZero(), t.UTC().Format("2006-01-02 15:04 UTC"))
+}
+
+func iops(s *compare.Summary) string {
+	if s == nil {
+		return absent
+	}
+	return Number(s.Median)
+}
+
+func bandwidth(s *compare.Summary) string {
+	if s == nil {
+		return absent
+	}
+	return Bytes(s.Median) + "/s"
+}
+
+func interval(s *compare.Summary) string {
+	if s == nil || !s.Bounded() {
+		return absent
+	}
+	return "[" + Number(s.Lo) + " – " + Number(s.Hi) + "]"
+}
+
+// latencyOf gives a cell's three percentiles of one kind of latency.
+func latencyOf(c Cell, kind string) []string {
+	l, ok := c.Latency[kind]
+	if !ok {
+		return []string{absent, absent, absent}
+	}
+	return []string{Duration(l.P50), Duration(l.P99), Duration(l.P999)}
+}
+
+// flagTexts gives QEMU's three cache flags in the order writeback, direct, no-flush.
+func flagTexts(f *results.CacheFlags) []string {
+	if f == nil {
+		return []string{absent, absent, absent}
+	}
+	var texts []string
+	for _, on := range []bool{f.Writeback, f.Direct, f.NoFlush} {
+		if on {
+			texts = append(texts, "on")
+			continue
+		}
+		texts = append(texts, "off")
+	}
+	return texts
+}
+
+// commandLine writes the words of a command such that a shell reads them back.
+func commandLine(words []string) string {
+	var quoted []string
+	for _, w := range words {
+		if w == "" || strings.ContainsAny(w, " \t\n\"'`$&|;<>()*?[]#~!{}\\") {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		quoted = append(quoted, w)
+	}
+	return orAbsent(len(quoted) > 0, strings.Join(quoted, " "))
+}
