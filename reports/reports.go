@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"platter/compare"
@@ -54,10 +55,10 @@ type Axis struct {
 	Value any
 }
 
-// Text is the value as a person writes it.
+// Text is the value as a person writes it: all its digits, no exponent.
 func (a Axis) Text() string {
 	if f, ok := a.Value.(float64); ok {
-		return fmt.Sprint(f)
+		return strconv.FormatFloat(f, 'f', -1, 64)
 	}
 	return fmt.Sprint(a.Value)
 }
@@ -157,6 +158,7 @@ func newCell(c results.Cell, axes []string, trials []results.Trial) Cell {
 		cell.Axes = append(cell.Axes, Axis{name, c.Axes[name]})
 	}
 	var iops, bw []float64
+	var paths []results.FlushPath
 	histograms := map[string]fiojob.Histogram{}
 	for _, t := range trials {
 		if t.Status != results.OK || t.Metrics == nil {
@@ -180,7 +182,7 @@ func newCell(c results.Cell, axes []string, trials []results.Trial) Cell {
 		if t.Metrics.Sync != nil {
 			histograms["flush"] = histograms["flush"].Merge(t.Metrics.Sync.Latency)
 		}
-		addFlushes(&cell.FlushPath, t.Evidence.FlushPath)
+		paths = append(paths, t.Evidence.FlushPath)
 		cell.Effective = t.Evidence.Effective
 		for _, g := range t.Guards {
 			if !slices.ContainsFunc(cell.Guards, func(o results.Guard) bool { return o.Name == g.Name }) {
@@ -193,6 +195,7 @@ func newCell(c results.Cell, axes []string, trials []results.Trial) Cell {
 			}
 		}
 	}
+	cell.FlushPath = flushTotals(paths)
 	if cell.Trials > 0 {
 		i, b := compare.Summarize(iops), compare.Summarize(bw)
 		cell.IOPS, cell.BW = &i, &b
@@ -216,24 +219,40 @@ func newLatency(h fiojob.Histogram) (Latency, bool) {
 	return l, true
 }
 
-// addFlushes adds a trial's counts to the totals. A layer that one trial did not measure has no total.
-func addFlushes(total *results.FlushPath, t results.FlushPath) {
-	for _, layer := range []struct {
-		sum **int64
-		n   *int64
-	}{
-		{&total.Fio, t.Fio}, {&total.FioDsyncWrites, t.FioDsyncWrites}, {&total.Guest, t.Guest},
-		{&total.QEMU, t.QEMU}, {&total.Image, t.Image}, {&total.HostDevice, t.HostDevice},
+// flushTotals adds the counts of a cell's trials, layer by layer. A layer that one of them did not measure has no total:
+// the sum over the others could not be compared with the other layers.
+func flushTotals(trials []results.FlushPath) results.FlushPath {
+	var total results.FlushPath
+	for _, layer := range []func(*results.FlushPath) **int64{
+		func(f *results.FlushPath) **int64 { return &f.Fio },
+		func(f *results.FlushPath) **int64 { return &f.FioDsyncWrites },
+		func(f *results.FlushPath) **int64 { return &f.Guest },
+		func(f *results.FlushPath) **int64 { return &f.QEMU },
+		func(f *results.FlushPath) **int64 { return &f.Image },
+		func(f *results.FlushPath) **int64 { return &f.HostDevice },
 	} {
-		if layer.n == nil {
-			continue
-		}
-		if *layer.sum == nil {
-			*layer.sum = new(int64)
-		}
-		**layer.sum += *layer.n
+		*layer(&total) = sumOfAll(trials, layer)
 	}
-	total.IncludesRamp = total.IncludesRamp || t.IncludesRamp
+	for _, t := range trials {
+		total.IncludesRamp = total.IncludesRamp || t.IncludesRamp
+	}
+	return total
+}
+
+// sumOfAll is nil where one of the trials, or all for want of trials, has no count.
+func sumOfAll(trials []results.FlushPath, layer func(*results.FlushPath) **int64) *int64 {
+	if len(trials) == 0 {
+		return nil
+	}
+	sum := int64(0)
+	for i := range trials {
+		n := *layer(&trials[i])
+		if n == nil {
+			return nil
+		}
+		sum += *n
+	}
+	return &sum
 }
 
 // warnings gathers what is wrong with the measurement, each message once, the one that concerns most trials first.

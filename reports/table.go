@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/tw"
@@ -181,7 +183,8 @@ func flushText(f results.FlushPath, writes int64) string {
 	return fio + "→" + per(f.Guest) + "→" + per(f.QEMU)
 }
 
-// printer writes lines and keeps the first error.
+// printer writes lines and keeps the first error. Text from a guest's console or a matrix cannot drive the terminal:
+// what is not printable is written as Go writes it in a string.
 type printer struct {
 	w   io.Writer
 	err error
@@ -189,8 +192,21 @@ type printer struct {
 
 func (p *printer) linef(format string, args ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+		_, p.err = io.WriteString(p.w, visible(fmt.Sprintf(format, args...))+"\n")
 	}
+}
+
+// visible spells out control characters, and the marks that turn the direction of text, but keeps line ends and spaces.
+func visible(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || unicode.IsSpace(r) && !unicode.IsControl(r) || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+	}
+	return b.String()
 }
 
 // wrapped writes text in lines of at most 80 columns, the first after mark and the others set in as far.
