@@ -33,7 +33,7 @@ func Summarize(values []float64) Summary {
 	summary := Summary{Median: s.Center, Lo: s.Lo, Hi: s.Hi, N: len(values)}
 	if !summary.Bounded() {
 		summary.Lo, summary.Hi = math.Inf(-1), math.Inf(1)
-		summary.Warnings = append(summary.Warnings, fmt.Sprintf("%d trials are too few for a %.0f %% interval of the median: it needs %d", len(values), 100*Confidence, minValues))
+		summary.Warnings = append(summary.Warnings, fmt.Sprintf("no %.0f %% interval: the median needs %d trials for one, and there are fewer", 100*Confidence, minValues))
 	}
 	return summary
 }

@@ -54,7 +54,7 @@ func (r *Run) Do(ctx context.Context, steps []Step) error {
 	began := time.Now()
 	r.ended = began.Add(-r.Filled)
 	for i, s := range steps {
-		r.Tell(Event{Message: fmt.Sprintf("%s, block %d", s.Cell.ID, s.Block+1), Done: i, Total: len(steps), Left: left(began, i, steps)})
+		r.Tell(Event{Message: s.Cell.ID, Done: i, Total: len(steps), Left: left(began, i, steps)})
 		t := r.step(ctx, s)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
