@@ -10,20 +10,33 @@ import (
 	"strings"
 )
 
-// Disk is the scratch disk as the guest sees it, with its caches synced and dropped.
+// Setup is how the scratch disk is to be used inside the guest.
+type Setup struct {
+	Filesystem string // "ext4" or "xfs", mounted for the trial; "none" for the raw device
+	Barrier    string // "off" mounts ext4 with barrier=0
+	WriteCache string // for queue/write_cache: "write through", or "device" to leave it as it is
+	CacheType  string // for virtio's or scsi_disk's cache_type: "write through", "write back", or "device" to leave it
+	FileBytes  int64  // size of the file that was laid out in the file system; what a trial added is cut off again
+}
+
+// Disk is the scratch disk as the guest sees it, set up, with its caches synced and dropped.
 type Disk struct {
 	Device     string            // "/dev/vdb"
+	Target     string            // what fio works on: the device, or the file in its file system
 	Sysfs      map[string]string // /sys/block/…: "queue/write_cache": "write back", "cache_type", "size" (512-byte sectors), …
+	Mount      string            // mount options as the kernel shows them; empty for the raw device
 	CacheBytes int64             // block devices' pages in the guest's page cache after the drop (/proc/meminfo: Buffers)
 	Dirty      int64             // dirty bytes after the sync (Dirty)
 }
 
-// prepareScript waits for the disk with serial $1, reads its knobs, syncs and drops what the page cache holds of it
-// (BLKFLSBUF) and reads back what is left. Dropping all of the guest's page cache would drop fio itself, which then takes
-// half a second longer to start under emulation. It uses the shell's own words only: each process costs tens of milliseconds under emulation.
-const prepareScript = `
-found=
-while [ -z "$found" ]; do
+// dataFile is the file that fio works on in a file system.
+const dataFile = "/scratch/data"
+
+// findScript sets disk to the name of the disk with serial $1, waiting for it. Like the others it uses the shell's own
+// words as far as it can: each process costs tens of milliseconds under emulation.
+const findScript = `
+disk=
+while [ -z "$disk" ]; do
 	for f in /sys/block/*/serial /sys/block/*/device/vpd_pg80; do
 		[ -r "$f" ] || continue
 		v=
@@ -31,31 +44,115 @@ while [ -z "$found" ]; do
 		*/vpd_pg80) v=$(tail -c +5 "$f") ;;
 		*) read -r v <"$f" || : ;;
 		esac
-		if [ "$v" = "$1" ]; then found=${f#/sys/block/}; found=${found%%/*}; fi
+		if [ "$v" = "$1" ]; then disk=${f#/sys/block/}; disk=${disk%%/*}; fi
 	done
-	[ -n "$found" ] || sleep 0.02
+	[ -n "$disk" ] || sleep 0.02
 done
-echo "device=/dev/$found"
-cd "/sys/block/$found" || exit 1
+while [ ! -b "/dev/$disk" ]; do sleep 0.02; done
+fail() { echo "$*" >&2; exit 3; }
+`
+
+// prepareScript sets the knobs, mounts the file system if there is one ($2), and syncs and drops what the page cache
+// holds of the disk (BLKFLSBUF; mounting anew leaves nothing cached either). Everything is read back. Dropping all of the
+// guest's page cache would drop fio itself, which then takes half a second longer to start under emulation.
+//
+//	$2 file system  $3 barrier  $4 write_cache  $5 cache_type  $6 bytes of the data file
+const prepareScript = findScript + `
+cd "/sys/block/$disk" || exit 1
+set_knob() {
+	[ -w "$2" ] || fail "the guest kernel has no $1 for this disk"
+	echo "$3" >"$2" || fail "the guest kernel refuses $1=$3"
+	read -r v <"$2"
+	[ "$v" = "$3" ] || fail "$1 was set to $3 and reads back as $v"
+}
+if [ "$5" != device ]; then
+	knob=cache_type
+	for f in device/scsi_disk/*/cache_type; do [ -e "$f" ] && knob=$f; done
+	set_knob cache_type "$knob" "$5"
+fi
+if [ "$4" != device ]; then set_knob queue/write_cache queue/write_cache "$4"; fi
+echo "device=/dev/$disk"
 for f in size cache_type queue/write_cache queue/fua queue/scheduler queue/rotational queue/logical_block_size queue/physical_block_size queue/nr_requests device/scsi_disk/*/cache_type; do
 	v=
 	if [ -r "$f" ]; then read -r v <"$f" || :; echo "sysfs=$f=$v"; fi
 done
-while [ ! -b "/dev/$found" ]; do sleep 0.02; done
-blockdev --flushbufs "/dev/$found" || exit 1
+blockdev --flushbufs "/dev/$disk" || exit 1
+case $2 in
+none) echo "target=/dev/$disk" ;;
+*)
+	case $2-$3 in
+	ext4-off) opts=noatime,barrier=0 ;;
+	ext4-on) opts=noatime,barrier=1 ;;
+	*) opts=noatime ;;
+	esac
+	mkdir -p /scratch
+	mount -t "$2" -o "$opts" "/dev/$disk" /scratch || fail "mount -t $2 -o $opts failed"
+	[ -f /scratch/data ] || fail "the file system has no data file"
+	truncate -s "$6" /scratch/data || exit 1
+	sync -f /scratch/data
+	echo "target=/scratch/data"
+	while read -r dev dir kind opts rest; do
+		if [ "$dir" = /scratch ]; then echo "mount=$kind,$opts"; fi
+	done </proc/mounts
+	;;
+esac
 while read -r k v rest; do
 	case $k in Buffers:|Dirty:) echo "meminfo=$k$v" ;; esac
 done </proc/meminfo
 `
 
-// Prepare waits for the scratch disk with the given serial, reads its knobs, and syncs and drops what the guest's page cache
-// holds of it.
-func (c *Client) Prepare(ctx context.Context, serial string) (Disk, error) {
-	out, err := c.Run(ctx, script(prepareScript, serial), nil)
+// Prepare waits for the scratch disk with the given serial, sets it up, and syncs and drops what the guest's page cache
+// holds of it. A knob that the guest's kernel does not have or does not take is an *ExitError that says which.
+func (c *Client) Prepare(ctx context.Context, serial string, s Setup) (Disk, error) {
+	out, err := c.Run(ctx, script(prepareScript, serial, s.Filesystem, s.Barrier, s.WriteCache, s.CacheType, strconv.FormatInt(s.FileBytes, 10)), nil)
 	if err != nil {
 		return Disk{}, fmt.Errorf("prepare disk %s in the guest: %w", serial, err)
 	}
-	return parsePrepared(out.Stdout)
+	d, err := parsePrepared(out.Stdout)
+	if err == nil && s.Filesystem == "ext4" && strings.Contains(d.Mount, "nobarrier") != (s.Barrier == "off") {
+		err = fmt.Errorf("prepare disk %s in the guest: asked for barrier %s, the mount options are %s", serial, s.Barrier, d.Mount)
+	}
+	return d, err
+}
+
+// releaseScript unmounts what Prepare mounted.
+const releaseScript = `
+while read -r dev dir rest; do
+	if [ "$dir" = /scratch ]; then umount /scratch; exit; fi
+done </proc/mounts
+`
+
+// Release unmounts the file system that Prepare mounted, before the disk is unplugged.
+func (c *Client) Release(ctx context.Context) error {
+	if _, err := c.Run(ctx, script(releaseScript), nil); err != nil {
+		return fmt.Errorf("unmount scratch disk in the guest: %w", err)
+	}
+	return nil
+}
+
+// formatScript makes the file system $2 on the disk and lays out its data file of $3 bytes. Nothing is left to be
+// initialised lazily, and blocks are not discarded: the image below stays allocated.
+const formatScript = findScript + `
+case $2 in
+ext4) mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard "/dev/$disk" || exit 3 ;;
+xfs) mkfs.xfs -q -f -K "/dev/$disk" || exit 3 ;;
+esac
+mkdir -p /scratch
+mount -t "$2" "/dev/$disk" /scratch || exit 3
+fio --name=layout --filename=/scratch/data --rw=write --bs=1m --size="$3" --ioengine=psync --fallocate=none --end_fsync=1 --output=/run/platter/layout.txt || {
+	tail -n 3 /run/platter/layout.txt >&2
+	exit 3
+}
+umount /scratch
+`
+
+// Format makes a file system on the disk with the given serial and fills a file of so many bytes in it, which Prepare
+// mounts and RunFio works on.
+func (c *Client) Format(ctx context.Context, serial, filesystem string, fileBytes int64) error {
+	if _, err := c.Run(ctx, script(formatScript, serial, filesystem, strconv.FormatInt(fileBytes, 10)), nil); err != nil {
+		return fmt.Errorf("make %s on disk %s in the guest: %w", filesystem, serial, err)
+	}
+	return nil
 }
 
 func parsePrepared(out []byte) (Disk, error) {
@@ -66,6 +163,10 @@ func parsePrepared(out []byte) (Disk, error) {
 		switch key {
 		case "device":
 			d.Device = value
+		case "target":
+			d.Target = value
+		case "mount":
+			d.Mount = value
 		case "sysfs":
 			name, v, _ := strings.Cut(value, "=")
 			d.Sysfs[name] = v
@@ -78,7 +179,7 @@ func parsePrepared(out []byte) (Disk, error) {
 			mem[name] = n * 1024
 		}
 	}
-	if d.Device == "" || len(mem) < 2 {
+	if d.Target == "" || len(mem) < 2 {
 		return Disk{}, fmt.Errorf("prepare disk in the guest: its answer is not whole: %q", out)
 	}
 	d.CacheBytes = mem["Buffers"]

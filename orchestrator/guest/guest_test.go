@@ -35,7 +35,7 @@ func TestTheDigestNamesWhatWentIn(t *testing.T) {
 }
 
 func TestAnAnswerOfTheGuestThatIsNotWholeIsAnError(t *testing.T) {
-	whole := "device=/dev/vdb\nsysfs=queue/write_cache=write back\nmeminfo=Buffers:44\nmeminfo=Dirty:0\n"
+	whole := "device=/dev/vdb\ntarget=/dev/vdb\nsysfs=queue/write_cache=write back\nmeminfo=Buffers:44\nmeminfo=Dirty:0\n"
 	d, err := parsePrepared([]byte(whole))
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func FuzzFiosAnswer(f *testing.F) {
 }
 
 func TestScriptsHoldNoQuoteThatWouldEndThem(t *testing.T) {
-	for _, s := range []string{prepareScript, fioScript} {
+	for _, s := range []string{prepareScript, fioScript, formatScript, releaseScript} {
 		if strings.Contains(s, "'") {
 			t.Errorf("script has a single quote: %s", s)
 		}
