@@ -18,14 +18,9 @@ func BenchmarkTrial(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer journal.Close()
-	scratch, err := openScratch(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer scratch.Close()
 	var sum results.Phases
 	n := 0.0
-	r := &Run{Lab: l, Journal: journal, Scratch: scratch, Plan: p, Host: hostFacts(), Tell: func(e Event) {
+	r := &Run{Lab: l, Journal: journal, Storage: filepath.Dir(path), Plan: p, Host: hostFacts(), Tell: func(e Event) {
 		if e.Trial == nil {
 			return
 		}

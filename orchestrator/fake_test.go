@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"platter/libvirtxml"
+	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
 	"platter/results"
@@ -22,6 +23,8 @@ type fakeLab struct {
 	flags    func(want results.CacheFlags) results.CacheFlags
 	runs     int
 	open     int // machines not closed
+	// formatted are the images with a file system.
+	formatted map[string]bool
 }
 
 func (l *fakeLab) Boot(ctx context.Context, _ Boot) (Machine, error) {
@@ -42,7 +45,24 @@ type fakeMachine struct {
 	lab      *fakeLab
 	disk     *libvirtxml.ScratchDisk
 	counters results.BlockCounters
+	setup    guest.Setup
 	closed   bool
+}
+
+func (m *fakeMachine) Format(context.Context, string, int64) error {
+	if m.disk == nil {
+		return errors.New("no disk")
+	}
+	if m.lab.formatted == nil {
+		m.lab.formatted = map[string]bool{}
+	}
+	m.lab.formatted[m.disk.File] = true
+	return nil
+}
+
+// flags are those of the disk's cache mode, as the guest's cache_type changes them.
+func (m *fakeMachine) flags() results.CacheFlags {
+	return expected(matrices.Cell{Disk: []matrices.Setting{{Name: "cache", Value: matrices.Value{V: m.cache()}}}, Guest: matrices.Guest{CacheType: m.setup.CacheType}})
 }
 
 func (m *fakeMachine) cache() string {
@@ -72,11 +92,15 @@ func (m *fakeMachine) Attach(_ context.Context, d libvirtxml.ScratchDisk) error 
 
 func (m *fakeMachine) Detach(context.Context) error { m.disk = nil; return nil }
 
-func (m *fakeMachine) Prepare(context.Context) (guest.Disk, error) {
+func (m *fakeMachine) Prepare(_ context.Context, s guest.Setup) (guest.Disk, error) {
 	if m.disk == nil {
 		return guest.Disk{}, errors.New("no disk")
 	}
-	return guest.Disk{Device: "/dev/vdb", Sysfs: map[string]string{"queue/write_cache": "write back"}}, nil
+	if s.Filesystem != "none" && !m.lab.formatted[m.disk.File] {
+		return guest.Disk{}, errors.New("no file system")
+	}
+	m.setup = s
+	return guest.Disk{Device: "/dev/vdb", Target: "/dev/vdb", Sysfs: map[string]string{"queue/write_cache": "write back"}}, nil
 }
 
 // fakeFio is the JSON of a run of 1000 writes of 4 KiB with syncs syncs.
@@ -105,7 +129,10 @@ func (m *fakeMachine) RunFio(ctx context.Context, _, job string) (guest.FioRun, 
 	}
 	m.counters.WriteOps += 1000
 	m.counters.WriteBytes += 4096000
-	f := expectedFlags(m.cache())
+	f := m.flags()
+	if m.setup.WriteCache == "write through" {
+		f.Writeback = false // the guest's kernel sends no flush
+	}
 	run := guest.FioRun{JSON: fmt.Appendf(nil, fakeFio, 0, 500, 500, syncs, syncs, syncs)}
 	if f.Writeback {
 		m.counters.FlushOps += syncs
@@ -115,7 +142,7 @@ func (m *fakeMachine) RunFio(ctx context.Context, _, job string) (guest.FioRun, 
 }
 
 func (m *fakeMachine) Read(context.Context) (Reading, error) {
-	f := expectedFlags(m.cache())
+	f := m.flags()
 	if m.lab.flags != nil {
 		f = m.lab.flags(f)
 	}

@@ -102,7 +102,7 @@ func TestAFioThatHangsAndAQEMUThatDiesAreFailedTrialsNotHangs(t *testing.T) {
 		if err := m.Attach(t.Context(), disk); err != nil {
 			t.Fatal(err)
 		}
-		d, err := m.Prepare(t.Context())
+		d, err := m.Prepare(t.Context(), rawSetup)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func TestTheThirdBootIsARestoredGuestWithTheFirstOnesRoot(t *testing.T) {
 		if err := m.Attach(t.Context(), disk); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := m.Prepare(t.Context()); err != nil {
+		if _, err := m.Prepare(t.Context(), rawSetup); err != nil {
 			t.Fatal(err)
 		}
 		if err := m.Close(t.Context()); err != nil {

@@ -9,15 +9,21 @@ import (
 )
 
 // guards checks that a trial's measurement is not nonsense. It gives the violated guards; each travels with the trial.
-func guards(c matrices.Cell, hostMemory, prefilled int64, m *fiojob.Metrics, e results.Evidence) []results.Guard {
+func guards(s Step, host results.Host, m *fiojob.Metrics, e results.Evidence) []results.Guard {
+	c, prefilled := s.Cell, s.Shape.SizeBytes
+	if s.Shape.Filesystem != "none" {
+		prefilled = s.Shape.FileBytes
+	}
 	var violated []results.Guard
 	for _, g := range []func() (name, message string){
 		func() (string, string) { return "runtime", runtimeGuard(c, m) },
 		func() (string, string) { return "guest_memory", guestMemoryGuard(c) },
-		func() (string, string) { return "host_memory", hostMemoryGuard(c, hostMemory, m) },
+		func() (string, string) { return "host_memory", hostMemoryGuard(c, host.MemoryBytes, m) },
 		func() (string, string) { return "prefilled", prefilledGuard(c, prefilled, m) },
 		func() (string, string) { return "residency", residencyGuard(c, e.Residency) },
 		func() (string, string) { return "counters", countersGuard(c, m, e.QEMU) },
+		func() (string, string) { return "allocation", allocationGuard(e.AllocatedBytes) },
+		func() (string, string) { return "host_load", hostLoadGuard(host.CPUs, e.OthersCPUs) },
 	} {
 		if name, message := g(); message != "" {
 			violated = append(violated, results.Guard{Name: name, Message: message})
@@ -51,7 +57,7 @@ func guestMemoryGuard(c matrices.Cell) string {
 // hostMemoryGuard: under a mode that uses the host's page cache, reads of a working set that fits the host's memory
 // come from there, and writes end there.
 func hostMemoryGuard(c matrices.Cell, hostMemory int64, m *fiojob.Metrics) string {
-	flags := expectedFlags(cache(c))
+	flags := expected(c)
 	if flags.Direct || m == nil {
 		return ""
 	}
@@ -86,7 +92,7 @@ func residencyGuard(c matrices.Cell, r *results.Residency) string {
 	if r.BeforeBytes > limit {
 		return fmt.Sprintf("%s of the image lay in the host's page cache before the trial", size(r.BeforeBytes))
 	}
-	if expectedFlags(cache(c)).Direct && r.AfterBytes > limit {
+	if expected(c).Direct && r.AfterBytes > limit {
 		return fmt.Sprintf("%s of the image lie in the host's page cache after a trial with cache=%s, which should pass it by", size(r.AfterBytes), cache(c))
 	}
 	return ""
@@ -107,6 +113,29 @@ func countersGuard(c matrices.Cell, m *fiojob.Metrics, q *results.BlockCounters)
 		}
 	}
 	return ""
+}
+
+// allocationLimit is how many bytes an image may grow by in a trial: a qcow2 writes a little metadata.
+const allocationLimit = 1 << 20
+
+// allocationGuard: a first write to blocks that the host has not allocated yet pays for the allocation too.
+func allocationGuard(grown *int64) string {
+	if grown == nil || *grown <= allocationLimit {
+		return ""
+	}
+	return fmt.Sprintf("the image grew by %s: first writes pay for the allocation", size(*grown))
+}
+
+// loadShare is the part of the host's processors that others may use during a trial. The kernel's own work for the trial
+// (write-back, block completions) is among it.
+const loadShare = 0.15
+
+// hostLoadGuard: work of others takes time away from the guest.
+func hostLoadGuard(cpus int, others *float64) string {
+	if others == nil || *others <= loadShare*float64(cpus) {
+		return ""
+	}
+	return fmt.Sprintf("others than QEMU kept more than %.0f %% of the host's %d processors busy", 100*loadShare, cpus)
 }
 
 // directions are the directions that fio measured.

@@ -61,7 +61,8 @@ func TestEachGuardIsViolatedByItsOwnNonsenseOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cell := guardCell(t, c.axis, c.value)
 			var got []string
-			for _, g := range guards(cell, c.host, c.fill, c.metrics, results.Evidence{QEMU: c.qemu, Residency: c.residency}) {
+			step := Step{Cell: cell, Shape: rawShape(c.fill)}
+			for _, g := range guards(step, results.Host{MemoryBytes: c.host, CPUs: 2}, c.metrics, results.Evidence{QEMU: c.qemu, Residency: c.residency}) {
 				got = append(got, g.Name)
 				if g.Message == "" {
 					t.Errorf("guard %s says nothing", g.Name)

@@ -76,23 +76,21 @@ func realLab(t testing.TB) (*liveLab, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newScratch(work.scratchPath(), 64<<20, func() error { return nil })
+	s, err := newScratch(ctx, work.path, 99, rawShape(64<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close(); work.Close(); host.Close() })
-	return newLiveLab(host, image, work, accel.Name), work.scratchPath()
+	return newLiveLab(host, image, work, accel.Name), s.path
 }
 
-// openScratch opens the image that realLab made.
-func openScratch(path string) (*Scratch, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	return &Scratch{path: path, file: f, size: info.Size()}, err
+// rawShape is a raw image without a file system.
+func rawShape(bytes int64) Shape {
+	return Shape{Format: "raw", SizeBytes: bytes, Filesystem: "none"}
 }
+
+// rawSetup leaves the disk as it is.
+var rawSetup = guest.Setup{Filesystem: "none", Barrier: "on", WriteCache: "device", CacheType: "device"}
 
 var suiteBoot = Boot{MemoryBytes: 512 << 20, VCPUs: 2}
 
@@ -138,7 +136,7 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 			if err := m.Attach(ctx, disk("cache", mode)); err != nil {
 				t.Fatal(err)
 			}
-			d, err := m.Prepare(ctx)
+			d, err := m.Prepare(ctx, rawSetup)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -203,7 +201,7 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 			if err := m.Attach(ctx, d); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := m.Prepare(ctx); err != nil {
+			if _, err := m.Prepare(ctx, rawSetup); err != nil {
 				t.Fatal(err)
 			}
 			if err := m.Detach(ctx); err != nil {
@@ -215,7 +213,7 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 		if err := m.Attach(ctx, disk("cache", "none")); err != nil {
 			t.Fatal(err)
 		}
-		d, err := m.Prepare(ctx)
+		d, err := m.Prepare(ctx, rawSetup)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -240,7 +238,7 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 		if err := again.Attach(ctx, disk("cache", "none")); err != nil {
 			t.Error(err)
 		}
-		if _, err := again.Prepare(ctx); err != nil {
+		if _, err := again.Prepare(ctx, rawSetup); err != nil {
 			t.Error(err)
 		}
 		if err := again.Close(ctx); err != nil {

@@ -197,6 +197,7 @@ type liveMachine struct {
 	client  *guest.Client // nil until the guest answered
 	console string
 	disk    *libvirtxml.ScratchDisk // nil while none is attached
+	mounted bool                    // whether the disk's file system is mounted in the guest
 	fio     *guest.Fio              // waits for its job; nil before the first disk
 }
 
@@ -227,6 +228,12 @@ func (m *liveMachine) Detach(ctx context.Context) error {
 		return nil
 	}
 	m.startFio(ctx)
+	if m.mounted {
+		if err := m.client.Release(ctx); err != nil {
+			return m.explain(ctx, err)
+		}
+		m.mounted = false
+	}
 	if err := m.domain.Detach(ctx, m.disk.Target); err != nil {
 		return m.explain(ctx, err)
 	}
@@ -235,9 +242,15 @@ func (m *liveMachine) Detach(ctx context.Context) error {
 }
 
 // Prepare implements Machine.
-func (m *liveMachine) Prepare(ctx context.Context) (guest.Disk, error) {
-	d, err := m.client.Prepare(ctx, m.disk.Serial)
+func (m *liveMachine) Prepare(ctx context.Context, s guest.Setup) (guest.Disk, error) {
+	m.mounted = s.Filesystem != "none"
+	d, err := m.client.Prepare(ctx, m.disk.Serial, s)
 	return d, m.explain(ctx, err)
+}
+
+// Format implements Machine.
+func (m *liveMachine) Format(ctx context.Context, filesystem string, fileBytes int64) error {
+	return m.explain(ctx, m.client.Format(ctx, m.disk.Serial, filesystem, fileBytes))
 }
 
 // RunFio implements Machine.
@@ -268,6 +281,9 @@ func (m *liveMachine) Read(ctx context.Context) (Reading, error) {
 	r := Reading{Flags: flags, Counters: counters}
 	if direct, err := m.domain.ImageODirect(ctx, m.disk.File); err == nil {
 		r.ODirect = &direct
+	}
+	if pid, err := m.domain.PID(ctx); err == nil {
+		r.CPU = processCPU(pid)
 	}
 	return r, nil
 }

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"time"
 
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
@@ -20,10 +21,13 @@ type Machine interface {
 	// Attach plugs the disk in. A configuration that libvirt or QEMU refuses gives an error with the fault
 	// hypervisor.Refused and leaves the machine as it was; after any other error the machine is good for Close only. The same holds below.
 	Attach(ctx context.Context, disk libvirtxml.ScratchDisk) error
-	// Detach unplugs the disk that was attached and returns when it is gone; without one it does nothing.
+	// Detach unmounts and unplugs the disk that was attached and returns when it is gone; without one it does nothing.
 	Detach(ctx context.Context) error
-	// Prepare waits for the attached disk inside the guest, reads its knobs, syncs and drops the guest's page cache.
-	Prepare(ctx context.Context) (guest.Disk, error)
+	// Format makes a file system on the attached disk and lays out its data file.
+	Format(ctx context.Context, filesystem string, fileBytes int64) error
+	// Prepare waits for the attached disk inside the guest, sets it up for a trial, syncs and drops what the guest's
+	// page cache holds of it.
+	Prepare(ctx context.Context, s guest.Setup) (guest.Disk, error)
 	// RunFio runs a job file in the guest. A fio that fails is no error.
 	RunFio(ctx context.Context, device, job string) (guest.FioRun, error)
 	// Read reads QEMU's side of the attached disk: effective flags and counters since it was attached.
@@ -42,4 +46,6 @@ type Reading struct {
 	Counters results.BlockCounters
 	// ODirect says whether QEMU holds the image with O_DIRECT; nil where /proc does not tell.
 	ODirect *bool
+	// CPU is the processor time that QEMU has used since it started; 0 where /proc does not tell.
+	CPU time.Duration
 }

@@ -21,6 +21,7 @@ type Step struct {
 	Block int // from 0
 	Cell  matrices.Cell
 	Boot  Boot
+	Shape Shape // of the cell's scratch image
 }
 
 // Plan is the order of a run: every boot-time configuration once, in it every block, in that every cell once in an
@@ -38,7 +39,9 @@ type Plan struct {
 const (
 	estimatedBoot     = 9 * time.Second
 	estimatedOverhead = 1200 * time.Millisecond // attach, prepare, fio's start, collect
-	estimatedFill     = 400 << 20               // bytes/s
+	estimatedFill     = 400 << 20               // bytes/s, by the host
+	estimatedFormat   = 5 * time.Second         // mkfs and mounting in the guest
+	estimatedLayout   = 150 << 20               // bytes/s, by the guest
 )
 
 // NewPlan draws the order of a run. The matrix was checked when it was read: at least one cell is measured.
@@ -62,17 +65,58 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 			p.Boots = append(p.Boots, bootOf(c))
 		}
 	}
-	blocks := matrices.Blocks(cells, trials, seed)
+	blocks, shapes := matrices.Blocks(cells, trials, seed), shapesOf(cells)
 	for _, boot := range p.Boots {
 		for b, block := range blocks {
 			for _, i := range block {
 				if bootOf(cells[i]) == boot {
-					p.Steps = append(p.Steps, Step{Order: len(p.Steps), Block: b, Cell: cells[i], Boot: boot})
+					p.Steps = append(p.Steps, Step{Order: len(p.Steps), Block: b, Cell: cells[i], Boot: boot, Shape: shapes[i]})
 				}
 			}
 		}
 	}
 	return p
+}
+
+// shapesOf gives each cell the shape of its scratch image. The file in a file system is as large as the largest that one
+// of the cells works on, so that they can share it.
+func shapesOf(cells []matrices.Cell) []Shape {
+	shapes := make([]Shape, len(cells))
+	largest := map[Shape]int64{}
+	for i, c := range cells {
+		shapes[i] = Shape{Format: c.Storage.Format, SizeBytes: c.Storage.SizeBytes, ClusterSize: c.Storage.ClusterSize,
+			Preallocation: c.Storage.Preallocation, Filesystem: c.Guest.Filesystem}
+		if c.Excluded == "" && c.Guest.Filesystem != "none" {
+			largest[shapes[i]] = max(largest[shapes[i]], c.WorkingSet())
+		}
+	}
+	for i, s := range shapes {
+		shapes[i].FileBytes = largest[s]
+	}
+	return shapes
+}
+
+// Shapes are the scratch images that the steps need, each once, in the order of their first use.
+func (p Plan) Shapes() []Shape {
+	var shapes []Shape
+	for _, s := range p.Steps {
+		if !slices.Contains(shapes, s.Shape) {
+			shapes = append(shapes, s.Shape)
+		}
+	}
+	return shapes
+}
+
+// Bytes is the space that the scratch images take together, with the passing copy that a conversion needs.
+func (p Plan) Bytes() int64 {
+	var sum, passing int64
+	for _, s := range p.Shapes() {
+		sum += s.SizeBytes
+		if s.Format != "raw" {
+			passing = max(passing, s.SizeBytes)
+		}
+	}
+	return sum + passing
 }
 
 // Estimate is how long the steps take, roughly; a workload that is bound by its size counts one minute.
@@ -81,7 +125,12 @@ func (p Plan) Estimate(steps []Step) time.Duration {
 		return 0
 	}
 	total := time.Duration(len(p.Boots)) * estimatedBoot
-	total += time.Duration(float64(steps[0].Cell.Storage.SizeBytes) / estimatedFill * float64(time.Second))
+	for _, shape := range p.Shapes() {
+		total += time.Duration(float64(shape.SizeBytes) / estimatedFill * float64(time.Second))
+		if shape.Filesystem != "none" {
+			total += estimatedFormat + time.Duration(float64(shape.FileBytes)/estimatedLayout*float64(time.Second))
+		}
+	}
 	for _, s := range steps {
 		total += stepEstimate(s)
 	}

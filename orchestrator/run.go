@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"platter/libvirtxml"
 	"platter/orchestrator/hypervisor"
 	"platter/results"
 )
@@ -16,12 +17,10 @@ import (
 type Run struct {
 	Lab     Lab
 	Journal *results.Journal
-	Scratch *Scratch
+	Storage string // directory for the scratch images
 	Plan    Plan
 	// Host is this machine as the manifest tells it; the guards need its memory.
 	Host results.Host
-	// Filled is how long filling the scratch image took; it goes into the account of the first trial.
-	Filled time.Duration
 	// Tell hears of what happens, for progress; it is called from the goroutine of Do.
 	Tell func(Event)
 
@@ -30,6 +29,8 @@ type Run struct {
 	booted  time.Duration // of the machine at hand, until a trial has taken it into its account
 	silent  int           // boots in a row that failed
 	ended   time.Time     // when the trial before was over
+	images  map[Shape]*Scratch
+	filled  time.Duration // making images, until a trial has taken it into its account
 }
 
 // Event is something that happened during a run.
@@ -41,6 +42,12 @@ type Event struct {
 	Left    time.Duration // estimated from the trials so far
 }
 
+// Making a file system takes seconds, laying out its file as long as the guest takes to write it.
+const (
+	formatLimit = 2 * time.Minute
+	formatRate  = 10 << 20 // bytes/s, the slowest that is waited for
+)
+
 // closeLimit bounds how long clean-up may take after the run was interrupted.
 const closeLimit = 60 * time.Second
 
@@ -50,9 +57,10 @@ const givenUpBoots = 3
 // Do carries out steps, which are the plan's or what is left of them. When ctx ends it stops between two system calls of
 // the trial at hand, which is not recorded, and returns ctx's error. Failed trials are recorded and are no error.
 func (r *Run) Do(ctx context.Context, steps []Step) error {
+	defer r.closeImages()
 	defer r.closeMachine(ctx)
 	began := time.Now()
-	r.ended = began.Add(-r.Filled)
+	r.ended = began
 	for i, s := range steps {
 		r.Tell(Event{Message: s.Cell.ID, Done: i, Total: len(steps), Left: left(began, i, steps)})
 		t := r.step(ctx, s)
@@ -90,9 +98,13 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 	t := results.Trial{Cell: s.Cell.ID, Block: s.Block, Order: s.Order, Status: results.OK, Started: time.Now()}
 	err := r.needMachine(ctx, s.Boot)
 	t.Phases.BootS, r.booted = r.booted.Seconds(), 0
-	t.Phases.PrefillS, r.Filled = r.Filled.Seconds(), 0
+	var image *Scratch
 	if err == nil {
-		err = r.measure(ctx, s, &t)
+		image, err = r.image(ctx, s.Shape)
+	}
+	t.Phases.PrefillS, r.filled = r.filled.Seconds(), 0
+	if err == nil {
+		err = r.measure(ctx, s, image, &t)
 	}
 	if err == nil || ctx.Err() != nil {
 		return t
@@ -132,6 +144,63 @@ func (r *Run) needMachine(ctx context.Context, b Boot) error {
 	}
 	r.machine, r.boot, r.silent = m, b, 0
 	return nil
+}
+
+// image gives the image of a shape, made when it is needed first and kept for the run.
+func (r *Run) image(ctx context.Context, shape Shape) (*Scratch, error) {
+	if s, ok := r.images[shape]; ok {
+		return s, nil
+	}
+	r.Tell(Event{Message: "filling a scratch image"})
+	start := time.Now()
+	defer func() { r.filled = time.Since(start) }()
+	s, err := newScratch(ctx, r.Storage, len(r.images), shape)
+	if err != nil {
+		return nil, err
+	}
+	if shape.Filesystem != "none" {
+		if err := r.format(ctx, s, shape); err != nil {
+			s.Close()
+			os.Remove(s.path)
+			return nil, err
+		}
+	}
+	if r.images == nil {
+		r.images = map[Shape]*Scratch{}
+	}
+	r.images[shape] = s
+	return s, nil
+}
+
+// format makes the file system of an image in the guest, over the fastest way that there is.
+func (r *Run) format(ctx context.Context, s *Scratch, shape Shape) error {
+	ctx, cancel := context.WithTimeout(ctx, formatLimit+time.Duration(shape.FileBytes/formatRate)*time.Second)
+	defer cancel()
+	if err := r.machine.Detach(ctx); err != nil {
+		return err
+	}
+	disk := libvirtxml.ScratchDisk{File: s.path, Format: shape.Format, Bus: "virtio", Target: virtioTarget, Serial: scratchSerial,
+		Driver: []libvirtxml.Attr{{Name: "cache", Value: "unsafe"}}}
+	if err := r.machine.Attach(ctx, disk); err != nil {
+		return err
+	}
+	if err := r.machine.Format(ctx, shape.Filesystem, shape.FileBytes); err != nil {
+		return err
+	}
+	if err := r.machine.Detach(ctx); err != nil {
+		return err
+	}
+	if err := s.file.Sync(); err != nil {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("sync scratch image: %v", err)}
+	}
+	return nil
+}
+
+func (r *Run) closeImages() {
+	for _, s := range r.images {
+		s.Close()
+		os.Remove(s.path)
+	}
 }
 
 // closeMachine ends the machine at hand, also after ctx has ended.

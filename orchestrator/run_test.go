@@ -25,12 +25,7 @@ func fakeRun(t *testing.T, ctx context.Context, lab *fakeLab, steps []Step, p Pl
 		t.Fatal(err)
 	}
 	defer journal.Close()
-	scratch, err := newScratch(filepath.Join(t.TempDir(), "scratch.img"), 8<<20, func() error { return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer scratch.Close()
-	r := &Run{Lab: lab, Journal: journal, Scratch: scratch, Plan: p, Host: results.Host{MemoryBytes: 1 << 40}, Tell: func(Event) {}}
+	r := &Run{Lab: lab, Journal: journal, Storage: t.TempDir(), Plan: p, Host: results.Host{MemoryBytes: 1 << 40, CPUs: 1 << 10}, Tell: func(Event) {}}
 	err = r.Do(ctx, steps)
 	run, readErr := results.Read(dir)
 	if readErr != nil {

@@ -1,10 +1,12 @@
 package orchestrator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -12,33 +14,111 @@ import (
 	"platter/results"
 )
 
-// Scratch is the raw image behind the scratch disk.
+// Shape is how a scratch image is made. Cells with equal shapes share one image, which is filled once.
+type Shape struct {
+	Format        string // "raw" or "qcow2"
+	SizeBytes     int64  // of the disk
+	ClusterSize   int64  // of qcow2 in bytes; 0 for qemu-img's default
+	Preallocation string // as qemu-img has it; empty for its default
+	Filesystem    string // made inside the guest; "none" for the raw device
+	FileBytes     int64  // of the file laid out in the file system; 0 without one
+}
+
+// Scratch is the image behind the scratch disk.
 type Scratch struct {
 	path string
 	file *os.File
-	size int64 // bytes
+	size int64 // of the file in bytes
 }
 
-// freeMargin is what must stay free in the storage directory beside the scratch image.
+// freeMargin is what must stay free in the storage directory beside the scratch images.
 const freeMargin = 64 << 20
 
-// newScratch makes the image and fills all of it once with noise, so that no trial reads or overwrites blocks that were
-// never written, and no layer below can take a shortcut for zeros. stop ends the filling early with its error.
-func newScratch(path string, size int64, stop func() error) (*Scratch, error) {
-	if err := checkSpace(filepath.Dir(path), size+freeMargin); err != nil {
+// newScratch makes an image in dir and fills all of it once with noise, so that no trial reads or overwrites blocks that
+// were never written, and no layer below can take a shortcut for zeros. A file system is not made here.
+func newScratch(ctx context.Context, dir string, number int, shape Shape) (*Scratch, error) {
+	path := filepath.Join(dir, fmt.Sprintf("scratch-%d.%s", number, shape.Format))
+	need := shape.SizeBytes + freeMargin
+	if shape.Format != "raw" {
+		need += shape.SizeBytes // the noise is converted
+	}
+	if err := checkSpace(dir, need); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, &Error{Fault: Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
+	raw := path
+	if shape.Format != "raw" {
+		raw = path + ".raw"
+		defer os.Remove(raw)
 	}
-	s := &Scratch{path: path, file: f, size: size}
-	if err := s.fill(stop); err != nil {
-		f.Close()
+	err := createRaw(ctx, raw, shape)
+	if err == nil && raw != path {
+		err = qemuImg(ctx, append([]string{"convert", "-f", "raw", "-O", shape.Format}, append(shape.options(), raw, path)...)...)
+	}
+	var f *os.File
+	if err == nil {
+		f, err = os.OpenFile(path, os.O_RDWR, 0)
+	}
+	if err != nil {
 		os.Remove(path)
 		return nil, err
 	}
-	return s, nil
+	info, err := f.Stat()
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		f.Close()
+		os.Remove(path)
+		return nil, &Error{Fault: Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
+	}
+	return &Scratch{path: path, file: f, size: info.Size()}, nil
+}
+
+// options are qemu-img's options of the shape.
+func (s Shape) options() []string {
+	var o []string
+	if s.ClusterSize > 0 {
+		o = append(o, "-o", fmt.Sprintf("cluster_size=%d", s.ClusterSize))
+	}
+	if s.Preallocation != "" {
+		o = append(o, "-o", "preallocation="+s.Preallocation)
+	}
+	return o
+}
+
+// createRaw makes a raw image full of noise.
+func createRaw(ctx context.Context, path string, shape Shape) error {
+	if shape.Format == "raw" && shape.Preallocation != "" {
+		if err := qemuImg(ctx, append([]string{"create", "-q", "-f", "raw"}, append(shape.options(), path, fmt.Sprint(shape.SizeBytes))...)...); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
+	}
+	defer f.Close()
+	s := &Scratch{path: path, file: f, size: shape.SizeBytes}
+	return s.fill(func() error { return context.Cause(ctx) })
+}
+
+func qemuImg(ctx context.Context, args ...string) error {
+	if out, err := exec.CommandContext(ctx, "qemu-img", args...).CombinedOutput(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return &Error{Fault: Rig, Message: fmt.Sprintf("qemu-img %s: %v: %s", args[0], err, lastLine(string(out)))}
+	}
+	return nil
+}
+
+// allocated is how many bytes of the image have blocks on the host's file system.
+func (s *Scratch) allocated() (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(s.file.Fd()), &st); err != nil {
+		return 0, fmt.Errorf("stat scratch image: %w", err)
+	}
+	return st.Blocks * 512, nil
 }
 
 func (s *Scratch) fill(stop func() error) error {

@@ -42,7 +42,7 @@ type Outcome struct {
 // whatever happened; finished trials are in the run directory. If ctx ends it returns ctx's cause.
 func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	plan := NewPlan(s.Matrix, s.Trials, s.Seed)
-	if err := s.preflight(); err != nil {
+	if err := s.preflight(plan); err != nil {
 		return o, err
 	}
 	host, err := hypervisor.Connect(ctx, s.URI)
@@ -81,16 +81,8 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	if len(steps) == 0 {
 		return o, nil
 	}
-	s.Tell(Event{Message: "filling the scratch image", Total: len(steps), Left: plan.Estimate(steps)})
-	filling := time.Now()
-	scratch, err := newScratch(work.scratchPath(), s.Matrix.Storage.SizeBytes, func() error { return context.Cause(ctx) })
-	if err != nil {
-		return o, err
-	}
-	defer scratch.Close()
-
 	run := &Run{
-		Lab: newLiveLab(host, image, work, o.Accel.Name), Journal: journal, Scratch: scratch, Plan: plan, Host: manifest.Host, Filled: time.Since(filling),
+		Lab: newLiveLab(host, image, work, o.Accel.Name), Journal: journal, Storage: work.path, Plan: plan, Host: manifest.Host,
 		Tell: func(e Event) {
 			if e.Trial != nil {
 				o.Done++
@@ -105,7 +97,7 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 }
 
 // preflight checks what can be known before anything is touched.
-func (s Settings) preflight() error {
+func (s Settings) preflight(p Plan) error {
 	if s.Accel != "" && s.Accel != "kvm" && s.Accel != "tcg" {
 		return &Error{Fault: Usage, Message: fmt.Sprintf("accel %q: it is kvm or tcg", s.Accel)}
 	}
@@ -114,12 +106,12 @@ func (s Settings) preflight() error {
 			return &Error{Fault: Usage, Message: fmt.Sprintf("run directory %s exists: name another with -o, or go on with it: platter run --resume %s", s.Dir, s.Dir)}
 		}
 	}
-	return checkSpace(s.Storage, s.Matrix.Storage.SizeBytes+freeMargin)
+	return checkSpace(s.Storage, p.Bytes()+freeMargin)
 }
 
 // needsDirect tells whether a step opens the image with O_DIRECT.
 func needsDirect(p Plan) bool {
-	return slices.ContainsFunc(p.Steps, func(s Step) bool { return expectedFlags(cache(s.Cell)).Direct })
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return expected(s.Cell).Direct })
 }
 
 // sweep removes what runs left in the storage directory that did not live to do it themselves.

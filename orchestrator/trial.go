@@ -33,24 +33,24 @@ const (
 
 // measure makes one trial and fills in its record. The disk is plugged in anew for each, so that every trial starts
 // from the same state of the device.
-func (r *Run) measure(ctx context.Context, s Step, t *results.Trial) error {
+func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Trial) error {
 	raw, err := r.Journal.RawDir(s.Cell.ID, s.Block)
 	if err != nil {
 		return &Error{Fault: Rig, Message: err.Error()}
 	}
 	watch := stopwatch{last: time.Now()}
-	if err := r.attach(ctx, s.Cell, raw, t); err != nil {
+	if err := r.attach(ctx, s.Cell, image, raw, t); err != nil {
 		return err
 	}
 	t.Phases.AttachS = watch.lap()
 
-	disk, before, err := r.prepare(ctx, s.Cell, t)
+	disk, before, err := r.prepare(ctx, s, image, t)
 	if err != nil {
 		return err
 	}
 	t.Phases.PrepareS = watch.lap()
 
-	run, out, err := r.fio(ctx, s, disk.Device, raw)
+	run, out, err := r.fio(ctx, s, disk, raw)
 	if err != nil {
 		return err
 	}
@@ -62,17 +62,17 @@ func (r *Run) measure(ctx context.Context, s Step, t *results.Trial) error {
 	}
 	t.Phases.RampS = s.Cell.Ramp().Seconds()
 
-	if err := r.collect(ctx, s.Cell, run, before, t); err != nil {
+	if err := r.collect(ctx, s.Cell, image, run, before, t); err != nil {
 		return err
 	}
 	t.Phases.CollectS = watch.lap() + max(0, fioS-t.Phases.MeasureS-t.Phases.RampS) // with fio's own start
-	t.Guards = guards(s.Cell, r.Host.MemoryBytes, r.Scratch.size, &metrics, t.Evidence)
+	t.Guards = guards(s, r.Host, &metrics, t.Evidence)
 	t.Missing = append(t.Missing, metrics.Missing...)
 	return nil
 }
 
 // attach replaces the scratch disk by one with the cell's settings.
-func (r *Run) attach(ctx context.Context, c matrices.Cell, raw string, t *results.Trial) error {
+func (r *Run) attach(ctx context.Context, c matrices.Cell, image *Scratch, raw string, t *results.Trial) error {
 	ctx, cancel := context.WithTimeout(ctx, attachLimit)
 	defer cancel()
 	if err := r.machine.Detach(ctx); err != nil {
@@ -81,21 +81,21 @@ func (r *Run) attach(ctx context.Context, c matrices.Cell, raw string, t *result
 	if err := r.keepXML(ctx, raw, "domain-before.xml"); err != nil {
 		return err
 	}
-	if err := r.machine.Attach(ctx, scratchDisk(c, r.Scratch.path)); err != nil {
+	if err := r.machine.Attach(ctx, scratchDisk(c, image.path)); err != nil {
 		return fmt.Errorf("attach scratch disk of cell %s: %w", c.ID, err)
 	}
 	if err := r.keepXML(ctx, raw, "domain.xml"); err != nil {
 		return err
 	}
-	if err := r.Scratch.drop(); err != nil {
+	if err := image.drop(); err != nil {
 		return &Error{Fault: Rig, Message: err.Error()}
 	}
-	n, err := r.Scratch.resident()
+	n, err := image.resident()
 	if err != nil {
 		t.Missing = append(t.Missing, "residency")
 		return nil
 	}
-	t.Evidence.Residency = &results.Residency{BeforeBytes: n, ImageBytes: r.Scratch.size}
+	t.Evidence.Residency = &results.Residency{BeforeBytes: n, ImageBytes: image.size}
 	return nil
 }
 
@@ -123,39 +123,47 @@ func scratchDisk(c matrices.Cell, path string) libvirtxml.ScratchDisk {
 
 // before is what was counted before fio started.
 type before struct {
-	reading Reading
-	device  *int64 // flushes of the host's device, everybody's
+	reading   Reading
+	device    *int64 // flushes of the host's device, everybody's
+	allocated int64  // bytes of the image with blocks on the host's file system
+	busy      time.Duration
+	at        time.Time
 }
 
 // prepare readies the disk inside the guest and reads the counters and flags.
-func (r *Run) prepare(ctx context.Context, c matrices.Cell, t *results.Trial) (guest.Disk, before, error) {
+func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Trial) (guest.Disk, before, error) {
 	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
 	defer cancel()
-	disk, err := r.machine.Prepare(ctx)
+	c := s.Cell
+	disk, err := r.machine.Prepare(ctx, guest.Setup{Filesystem: c.Guest.Filesystem, Barrier: c.Guest.Barrier,
+		WriteCache: c.Guest.WriteCache, CacheType: c.Guest.CacheType, FileBytes: s.Shape.FileBytes})
 	if err != nil {
 		return disk, before{}, err
 	}
-	t.Evidence.Guest = disk.Sysfs
+	t.Evidence.Guest, t.Evidence.Mount = disk.Sysfs, disk.Mount
 	t.Evidence.GuestCacheBytes = &disk.CacheBytes
 	reading, err := r.machine.Read(ctx)
 	if err != nil {
 		return disk, before{}, err
 	}
-	expected := expectedFlags(cache(c))
-	t.Evidence.Expected, t.Evidence.Effective, t.Evidence.ImageODirect = &expected, &reading.Flags, reading.ODirect
-	if reading.Flags != expected {
-		return disk, before{}, &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.ID, reading.Flags, expected)}
+	want := expected(c)
+	t.Evidence.Expected, t.Evidence.Effective, t.Evidence.ImageODirect = &want, &reading.Flags, reading.ODirect
+	if reading.Flags != want {
+		return disk, before{}, &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.ID, reading.Flags, want)}
 	}
-	b := before{reading: reading}
-	if n, err := deviceFlushes(r.Scratch.path); err == nil {
+	b := before{reading: reading, busy: busyCPU(), at: time.Now()}
+	if n, err := deviceFlushes(image.path); err == nil {
 		b.device = &n
+	}
+	if b.allocated, err = image.allocated(); err != nil {
+		return disk, before{}, &Error{Fault: Rig, Message: err.Error()}
 	}
 	return disk, b, nil
 }
 
 // fio runs the cell's job and reads its result.
-func (r *Run) fio(ctx context.Context, s Step, device, raw string) (guest.FioRun, *fiojob.Output, error) {
-	job, err := fiojob.Job{Name: "platter", Options: jobOptions(s, r.Plan.Seed, device)}.Render()
+func (r *Run) fio(ctx context.Context, s Step, disk guest.Disk, raw string) (guest.FioRun, *fiojob.Output, error) {
+	job, err := fiojob.Job{Name: "platter", Options: jobOptions(s, r.Plan.Seed, disk.Target)}.Render()
 	if err != nil {
 		return guest.FioRun{}, nil, &Error{Fault: Usage, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
 	}
@@ -168,7 +176,7 @@ func (r *Run) fio(ctx context.Context, s Step, device, raw string) (guest.FioRun
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	run, err := r.machine.RunFio(ctx, device, job)
+	run, err := r.machine.RunFio(ctx, disk.Device, job)
 	if err != nil {
 		return run, nil, err
 	}
@@ -196,9 +204,9 @@ func fioSays(run guest.FioRun, out *fiojob.Output) string {
 	return "it said nothing"
 }
 
-// jobOptions is the cell's workload on the device, with what platter adds to be able to measure it. The random sequence
+// jobOptions is the cell's workload on its target, device or file, with what platter adds to be able to measure it. The random sequence
 // is the same for all cells of a block and another in each block.
-func jobOptions(s Step, seed uint64, device string) []fiojob.Option {
+func jobOptions(s Step, seed uint64, target string) []fiojob.Option {
 	var opts []fiojob.Option
 	for _, o := range s.Cell.Fio {
 		opts = append(opts, fiojob.Option{Name: o.Name, Value: o.Value.String()})
@@ -213,7 +221,7 @@ func jobOptions(s Step, seed uint64, device string) []fiojob.Option {
 	}
 	add("randseed", strconv.FormatUint((seed^uint64(s.Block)*0x9e3779b97f4a7c15)>>1, 10))
 	opts = append(opts,
-		fiojob.Option{Name: "filename", Value: device},
+		fiojob.Option{Name: "filename", Value: target},
 		fiojob.Option{Name: "allow_file_create", Value: "0"},
 		fiojob.Option{Name: "group_reporting", Value: "1"},
 		fiojob.Option{Name: "lat_percentiles", Value: "1"})
@@ -221,7 +229,7 @@ func jobOptions(s Step, seed uint64, device string) []fiojob.Option {
 }
 
 // collect reads the counters again and completes the evidence.
-func (r *Run) collect(ctx context.Context, c matrices.Cell, run guest.FioRun, b before, t *results.Trial) error {
+func (r *Run) collect(ctx context.Context, c matrices.Cell, image *Scratch, run guest.FioRun, b before, t *results.Trial) error {
 	ctx, cancel := context.WithTimeout(ctx, collectLimit)
 	defer cancel()
 	after, err := r.machine.Read(ctx)
@@ -230,6 +238,12 @@ func (r *Run) collect(ctx context.Context, c matrices.Cell, run guest.FioRun, b 
 	}
 	if after.Flags != b.reading.Flags {
 		return &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags changed during the trial from %+v to %+v", c.ID, b.reading.Flags, after.Flags)}
+	}
+	wall := time.Since(b.at)
+	if after.CPU > 0 && b.reading.CPU > 0 && wall > 0 {
+		others := (busyCPU() - b.busy) - (after.CPU - b.reading.CPU)
+		share := max(0, others.Seconds()/wall.Seconds())
+		t.Evidence.OthersCPUs = &share
 	}
 	q := difference(after.Counters, b.reading.Counters)
 	t.Evidence.QEMU = &q
@@ -246,12 +260,16 @@ func (r *Run) collect(ctx context.Context, c matrices.Cell, run guest.FioRun, b 
 		path.FioDsyncWrites = &t.Metrics.Write.IOs
 	}
 	t.Missing = append(t.Missing, "flush_path.image")
-	if n, err := deviceFlushes(r.Scratch.path); err == nil && b.device != nil {
+	if n, err := image.allocated(); err == nil {
+		n -= b.allocated
+		t.Evidence.AllocatedBytes = &n
+	}
+	if n, err := deviceFlushes(image.path); err == nil && b.device != nil {
 		n -= *b.device
 		path.HostDevice = &n
 	}
 	if t.Evidence.Residency != nil {
-		if n, err := r.Scratch.resident(); err == nil {
+		if n, err := image.resident(); err == nil {
 			t.Evidence.Residency.AfterBytes = n
 		}
 	}

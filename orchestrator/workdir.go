@@ -57,7 +57,6 @@ func domainName(workdir string) string {
 	return domainPrefix + filepath.Base(workdir)[len(workdirPrefix):]
 }
 
-func (w *workdir) scratchPath() string { return filepath.Join(w.path, "scratch.img") }
 func (w *workdir) consolePath() string { return filepath.Join(w.path, "console.log") }
 func (w *workdir) savedPath() string   { return filepath.Join(w.path, "guest.saved") }
 

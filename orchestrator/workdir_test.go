@@ -20,7 +20,7 @@ func TestALivingRunIsNoLeftoverAndADeadOneIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(dead.scratchPath(), []byte("data"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dead.path, "scratch-0.raw"), []byte("data"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	dead.lock.Close() // what the kernel does when the process dies
@@ -56,15 +56,14 @@ func TestALivingRunIsNoLeftoverAndADeadOneIs(t *testing.T) {
 }
 
 func TestAScratchImageIsFullOfNoiseAndLeavesThePageCache(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "scratch.img")
 	const bytes = 3<<20 + 4096
-	s, err := newScratch(path, bytes, func() error { return nil })
+	s, err := newScratch(t.Context(), t.TempDir(), 0, rawShape(bytes))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
+	if err := unix.Stat(s.path, &st); err != nil {
 		t.Fatal(err)
 	}
 	if st.Size != bytes || st.Blocks*512 < bytes {
@@ -94,18 +93,24 @@ func TestAScratchImageIsFullOfNoiseAndLeavesThePageCache(t *testing.T) {
 }
 
 func TestAScratchImageThatDoesNotFitIsRefusedAndLeavesNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "scratch.img")
-	_, err := newScratch(path, 1<<60, func() error { return nil })
+	dir := t.TempDir()
+	_, err := newScratch(t.Context(), dir, 0, rawShape(1<<60))
 	var e *Error
 	if !errors.As(err, &e) || e.Fault != Usage {
 		t.Fatalf("got %v, want a usage error", err)
 	}
 	stopped := errors.New("stopped")
-	if _, err := newScratch(path, 8<<20, func() error { return stopped }); !errors.Is(err, stopped) {
-		t.Fatalf("got %v, want the reason it was stopped for", err)
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(stopped)
+	qcow2 := rawShape(8 << 20)
+	qcow2.Format = "qcow2"
+	for _, shape := range []Shape{rawShape(8 << 20), qcow2} {
+		if _, err := newScratch(ctx, dir, 0, shape); !errors.Is(err, stopped) {
+			t.Fatalf("got %v, want the reason it was stopped for", err)
+		}
 	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Error("a scratch image was left")
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("%v was left", left)
 	}
 }
 

@@ -134,6 +134,12 @@ type Evidence struct {
 	FlushPath FlushPath         `json:"flush_path"`
 	QEMU      *BlockCounters    `json:"qemu,omitempty"`  // QEMU's counters over the trial
 	Guest     map[string]string `json:"guest,omitempty"` // guest sysfs of the disk, for example "queue/write_cache": "write back"
+	// Mount is the kernel's mount options of the file system in the guest; empty for the raw device.
+	Mount string `json:"mount,omitempty"`
+	// AllocatedBytes is by how much the image grew on the host's file system during the trial.
+	AllocatedBytes *int64 `json:"allocated_bytes,omitempty"`
+	// OthersCPUs is how many of the host's processors others than QEMU kept busy during the trial, on average.
+	OthersCPUs *float64 `json:"others_cpus,omitempty"`
 	// ImageODirect says whether QEMU's descriptor of the image has O_DIRECT (/proc/PID/fdinfo).
 	ImageODirect *bool      `json:"image_o_direct,omitempty"`
 	Residency    *Residency `json:"residency,omitempty"`

@@ -1,0 +1,187 @@
+package reports
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"golang.org/x/perf/benchfmt"
+
+	"platter/fiojob"
+	"platter/results"
+)
+
+// Formats are what Export writes.
+func Formats() []string { return []string{"csv", "json", "benchfmt"} }
+
+// Export writes the trials of a run, one by one: as CSV with a header, as one JSON object, or in the Go benchmark format
+// that benchstat reads. A format that is not among Formats() is an error.
+func Export(w io.Writer, run *results.Run, format string) error {
+	switch format {
+	case "csv":
+		return exportCSV(w, run)
+	case "json":
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", " ")
+		return enc.Encode(struct {
+			Schema   int              `json:"schema"`
+			Manifest results.Manifest `json:"manifest"`
+			Trials   []results.Trial  `json:"trials"`
+		}{results.Schema, run.Manifest, run.Trials})
+	case "benchfmt":
+		return exportBenchfmt(w, run)
+	default:
+		return fmt.Errorf("no such format: %q", format)
+	}
+}
+
+// figure is a number of a trial with its unit's name: a column of the CSV, a value of a benchmark.
+type figure struct {
+	name  string
+	value float64
+	ok    bool // whether it was measured
+}
+
+// figures are the numbers of a trial in a fixed order; IOPS and bandwidth are of all directions together.
+func figures(t results.Trial) []figure {
+	m := t.Metrics
+	measured := m != nil
+	if !measured {
+		m = &fiojob.Metrics{}
+	}
+	var iops, bw float64
+	for _, d := range []*fiojob.Direction{m.Read, m.Write, m.Trim} {
+		if d != nil {
+			iops, bw = iops+d.IOPS, bw+d.BW
+		}
+	}
+	all := []figure{{"iops", iops, measured}, {"bw-B/s", bw, measured}}
+	histograms := []struct {
+		name string
+		h    fiojob.Histogram
+	}{{"read", nil}, {"write", nil}, {"flush", nil}}
+	if m.Read != nil {
+		histograms[0].h = m.Read.Latency
+	}
+	if m.Write != nil {
+		histograms[1].h = m.Write.Latency
+	}
+	if m.Sync != nil {
+		histograms[2].h = m.Sync.Latency
+	}
+	for _, h := range histograms {
+		for _, p := range []struct {
+			name string
+			p    float64
+		}{{"p50", 50}, {"p99", 99}, {"p999", 99.9}} {
+			ns, ok := h.h.Percentile(p.p)
+			if p.p == 99.9 && h.h.Count() < minP999 {
+				ok = false
+			}
+			all = append(all, figure{h.name + "-" + p.name + "-ns", float64(ns), ok})
+		}
+	}
+	path := t.Evidence.FlushPath
+	for _, l := range []struct {
+		name string
+		n    *int64
+	}{{"fio", path.Fio}, {"fio-dsync-writes", path.FioDsyncWrites}, {"guest", path.Guest}, {"qemu", path.QEMU}, {"image", path.Image}} {
+		f := figure{name: "flushes-" + l.name, ok: l.n != nil}
+		if f.ok {
+			f.value = float64(*l.n)
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// axesOf gives each cell's axes in the order of the matrix.
+func axesOf(run *results.Run) map[string][]Axis {
+	axes := map[string][]Axis{}
+	for _, c := range run.Manifest.Cells {
+		for _, name := range run.Manifest.Axes {
+			axes[c.ID] = append(axes[c.ID], Axis{name, c.Axes[name]})
+		}
+	}
+	return axes
+}
+
+func exportCSV(w io.Writer, run *results.Run) error {
+	out := csv.NewWriter(w)
+	header := append([]string{"order", "block"}, run.Manifest.Axes...)
+	header = append(header, "status", "guards")
+	for _, f := range figures(results.Trial{}) {
+		header = append(header, f.name)
+	}
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	axes := axesOf(run)
+	for _, t := range run.Trials {
+		row := []string{strconv.Itoa(t.Order), strconv.Itoa(t.Block)}
+		for _, a := range axes[t.Cell] {
+			row = append(row, a.Text())
+		}
+		var guards []string
+		for _, g := range t.Guards {
+			guards = append(guards, g.Name)
+		}
+		row = append(row, t.Status, strings.Join(guards, " "))
+		for _, f := range figures(t) {
+			text := "" // not measured
+			if f.ok {
+				text = strconv.FormatFloat(f.value, 'f', -1, 64)
+			}
+			row = append(row, text)
+		}
+		if err := out.Write(row); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// exportBenchfmt names a benchmark for each cell, "Cell/cache=none/fsync=1", so that benchstat can pivot on the axes.
+// Failed trials are left out: the format has no word for them.
+func exportBenchfmt(w io.Writer, run *results.Run) error {
+	out := benchfmt.NewWriter(w)
+	axes := axesOf(run)
+	for _, t := range run.Trials {
+		if t.Status != results.OK {
+			continue
+		}
+		name := "Cell"
+		for _, a := range axes[t.Cell] {
+			name += "/" + benchName(short(a.Name)) + "=" + benchName(a.Text())
+		}
+		r := &benchfmt.Result{Name: benchfmt.Name(name), Iters: 1}
+		for _, c := range [][2]string{{"matrix", run.Manifest.Name}, {"host", run.Manifest.Host.Name}, {"qemu", run.Manifest.Host.QEMU}, {"accel", run.Manifest.Host.Accel}} {
+			r.Config = append(r.Config, benchfmt.Config{Key: c[0], Value: []byte(oneLine(c[1])), File: true})
+		}
+		for _, f := range figures(t) {
+			if f.ok {
+				r.Values = append(r.Values, benchfmt.Value{Value: f.value, Unit: f.name})
+			}
+		}
+		if err := out.Write(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// benchName keeps what separates the parts of a benchmark's name out of one.
+func benchName(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r == '/' || r == '=' || r == 0x7f {
+			return '_'
+		}
+		return r
+	}, text)
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
