@@ -30,8 +30,8 @@ const (
 	licenceFile = "assets/LICENSE-echarts"
 )
 
-// page is what page.html shows.
-type page struct {
+// htmlPage is what page.html shows.
+type htmlPage struct {
 	Title    string
 	Policy   string // content security policy
 	Style    template.CSS
@@ -88,12 +88,12 @@ func writeHTML(w io.Writer, files fs.FS, models []*Model) error {
 	return nil
 }
 
-func newPage(files fs.FS, models []*Model) (*page, error) {
+func newPage(files fs.FS, models []*Model) (*htmlPage, error) {
 	style, err := fs.ReadFile(files, "page.css")
 	if err != nil {
 		return nil, fmt.Errorf("write report: %w", err)
 	}
-	p := &page{Title: models[0].Manifest.Name + ": platter report", Style: template.CSS(style), Tool: models[0].Manifest.Tool}
+	p := &htmlPage{Title: models[0].Manifest.Name + ": platter report", Style: template.CSS(style), Tool: models[0].Manifest.Tool}
 	if len(models) > 1 {
 		p.Title = fmt.Sprintf("platter report of %d runs", len(models))
 	}
@@ -112,7 +112,7 @@ func newPage(files fs.FS, models []*Model) (*page, error) {
 }
 
 // addScripts adds ECharts with its licence and our script, if ECharts is there.
-func (p *page) addScripts(files fs.FS) error {
+func (p *htmlPage) addScripts(files fs.FS) error {
 	echarts, err := fs.ReadFile(files, echartsFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -134,7 +134,7 @@ func (p *page) addScripts(files fs.FS) error {
 
 // policy is the content security policy of the page: its own style and scripts, named by their digests, and nothing
 // from anywhere (W3C, Content Security Policy Level 3, section 8.4).
-func (p *page) policy() string {
+func (p *htmlPage) policy() string {
 	directives := []string{"default-src 'none'", "style-src " + digest(string(p.Style)), "base-uri 'none'", "form-action 'none'"}
 	if len(p.Scripts) > 0 {
 		var allowed []string
