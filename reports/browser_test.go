@@ -207,7 +207,7 @@ const drawingsScript = `[...document.querySelectorAll(".chart")].map((e) => {
     Shapes: e.querySelectorAll("svg path, svg circle, svg polygon").length,
     Texts: [...e.querySelectorAll("svg text")].map((t) => t.textContent),
     Beyond: marks.filter((m) => { const b = m.getBoundingClientRect();
-      return b.width > 0 && (b.left < box.left - 1 || b.right > box.right + 1 || b.bottom > box.bottom + 1); }).length,
+      return b.width > 0 && (b.left < box.left - 1 || b.right > box.right + 1 || b.top < box.top - 1 || b.bottom > box.bottom + 1); }).length,
     Width: e.querySelector("svg")?.getBoundingClientRect().width ?? 0,
     Room: box.width,
   };
