@@ -21,6 +21,7 @@ build: reports/assets/echarts.min.js ## build bin/platter
 reports/assets/echarts.min.js: reports/assets/package-lock.json
 	@cd reports/assets && npm ci --silent --no-audit --no-fund
 	@cp reports/assets/node_modules/echarts/dist/echarts.min.js $@
+	@cd reports/assets/node_modules && cat echarts/LICENSE echarts/NOTICE echarts/licenses/* zrender/LICENSE tslib/LICENSE.txt >../LICENSE-echarts
 	@rm -rf reports/assets/node_modules
 
 guest: setup build ## build the measuring guest

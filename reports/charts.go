@@ -31,13 +31,14 @@ type legendEntry struct {
 	Class string // of page.css, for the colour
 }
 
-// Heights in CSS pixels.
+// Sizes in CSS pixels.
 const (
-	axisHeight    = 34 // the labels of the value axis
-	iopsHeight    = 24 // a row
-	laneHeight    = 15 // a kind of latency in a row
-	flushHeight   = 34 // a row
+	axisHeight    = 34 // of the labels of the horizontal axis, with some air
+	iopsHeight    = 24 // of a row
+	laneHeight    = 14 // of a kind of latency in a row
+	flushHeight   = 32 // of a row
 	letterWidth   = 7  // of a row's label, about
+	boldWidth     = 9  // of a group's name, at most
 	maxLabelWidth = 320
 )
 
@@ -132,7 +133,8 @@ func categories(all []row) []any {
 			continue
 		}
 		data = append(data, map[string]any{"value": r.label, "textStyle": map[string]any{
-			"fontWeight": 600, "color": "var(--ink)", "width": 4 * maxLabelWidth}})
+			"fontWeight": 600, "color": "var(--ink)", "backgroundColor": "var(--paper)", "align": "left",
+			"width": boldWidth * utf8.RuneCountInString(r.label)}})
 	}
 	return data
 }
@@ -170,12 +172,16 @@ func valueAxis(kind string, from, to any) opts.XAxis {
 
 // frame is what the charts have in common.
 func frame(id string, x opts.XAxis, y opts.YAxis, right int) []charts.GlobalOpts {
+	top, bottom := "8", "26"
+	if x.Position == "top" {
+		top, bottom = "26", "8"
+	}
 	return []charts.GlobalOpts{
 		charts.WithInitializationOpts(opts.Initialization{ChartID: id}),
 		charts.WithAnimation(false),
 		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(false)}),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(false)}),
-		charts.WithGridOpts(opts.Grid{Left: strconv.Itoa(int(y.AxisLabel.Margin)), Top: "8", Right: strconv.Itoa(right), Bottom: "26"}),
+		charts.WithGridOpts(opts.Grid{Left: strconv.Itoa(int(y.AxisLabel.Margin)), Top: top, Right: strconv.Itoa(right), Bottom: bottom}),
 		charts.WithXAxisOpts(x),
 		charts.WithYAxisOpts(y),
 	}
@@ -184,22 +190,8 @@ func frame(id string, x opts.XAxis, y opts.YAxis, right int) []charts.GlobalOpts
 // iopsChart draws each cell's median as a bar, with the interval over it.
 func iopsChart(m *Model, prefix string) (*chart, error) {
 	all := rows(m.Cells)
-	var bars []opts.BarData
-	var whiskers []opts.CustomData
-	for i, r := range all {
-		if r.cell == nil || r.cell.IOPS == nil {
-			bars = append(bars, opts.BarData{Value: "-"})
-			continue
-		}
-		s := r.cell.IOPS
-		var lo, hi any
-		if s.Bounded() {
-			lo, hi = significant(s.Lo), significant(s.Hi)
-		}
-		bars = append(bars, opts.BarData{Value: significant(s.Median)})
-		whiskers = append(whiskers, opts.CustomData{Name: Number(s.Median), Value: []any{i, significant(s.Median), lo, hi}})
-	}
-	if len(whiskers) == 0 {
+	bars, whiskers, measured := iopsData(all)
+	if !measured {
 		return nil, nil
 	}
 	c := &chart{
@@ -215,6 +207,29 @@ func iopsChart(m *Model, prefix string) (*chart, error) {
 	bar.Overlap(custom("interval", whiskers, opts.Encode{X: []int{1, 2, 3}, Y: 0}))
 	bar.Validate()
 	return c.withOption(bar.JSON())
+}
+
+// iopsData are a bar and whiskers for each row, and whether there is anything to see.
+func iopsData(all []row) (bars []opts.BarData, whiskers []opts.CustomData, measured bool) {
+	for i, r := range all {
+		bar := opts.BarData{Value: "-"} // ECharts' word for nothing
+		switch {
+		case r.cell == nil:
+		case r.cell.IOPS == nil:
+			whiskers = append(whiskers, opts.CustomData{Name: "not measured", Value: []any{i, nil, nil, nil}})
+		default:
+			s := r.cell.IOPS
+			var lo, hi any
+			if s.Bounded() {
+				lo, hi = significant(s.Lo), significant(s.Hi)
+			}
+			bar.Value = significant(s.Median)
+			whiskers = append(whiskers, opts.CustomData{Name: Number(s.Median), Value: []any{i, bar.Value, lo, hi}})
+			measured = true
+		}
+		bars = append(bars, bar)
+	}
+	return bars, whiskers, measured
 }
 
 // custom is a series whose shapes page.js draws. Its data are [row, …] with a label as name.

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,8 @@ const (
 	licenceFile = "assets/LICENSE-echarts"
 )
 
-// page is what page.html shows.
-type page struct {
+// htmlPage is what page.html shows.
+type htmlPage struct {
 	Title    string
 	Policy   string // content security policy
 	Style    template.CSS
@@ -55,6 +56,18 @@ type section struct {
 type markedWarning struct {
 	Warning
 	Mark, ID string
+}
+
+// Scope says which check a warning is of, and how many trials it concerns.
+func (x markedWarning) Scope() string {
+	var parts []string
+	if x.Name != "trials" {
+		parts = append(parts, x.Name)
+	}
+	if x.Trials > 0 {
+		parts = append(parts, plural(x.Trials, "trial"))
+	}
+	return strings.Join(parts, ": ")
 }
 
 // HTML writes one page about at least one run, a section each. The page is whole: it asks for no other file, and its
@@ -88,12 +101,12 @@ func writeHTML(w io.Writer, files fs.FS, models []*Model) error {
 	return nil
 }
 
-func newPage(files fs.FS, models []*Model) (*page, error) {
+func newPage(files fs.FS, models []*Model) (*htmlPage, error) {
 	style, err := fs.ReadFile(files, "page.css")
 	if err != nil {
 		return nil, fmt.Errorf("write report: %w", err)
 	}
-	p := &page{Title: models[0].Manifest.Name + ": platter report", Style: template.CSS(style), Tool: models[0].Manifest.Tool}
+	p := &htmlPage{Title: models[0].Manifest.Name + ": platter report", Style: template.CSS(style), Tool: models[0].Manifest.Tool}
 	if len(models) > 1 {
 		p.Title = fmt.Sprintf("platter report of %d runs", len(models))
 	}
@@ -112,7 +125,7 @@ func newPage(files fs.FS, models []*Model) (*page, error) {
 }
 
 // addScripts adds ECharts with its licence and our script, if ECharts is there.
-func (p *page) addScripts(files fs.FS) error {
+func (p *htmlPage) addScripts(files fs.FS) error {
 	echarts, err := fs.ReadFile(files, echartsFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -134,7 +147,7 @@ func (p *page) addScripts(files fs.FS) error {
 
 // policy is the content security policy of the page: its own style and scripts, named by their digests, and nothing
 // from anywhere (W3C, Content Security Policy Level 3, section 8.4).
-func (p *page) policy() string {
+func (p *htmlPage) policy() string {
 	directives := []string{"default-src 'none'", "style-src " + digest(string(p.Style)), "base-uri 'none'", "form-action 'none'"}
 	if len(p.Scripts) > 0 {
 		var allowed []string
@@ -196,6 +209,40 @@ func (s section) GroupStart(i int) bool {
 	return i > 0 && len(s.Cells[i].Axes) > 1 && s.Cells[i].Axes[0].Text() != s.Cells[i-1].Axes[0].Text()
 }
 
+// alike are trials of a cell that failed in the same way.
+type alike struct {
+	Failure
+	Blocks []int // from 0
+}
+
+// BlockText names the blocks, counted from 1 as people do.
+func (a alike) BlockText() string {
+	var texts []string
+	for _, b := range a.Blocks {
+		texts = append(texts, fmt.Sprint(b+1))
+	}
+	if len(texts) == 1 {
+		return "block " + texts[0]
+	}
+	return "blocks " + strings.Join(texts, ", ")
+}
+
+// FailedAlike gathers the failures that differ in nothing but the block.
+func (s section) FailedAlike() []alike {
+	var all []alike
+	for _, f := range s.Failures {
+		i := slices.IndexFunc(all, func(a alike) bool {
+			return a.Cell == f.Cell && a.Fault == f.Fault && a.Message == f.Message && slices.Equal(a.Console, f.Console)
+		})
+		if i < 0 {
+			i = len(all)
+			all = append(all, alike{Failure: f})
+		}
+		all[i].Blocks = append(all[i].Blocks, f.Block)
+	}
+	return all
+}
+
 // Planned is the number of trials that the run was to have.
 func (s section) Planned() int { return s.Manifest.Trials * len(s.Cells) }
 
@@ -251,7 +298,6 @@ func pageFuncs() template.FuncMap {
 		"text":      func(s string) string { return orAbsent(s != "", s) },
 		"whole":     func(n int) string { return orAbsent(n > 0, fmt.Sprint(n)) },
 		"bytes":     func(n int64) string { return orAbsent(n > 0, Bytes(float64(n))) },
-		"increment": func(n int) int { return n + 1 },
 		"plural":    plural,
 		"short":     short,
 		"share":     share,

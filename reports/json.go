@@ -57,7 +57,7 @@ type (
 	jsonLatency struct {
 		P50  int64 `json:"p50_ns"`
 		P99  int64 `json:"p99_ns"`
-		P999 int64 `json:"p999_ns"`
+		P999 int64 `json:"p999_ns,omitempty"` // absent below 1000 operations
 	}
 	jsonFailure struct {
 		Block   int      `json:"block"`

@@ -1,9 +1,7 @@
 // Draws the charts of the page. Each .chart names the kind of its drawing; its option for ECharts is data beside it.
 (() => {
   "use strict";
-  const root = document.documentElement;
   const font = () => getComputedStyle(document.body).fontFamily;
-  const clear = "rgba(0,0,0,0)";
 
   const group = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
   const rate = (n) => (n >= 10000 && n % 1000 === 0 ? group(n / 1000) + "k" : group(n));
@@ -17,9 +15,9 @@
 
   const line = (x1, y1, x2, y2, stroke, width) =>
     ({ type: "line", shape: { x1, y1, x2, y2 }, style: { stroke, lineWidth: width } });
-  const words = (text, x, y, fill, weight) => ({
+  const words = (text, x, y, fill, weight, align) => ({
     type: "text",
-    style: { text, x, y, fill, align: "left", verticalAlign: "middle", fontSize: 12, fontWeight: weight || "normal", fontFamily: font() },
+    style: { text, x, y, fill, align: align || "left", verticalAlign: "middle", fontSize: 12, fontWeight: weight || "normal", fontFamily: font() },
   });
   const mark = (symbol, x, y, r, style) => {
     const points = {
@@ -32,10 +30,11 @@
 
   // Each drawing gives a series its shapes for one item, whose value begins with the row.
   const shapes = {
-    // [row, median, lo, hi]: whiskers, and the median in figures behind them.
+    // [row, median, lo, hi]: whiskers, and the median in figures behind them. Where nothing was measured, only words.
     iops: (series) => (params, api) => {
       const { name, value: [row, median, lo, hi] } = series.data[params.dataIndex];
-      const [end, y] = api.coord([median, row]);
+      const [end, y] = api.coord([median || 0, row]);
+      if (median == null) return words(name, end + 8, y, "var(--muted)");
       if (lo == null) return words(name, end + 8, y, "var(--ink)", 600);
       const [from, to] = [api.coord([lo, row])[0], api.coord([hi, row])[0]];
       return {
@@ -52,7 +51,7 @@
     latency: (series) => (params, api) => {
       const { name, value: [row, p50, p99, lane, lanes] } = series.data[params.dataIndex];
       const colour = series.itemStyle.color;
-      const y = api.coord([p50, row])[1] + (lane - (lanes - 1) / 2) * 15;
+      const y = api.coord([p50, row])[1] + (lane - (lanes - 1) / 2) * 14;
       const [from, to] = [api.coord([p50, row])[0], api.coord([p99, row])[0]];
       return {
         type: "group",
@@ -70,7 +69,7 @@
       const [middle, y] = api.coord([layer, row]);
       const width = api.size([1, 1])[0] * 0.82;
       const x = middle - width / 2;
-      const children = [words(name, x, y - 5, part ? "var(--ink)" : "var(--muted)", part ? 600 : "normal")];
+      const children = [words(name, middle, y - 5, part ? "var(--ink)" : "var(--muted)", part ? 600 : "normal", "center")];
       if (part != null) {
         const bar = (w, fill) => ({ type: "rect", shape: { x, y: y + 5, width: w, height: 5, r: 1 }, style: { fill } });
         children.push(bar(width, "var(--track)"));
@@ -90,6 +89,7 @@
     option.grid = { ...[].concat(option.grid)[0], left: room };
     y.axisLabel = { ...y.axisLabel, width: room - 8, margin: room, interval: 0 };
     y.axisTick = { show: false };
+    for (const { textStyle } of y.data) if (textStyle) textStyle.width = Math.min(textStyle.width, width);
     if (ticks[draw]) x.axisLabel.formatter = ticks[draw];
     else [x.axisLabel.align, x.axisLabel.interval] = ["center", 0];
     for (const series of option.series) {
@@ -127,5 +127,5 @@
     for (const details of folded) details.open = false;
     for (const fit of charts) fit();
   });
-  root.dataset.drawn = String(charts.length);
+  document.documentElement.dataset.drawn = String(charts.length);
 })();

@@ -65,10 +65,14 @@ func (a Axis) Text() string {
 
 // Latency is a distribution's percentiles in ns, each exact to fio's bins.
 type Latency struct {
-	P50, P99, P999 int64
+	P50, P99  int64
+	P999      int64 // 0, which no operation takes, below minP999 operations
 	Count          int64
 	Histogram      fiojob.Histogram
 }
+
+// minP999 is how many operations a 99.9th percentile needs: of fewer it is merely the slowest.
+const minP999 = 1000
 
 // Warning is something wrong with the measurement, said once for all cells that it concerns.
 type Warning struct {
@@ -215,7 +219,9 @@ func newLatency(h fiojob.Histogram) (Latency, bool) {
 	}
 	l.P50, _ = h.Percentile(50)
 	l.P99, _ = h.Percentile(99)
-	l.P999, _ = h.Percentile(99.9)
+	if l.Count >= minP999 {
+		l.P999, _ = h.Percentile(99.9)
+	}
 	return l, true
 }
 
@@ -294,41 +300,95 @@ func warnings(m *Model, trials []results.Trial) []Warning {
 	return all
 }
 
-// answer says in a sentence what the run found. Safety is not among it: this run did not look.
+// answer says in a sentence what the run found: the fastest disk settings for each workload, since only cells that do the
+// same work compare. Safety is not among it: this run did not look.
 func answer(m *Model) string {
+	if m.OK+m.Failed == 0 {
+		return "No trial has been made yet."
+	}
+	if m.OK == 0 {
+		return fmt.Sprintf("Nothing was measured: %s failed.", plural(m.Failed, "trial"))
+	}
 	scope := fmt.Sprintf("%s, %s", plural(m.OK, "trial"), plural(len(m.Cells), "cell"))
 	if m.Manifest.Host.Accel == "tcg" {
 		scope += ", emulated"
 	}
-	best, worst := extremes(m.Cells)
-	if m.OK+m.Failed == 0 {
-		return "No trial has been made yet."
+	var parts []string
+	groups := workloads(m.Cells)
+	for _, g := range groups[:min(len(groups), maxAnswers)] {
+		parts = append(parts, g.fastest())
 	}
-	if best == nil {
-		return fmt.Sprintf("Nothing was measured (%s failed).", plural(m.Failed, "trial"))
+	if more := len(groups) - maxAnswers; more > 0 {
+		parts = append(parts, fmt.Sprintf("%s more in the table", plural(more, "workload")))
 	}
-	const unsafe = " Safety is not measured in this run."
-	if best == worst {
-		return fmt.Sprintf("%s reached %s IOPS (%s).%s", label(*best), Number(best.IOPS.Median), scope, unsafe)
-	}
-	return fmt.Sprintf("Fastest: %s with %s IOPS; slowest: %s with %s, %.3g times less (%s).%s",
-		label(*best), Number(best.IOPS.Median), label(*worst), Number(worst.IOPS.Median), best.IOPS.Median/worst.IOPS.Median, scope, unsafe)
+	return fmt.Sprintf("Fastest: %s (%s). Safety is not measured in this run.", strings.Join(parts, "; "), scope)
 }
 
-func extremes(cells []Cell) (best, worst *Cell) {
-	for i := range cells {
-		c := &cells[i]
-		if c.IOPS == nil || c.IOPS.Median <= 0 {
+// maxAnswers is for how many workloads the answer names the fastest settings.
+const maxAnswers = 3
+
+// workload is the cells that do the same work: they differ in disk.* and storage.* alone.
+type workload struct {
+	name  string // its axis values, "fsync=1"; empty when no axis but the disk's varies
+	cells []Cell
+}
+
+func workloads(cells []Cell) []workload {
+	var groups []workload
+	for _, c := range cells {
+		if c.IOPS == nil {
 			continue
 		}
-		if best == nil || c.IOPS.Median > best.IOPS.Median {
+		var axes []string
+		for _, a := range c.Axes {
+			if !ofDisk(a.Name) {
+				axes = append(axes, short(a.Name)+"="+a.Text())
+			}
+		}
+		name := strings.Join(axes, ", ")
+		i := slices.IndexFunc(groups, func(g workload) bool { return g.name == name })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, workload{name: name})
+		}
+		groups[i].cells = append(groups[i].cells, c)
+	}
+	return groups
+}
+
+func ofDisk(axis string) bool {
+	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.")
+}
+
+// fastest names the workload's cell with the highest median, and how many others its interval does not set it apart from.
+func (w workload) fastest() string {
+	best := w.cells[0]
+	for _, c := range w.cells {
+		if c.IOPS.Median > best.IOPS.Median {
 			best = c
 		}
-		if worst == nil || c.IOPS.Median < worst.IOPS.Median {
-			worst = c
+	}
+	near := 0
+	for _, c := range w.cells {
+		if c.ID != best.ID && c.IOPS.Hi >= best.IOPS.Lo {
+			near++
 		}
 	}
-	return best, worst
+	var settings []string
+	for _, a := range best.Axes {
+		if ofDisk(a.Name) {
+			settings = append(settings, short(a.Name)+"="+a.Text())
+		}
+	}
+	text := strings.Join(settings, ", ")
+	if w.name != "" {
+		text = strings.TrimPrefix(text+" at "+w.name, " ")
+	}
+	text += " with " + Number(best.IOPS.Median) + " IOPS"
+	if near > 0 {
+		text += fmt.Sprintf(", not clearly apart from %s", plural(near, "other"))
+	}
+	return text
 }
 
 // label names a cell by its axes without their namespaces: "cache=none, fsync=1".
