@@ -48,4 +48,4 @@ bench: guest ## print what platter itself costs
 	@$(GO) test -run '^$$' -bench . ./fiojob/... ./reports/...
 
 clean: ## remove what was built here (not the guest images in the cache)
-	@rm -rf bin demo testoutput reports/assets/node_modules reports/assets/echarts.min.js
+	@rm -rf bin demo testoutput reports/assets/node_modules reports/assets/echarts.min.js reports/assets/LICENSE-echarts

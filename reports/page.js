@@ -4,7 +4,6 @@
   const font = () => getComputedStyle(document.body).fontFamily;
 
   const group = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-  const rate = (n) => (n >= 10000 && n % 1000 === 0 ? group(n / 1000) + "k" : group(n));
   const duration = (ns) => {
     for (const unit of ["ns", "µs", "ms"]) {
       if (ns < 1000) return Math.round(ns) + "\u202f" + unit;
@@ -79,7 +78,7 @@
     },
   };
 
-  const ticks = { iops: rate, latency: duration };
+  const ticks = { iops: group, latency: duration };
 
   // complete adds to an option what is no data: functions, fonts, and the room for labels at the width given.
   const complete = (option, draw, width) => {

@@ -67,8 +67,8 @@ func (a Axis) Text() string {
 type Latency struct {
 	P50, P99  int64
 	P999      int64 // 0, which no operation takes, below minP999 operations
-	Count          int64
-	Histogram      fiojob.Histogram
+	Count     int64
+	Histogram fiojob.Histogram
 }
 
 // minP999 is how many operations a 99.9th percentile needs: of fewer it is merely the slowest.
