@@ -45,13 +45,9 @@ func combine(sofar [][]Setting, axis Axis) [][]Setting {
 // cell works out what follows from a combination of axis values.
 func (m *Matrix) cell(axes []Setting) Cell {
 	c := Cell{ID: cellID(axes), Axes: axes, Fio: slices.Clone(m.Fio), Storage: m.Storage, Guest: m.Guest}
-	for _, s := range axes {
-		prefix, name, _ := strings.Cut(s.Name, ".")
-		switch prefix {
-		case "disk":
-			c.Disk = append(c.Disk, Setting{name, s.Value})
-		case "fio":
-			c.Fio = overlay(c.Fio, Setting{name, s.Value})
+	for i, axis := range m.Axes {
+		for _, s := range axis.settings(axes[i].Value) {
+			c.set(s)
 		}
 	}
 	for i, s := range c.Fio {
@@ -60,6 +56,21 @@ func (m *Matrix) cell(axes []Setting) Cell {
 		}
 	}
 	return c
+}
+
+// set lays one setting of an axis over what the cell has from the matrix.
+func (c *Cell) set(s Setting) {
+	prefix, name, _ := strings.Cut(s.Name, ".")
+	switch prefix {
+	case "disk":
+		c.Disk = append(c.Disk, Setting{name, s.Value})
+	case "guest":
+		c.Guest.set(name, s.Value)
+	case "storage":
+		c.Storage.set(name, s.Value)
+	case "fio":
+		c.Fio = overlay(c.Fio, Setting{name, s.Value})
+	}
 }
 
 // overlay replaces a setting in its place, or adds it at the end.
@@ -129,16 +140,25 @@ func escapeID(text string) string {
 	return b.String()
 }
 
-// Get looks up what the cell sets by its namespaced name, for example "disk.cache" or "fio.bs"; options of the base
-// workload are found like those of axes. False means that the cell does not set it.
+// Get looks up what the cell sets by its namespaced name, for example "disk.cache" or "fio.bs"; settings of the matrix's
+// sections are found like those of axes. Those of "guest." and "storage." are found with their defaults, sizes in bytes.
+// False means that the cell does not set it: that libvirt, fio or (storage.cluster_size) qemu-img chooses.
 func (c Cell) Get(full string) (Value, bool) {
 	prefix, name, _ := strings.Cut(full, ".")
-	settings := c.Fio
-	if prefix == "disk" {
-		settings = c.Disk
-	} else if prefix != "fio" {
-		return Value{}, false
+	switch prefix {
+	case "disk":
+		return find(c.Disk, name)
+	case "guest":
+		return c.Guest.get(name)
+	case "storage":
+		return c.Storage.get(name)
+	case "fio":
+		return find(c.Fio, name)
 	}
+	return Value{}, false
+}
+
+func find(settings []Setting, name string) (Value, bool) {
 	i := slices.IndexFunc(settings, func(s Setting) bool { return s.Name == name })
 	if i < 0 {
 		return Value{}, false
@@ -199,6 +219,25 @@ func (c Cell) reach() float64 {
 	jobs := max(1, c.size("numjobs"))
 	return float64(c.size("offset")) + float64(jobs-1)*float64(c.size("offset_increment")) + float64(max(1, c.size("size")))
 }
+
+// room is how many bytes of the scratch disk a workload may use: all, or what a file system leaves.
+func (c Cell) room() int64 {
+	if c.Guest.Filesystem == "none" {
+		return c.Storage.SizeBytes
+	}
+	return max(0, c.Storage.SizeBytes-c.Storage.SizeBytes/10-64<<20)
+}
+
+// extent is how large the file of a workload on a file system becomes: what is appended comes on top.
+func (c Cell) extent() float64 {
+	if c.appends() {
+		return c.reach() + float64(c.size("size"))
+	}
+	return c.reach()
+}
+
+// appends says whether the workload writes behind the end of its file.
+func (c Cell) appends() bool { return c.fio("file_append") == "1" }
 
 // direction is fio's rw without its suffix; fio's default is read.
 func (c Cell) direction() string {

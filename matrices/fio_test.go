@@ -233,7 +233,7 @@ func TestEveryPatternOfTheRulesMeetsAnOption(t *testing.T) {
 		known = append(known, n.settings()...)
 	}
 	// These are refused before anybody asks whether they exist.
-	known = append(known, "disk.name", "disk.type", "disk.discard_no_unref", "disk.metadata_cache")
+	known = append(known, "disk.name", "disk.type", "disk.discard_no_unref", "disk.metadata_cache", "storage.type", "storage.size")
 	for _, r := range rules(fioOptions()) {
 		for _, pattern := range r.settings {
 			one := rule{settings: []string{pattern}}

@@ -2,8 +2,11 @@
 //
 // A matrix file is one YAML document of name, description, banner, storage, guest, axes, fio, exclude and trials; Parse
 // refuses anything else with its place. What may vary is named with its namespace: "disk." for libvirt's driver
-// attributes and the bus, "fio." for fio's options in fio's spelling. Combinations that libvirt refuses, or that would
-// not do what they say, stay among the cells and carry the reason; the table is in rules.go.
+// attributes and the bus, "guest." for what the guest does to the disk, "storage." for the image, "fio." for fio's options
+// in fio's spelling. An axis "variant.NAME" has named values that each stand for several of these settings. Settings of
+// guest and storage may stand in the sections of that name instead of among the axes. Switches are written on and off;
+// true and false are refused. Combinations that libvirt, QEMU or the guest refuse, or that would not do what they say, stay
+// among the cells and carry the reason; the table is in rules.go.
 package matrices
 
 // Value is one value of an axis or option. It keeps its YAML type.
@@ -13,25 +16,6 @@ type Value struct{ V any } // string, bool, int64, uint64 or float64
 type Setting struct {
 	Name  string
 	Value Value
-}
-
-// Axis is one thing that varies: a namespaced name ("disk.cache", "fio.fsync") and its values.
-type Axis struct {
-	Name   string
-	Values []Value
-}
-
-// Storage is what the scratch disk is made of.
-type Storage struct {
-	Type      string // "file"
-	Format    string // "raw"
-	SizeBytes int64
-}
-
-// Guest is the measuring guest.
-type Guest struct {
-	MemoryBytes int64
-	VCPUs       int
 }
 
 // Matrix is a matrix file, checked.

@@ -76,7 +76,7 @@ func writeCells(b *strings.Builder, cells []Cell) {
 			continue
 		}
 		fmt.Fprintf(b, "  disk: %s\n  fio: %s\n", spelled(c.Disk), spelled(c.Fio))
-		fmt.Fprintf(b, "  storage: %s %s %d; guest: %d bytes, %d vcpus\n", c.Storage.Type, c.Storage.Format, c.Storage.SizeBytes, c.Guest.MemoryBytes, c.Guest.VCPUs)
+		fmt.Fprintf(b, "  storage: %+v\n  guest: %+v\n", c.Storage, c.Guest)
 		fmt.Fprintf(b, "  ramp %v, runtime %v, working set %d\n", c.Ramp(), c.Runtime(), c.WorkingSet())
 	}
 }
@@ -209,7 +209,9 @@ func TestAMatrixOfTenThousandCellsIsStillRead(t *testing.T) {
 func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	m := parse(t, with("{disk.cache: [none]}", "{rw: write, runtime: 1}"))
 	want := Matrix{
-		Storage: Storage{Type: "file", Format: "raw", SizeBytes: 2 << 30}, Guest: Guest{MemoryBytes: 1 << 30, VCPUs: 2}, Trials: 10,
+		Storage: Storage{Type: "file", Format: "raw", SizeBytes: 2 << 30, Preallocation: "off"},
+		Guest:   Guest{MemoryBytes: 1 << 30, VCPUs: 2, Filesystem: "none", Barrier: "on", WriteCache: "device", CacheType: "device"},
+		Trials:  10,
 	}
 	got := Matrix{Storage: m.Storage, Guest: m.Guest, Trials: m.Trials}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -334,13 +336,20 @@ func TestTheWorkingSetIsTheSizeOrTheRestOfTheDisk(t *testing.T) {
 }
 
 func TestACellIsAskedForItsSettingsByTheirFullName(t *testing.T) {
-	c := parse(t, with("{disk.cache: [none], fio.fsync: [1]}", "{rw: write, runtime: 10}")).Cells()[0]
-	for full, want := range map[string]string{"disk.cache": "none", "fio.fsync": "1", "fio.rw": "write", "fio.runtime": "10"} {
+	c := parse(t, "storage: {format: qcow2, cluster_size: 4KiB}\nguest: {vcpus: \"3\"}\n"+
+		with("{disk.cache: [none], fio.fsync: [1], guest.filesystem: [ext4], variant.v: {a: {guest.barrier: off, fio.bs: 8k}}}",
+			"{rw: write, runtime: 10, size: 1m}")).Cells()[0]
+	for full, want := range map[string]string{
+		"disk.cache": "none", "fio.fsync": "1", "fio.rw": "write", "fio.runtime": "10", "fio.bs": "8k",
+		"guest.filesystem": "ext4", "guest.barrier": "off", "guest.write_cache": "device", "guest.cache_type": "device",
+		"guest.memory": "1073741824", "guest.vcpus": "3", "storage.type": "file", "storage.format": "qcow2",
+		"storage.size": "2147483648", "storage.cluster_size": "4096", "storage.preallocation": "off",
+	} {
 		if v, ok := c.Get(full); !ok || v.String() != want {
 			t.Errorf("%s is %q (%v), want %q", full, v, ok, want)
 		}
 	}
-	for _, full := range []string{"disk.io", "fio.bs", "guest.fs", "cache", "storage.size", ""} {
+	for _, full := range []string{"disk.io", "fio.numjobs", "guest.fs", "cache", "storage.sise", "variant.v", ""} {
 		if v, ok := c.Get(full); ok {
 			t.Errorf("%q is %q, and the cell does not set it", full, v)
 		}
@@ -464,8 +473,8 @@ func checkMatrix(t *testing.T, m *Matrix) {
 			continue
 		}
 		any = true
-		if c.Runtime() < 0 || c.Ramp() < 0 || c.WorkingSet() > c.Storage.SizeBytes {
-			t.Errorf("%s: runtime %v, ramp %v, working set %d of %d", c.ID, c.Runtime(), c.Ramp(), c.WorkingSet(), c.Storage.SizeBytes)
+		if c.Runtime() < 0 || c.Ramp() < 0 || c.WorkingSet() > c.room() {
+			t.Errorf("%s: runtime %v, ramp %v, working set %d of %d", c.ID, c.Runtime(), c.Ramp(), c.WorkingSet(), c.room())
 		}
 		for _, s := range c.Fio {
 			if strings.ContainsAny(s.Value.String(), "$`\n\r;#'\"\\") {

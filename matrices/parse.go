@@ -30,9 +30,12 @@ func Parse(file string, text []byte) (*Matrix, error) {
 	r := reader{
 		source: src, vocabulary: newVocabulary(), places: map[string]position{},
 		matrix: &Matrix{
-			Storage: Storage{Type: "file", Format: "raw", SizeBytes: defaultSizeBytes},
-			Guest:   Guest{MemoryBytes: defaultMemoryBytes, VCPUs: defaultVCPUs},
-			Trials:  DefaultTrials, File: file, Text: string(text),
+			Storage: Storage{Type: "file", Format: "raw", SizeBytes: defaultSizeBytes, Preallocation: "off"},
+			Guest: Guest{
+				MemoryBytes: defaultMemoryBytes, VCPUs: defaultVCPUs,
+				Filesystem: "none", Barrier: "on", WriteCache: asDevice, CacheType: asDevice,
+			},
+			Trials: DefaultTrials, File: file, Text: string(text),
 		},
 	}
 	if err := r.read(root); err != nil {
@@ -46,7 +49,7 @@ type reader struct {
 	source
 	vocabulary
 	matrix *Matrix
-	places map[string]position // where a section, a setting ("fio.bs") or a value of an axis ("fio.bs=4k") stands
+	places map[string]position // where a section, a setting ("fio.bs") or what a value of an axis sets (valuePlace) stands
 }
 
 // wholeMatrix is what the top of the file is called in messages.
@@ -65,9 +68,9 @@ func (r *reader) read(root *node) error {
 		{"name", r.name, true},
 		{"description", r.line(&m.Description), false},
 		{"banner", r.line(&m.Banner), false},
+		{"axes", r.axes, true},
 		{"storage", r.storage, false},
 		{"guest", r.guest, false},
-		{"axes", r.axes, true},
 		{"fio", r.workload, true},
 		{"exclude", r.exclusions, false},
 		{"trials", r.whole(&m.Trials, maxTrials), false},
@@ -108,8 +111,9 @@ func (r *reader) sections(what string, n *node, sections []section) error {
 func (r *reader) section(what string, n *node, s section) error {
 	i := slices.IndexFunc(n.entries, func(e *entry) bool { return e.key == s.key })
 	if i >= 0 {
-		r.places[s.key] = n.entries[i].pos
-		return s.read(qualified(what, s.key), n.entries[i].node)
+		full := qualified(what, s.key)
+		r.places[full] = n.entries[i].pos
+		return s.read(full, n.entries[i].node)
 	}
 	if s.required {
 		return r.at(n.pos, problemf("%s has no %s", what, s.key).withHint("a matrix has at least name, axes and fio"))
@@ -173,19 +177,35 @@ func (r *reader) whole(into *int, limit int64) func(string, *node) error {
 
 func (r *reader) storage(what string, n *node) error {
 	s := &r.matrix.Storage
-	return r.sections(what, n, []section{
+	return r.sections(what, n, append([]section{
 		{"type", r.oneOf(&s.Type, "file"), false},
-		{"format", r.oneOf(&s.Format, "raw"), false},
 		{"size", r.bytes(&s.SizeBytes), false},
-	})
+	}, r.fixed("storage", s.set)...))
 }
 
 func (r *reader) guest(what string, n *node) error {
-	g := &r.matrix.Guest
-	return r.sections(what, n, []section{
-		{"memory", r.bytes(&g.MemoryBytes), false},
-		{"vcpus", r.whole(&g.VCPUs, maxVCPUs), false},
-	})
+	return r.sections(what, n, r.fixed("guest", r.matrix.Guest.set))
+}
+
+// fixed are the keys of a section whose settings may be axes instead.
+func (r *reader) fixed(prefix string, set func(name string, v Value)) []section {
+	space, _ := r.namespace(prefix)
+	sections := make([]section, len(space.names))
+	for i, name := range space.names {
+		sections[i].key = name
+		sections[i].read = func(full string, n *node) error {
+			if err := r.checkAxisToo(full, "the section "+prefix, r.places[full]); err != nil {
+				return err
+			}
+			if err := r.setting(full, n); err != nil {
+				return err
+			}
+			r.places[full] = n.pos
+			set(name, n.value)
+			return nil
+		}
+	}
+	return sections
 }
 
 // oneOf reads one of some words.
@@ -205,66 +225,13 @@ func (r *reader) bytes(into *int64) func(string, *node) error {
 		if n.kind != scalar {
 			return r.at(n.pos, problemf("%s should be a size", what).withHint("for example 2GiB"))
 		}
-		size, p := parseSize(n.value.String())
+		size, p := checkBytes(what, n.value, 4096)
 		if p != nil {
-			return r.at(n.pos, problemf("%s cannot be %s", what, p.message).withHint("%s", p.hint))
-		}
-		if size <= 0 || size%4096 != 0 {
-			return r.at(n.pos, problemf("%s cannot be %q: it is not a positive multiple of 4096 bytes", what, n.value))
+			return r.at(n.pos, p)
 		}
 		*into = size
 		return nil
 	}
-}
-
-func (r *reader) axes(_ string, n *node) error {
-	if n.kind != mapping || len(n.entries) == 0 {
-		return r.at(n.pos, problemf("axes should be a mapping of names to lists of values").withHint("for example disk.cache: [none, writeback]"))
-	}
-	cells := 1
-	for _, e := range n.entries {
-		axis, err := r.axis(e)
-		if err != nil {
-			return err
-		}
-		r.matrix.Axes = append(r.matrix.Axes, axis)
-		if cells *= len(axis.Values); cells > maxCells {
-			return r.at(e.pos, problemf("with this axis there are more than %d cells", maxCells).withHint("take values or axes out, or write two matrices"))
-		}
-	}
-	return nil
-}
-
-func (r *reader) axis(e *entry) (Axis, error) {
-	axis := Axis{Name: e.key}
-	if p := r.checkName(e.key); p != nil {
-		return axis, r.at(e.pos, p)
-	}
-	r.places[e.key] = e.pos
-	if e.kind != list {
-		return axis, r.at(e.node.pos, problemf("the axis %s has %s and should have a list", e.key, e.kind).withHint("write the values in brackets: [a, b]"))
-	}
-	if len(e.items) == 0 {
-		return axis, r.at(e.node.pos, problemf("the axis %s has no values", e.key).withHint("give it one or more, or remove it"))
-	}
-	for _, item := range e.items {
-		if err := r.axisValue(&axis, item); err != nil {
-			return axis, err
-		}
-	}
-	return axis, nil
-}
-
-func (r *reader) axisValue(axis *Axis, n *node) error {
-	if err := r.setting(axis.Name, n); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(axis.Values, n.value.Equal) {
-		return r.at(n.pos, problemf("the axis %s has %q twice", axis.Name, n.value).withHint("remove one"))
-	}
-	r.places[axis.Name+"="+n.value.String()] = n.pos
-	axis.Values = append(axis.Values, n.value)
-	return nil
 }
 
 // setting checks the value of a setting whose name is known.
@@ -288,9 +255,8 @@ func (r *reader) workload(_ string, n *node) error {
 		if p := r.checkName(full); p != nil {
 			return r.at(e.pos, p)
 		}
-		if slices.ContainsFunc(r.matrix.Axes, func(a Axis) bool { return a.Name == full }) {
-			return r.at(e.pos, problemf("%s is an axis and stands in the base workload, too", full).
-				withHint("remove it here: the axis gives it its values"))
+		if err := r.checkAxisToo(full, "the base workload", e.pos); err != nil {
+			return err
 		}
 		if err := r.setting(full, e.node); err != nil {
 			return err
@@ -376,18 +342,19 @@ func (r *reader) refusal(c Cell) error {
 	return nil
 }
 
-// placeOf is where the setting stands that a rule points at: the value in the axis, else the one in the base workload,
-// else the whole workload.
+// placeOf is where the setting stands that a rule points at: the value in the axis, else the one in its section, else the
+// whole workload.
 func (r *reader) placeOf(rule rule, c Cell) position {
-	if len(rule.settings) == 0 {
-		return r.places["fio"]
-	}
-	full := rule.settings[0]
-	if pos, ok := r.places[full+"="+c.text(full)]; ok {
-		return pos
-	}
-	if pos, ok := r.places[full]; ok {
-		return pos
+	if len(rule.settings) > 0 {
+		full := rule.settings[0]
+		for _, s := range c.Axes {
+			if pos, ok := r.places[valuePlace(s.Name, s.Value, full)]; ok {
+				return pos
+			}
+		}
+		if pos, ok := r.places[full]; ok {
+			return pos
+		}
 	}
 	return r.places["fio"]
 }

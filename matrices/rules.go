@@ -47,7 +47,7 @@ func (r rule) refusesValue(full string, v Value) bool {
 // rules is the table of everything that is not measured, and why. Options are fio's, for the rules on those that only
 // some engines have.
 func rules(options []fioOption) []rule {
-	return slices.Concat(diskRules(), fioNameRules(), fioValueRules(), fioCellRules(), engineRules(options))
+	return slices.Concat(diskRules(), guestRules(), storageRules(), fioNameRules(), fioValueRules(), fioCellRules(), fileRules(), engineRules(options))
 }
 
 // diskRules come from libvirt's checks of a domain (tried with libvirt 9.0.0 and QEMU 7.2) and its documentation.
@@ -91,9 +91,9 @@ func diskRules() []rule {
 			reason: "detect_zeroes=unmap becomes on unless discard=unmap stands beside it",
 			source: "libvirt, formatdomain, driver detect_zeroes; tried with libvirt 9.0",
 		}, {
-			cell:   func(c Cell) bool { return c.disk("copy_on_read") == "on" && c.Storage.Format == "raw" },
+			cell:   func(c Cell) bool { return c.disk("copy_on_read") == "on" },
 			effect: exclude,
-			reason: "copy_on_read=on copies from a backing file, and a raw image has none",
+			reason: "copy_on_read=on copies from a backing file, and the scratch disk has none",
 			source: "libvirt, formatdomain, driver copy_on_read",
 		},
 	}
@@ -106,6 +106,68 @@ func diskRules() []rule {
 		})
 	}
 	return all
+}
+
+// guestRules are about the knobs of the guest. Not excluded, because their effect is what is measured: write_cache="write
+// through" or cache_type="write through" on a disk that is write through already, and any of them under cache=unsafe.
+func guestRules() []rule {
+	return []rule{
+		{
+			cell:   func(c Cell) bool { return c.Guest.Barrier == "off" && c.Guest.Filesystem == "none" },
+			effect: exclude,
+			reason: "barrier=off is a mount option, and the raw device is not mounted",
+			source: "Linux, Documentation/admin-guide/ext4.rst, barrier",
+		}, {
+			cell:   func(c Cell) bool { return c.Guest.Barrier == "off" && c.Guest.Filesystem == "xfs" },
+			effect: exclude,
+			reason: "xfs has no option to turn barriers off since Linux 4.19",
+			source: "Linux, Documentation/admin-guide/xfs.rst, removed mount options",
+		}, {
+			cell:   func(c Cell) bool { return c.Guest.CacheType != asDevice && c.disk("bus") == "sata" },
+			effect: exclude,
+			reason: "cache_type is changed on virtio and SCSI disks, and this one is neither",
+			source: "Linux, drivers/block/virtio_blk.c and drivers/scsi/sd.c, cache_type",
+		}, {
+			cell:   func(c Cell) bool { return c.Guest.Filesystem == "xfs" && c.Storage.SizeBytes < 300<<20 },
+			effect: exclude,
+			reason: "mkfs.xfs makes no file system below 300 MiB",
+			source: `xfsprogs 5.19, mkfs/xfs_mkfs.c: "Filesystem must be larger than 300MB."`,
+		},
+	}
+}
+
+// storageRules are about what qemu-img refuses (tried with QEMU 7.2).
+func storageRules() []rule {
+	return []rule{
+		{
+			settings: []string{"storage.type", "storage.size"},
+			reason:   "it is one for the whole matrix",
+			hint:     "set it in the section storage",
+			source:   "platter",
+		}, {
+			settings: []string{"storage.cluster_size"}, value: noCluster,
+			reason: "qcow2 has clusters of a power of 2 from 512 bytes to 2 MiB",
+			hint:   "write 512, 1KiB, … 2MiB; qemu-img's default is 64KiB",
+			source: `qemu-img: "Cluster size must be a power of two between 512 and 2048k"`,
+		}, {
+			cell:   func(c Cell) bool { return c.Storage.ClusterSize > 0 && c.Storage.Format == "raw" },
+			effect: exclude,
+			reason: "a raw image has no clusters",
+			source: "qemu-img create -o help",
+		}, {
+			cell:   func(c Cell) bool { return c.Storage.Preallocation == "metadata" && c.Storage.Format == "raw" },
+			effect: exclude,
+			reason: "a raw image has no metadata to allocate beforehand",
+			source: `qemu-img: "Unsupported preallocation mode: metadata"`,
+		}, {
+			cell: func(c Cell) bool {
+				return c.Storage.ClusterSize > 0 && c.Storage.SizeBytes > maxQcow2Bytes(c.Storage.ClusterSize)
+			},
+			effect: exclude,
+			reason: "qcow2 cannot be this large with such small clusters",
+			source: `qemu-img: "The image size is too large for file format 'qcow2' (try using a larger cluster size)"`,
+		},
+	}
 }
 
 // fioNameRules refuse options with any value: what reaches beyond the scratch disk, what platter sets itself, and what
@@ -134,8 +196,8 @@ func fioNameRules() []rule {
 			source:   "fio HOWTO, measurements and reporting",
 		}, {
 			settings: fio("nrfiles", "filesize", "openfiles", "file_service_type", "lockfile", "create_*", "allow_file_create",
-				"fallocate", "overwrite", "unlink", "unlink_each_loop", "file_append", "fill_device"),
-			reason: "it is about files, and the workload runs on one whole disk",
+				"overwrite", "unlink", "unlink_each_loop", "fill_device"),
+			reason: "it is about files, and the workload runs on one whole disk or in one file of it",
 			hint:   "leave it out",
 			source: "fio HOWTO, target file",
 		}, {
@@ -300,6 +362,53 @@ func fioCellRules() []rule {
 	}
 }
 
+// fileRules are about workloads on the one file of a file system, or on the raw device where it would need one.
+func fileRules() []rule {
+	onFile := func(c Cell) bool { return c.Guest.Filesystem != "none" }
+	return []rule{
+		{
+			settings: fio("size"), effect: refuse,
+			cell:   func(c Cell) bool { return onFile(c) && c.size("size") == 0 },
+			reason: "on a file system the workload needs a size, which is that of its file",
+			hint:   "add size, for example size: 128m",
+			source: "platter lays the file out before fio runs",
+		}, {
+			settings: fio("size"), effect: refuse,
+			cell:   func(c Cell) bool { return onFile(c) && c.extent() > float64(c.room()) },
+			reason: "the workload leaves no room for the file system: 10 % of storage.size and 64 MiB",
+			hint:   "make fio.size (with file_append what is appended counts, too) smaller or storage.size larger",
+			source: "ext4's reserved blocks, inodes and journal; xfs's log of 64 MiB",
+		}, {
+			effect: exclude,
+			cell:   func(c Cell) bool { return !onFile(c) && c.appends() },
+			reason: "file_append=1 appends to a file, and the raw device is none",
+			source: "fio HOWTO, file_append",
+		}, {
+			effect: exclude,
+			cell:   func(c Cell) bool { return !onFile(c) && c.fio("fallocate") != "" && c.fio("fallocate") != "none" },
+			reason: "fallocate is about a file, and the raw device is none",
+			source: "fio HOWTO, fallocate",
+		}, {
+			effect: exclude,
+			cell: func(c Cell) bool {
+				return c.appends() && !slices.Contains([]string{"write", "randwrite"}, c.direction())
+			},
+			reason: "file_append=1 has fio work behind the end of the file, where there is nothing to read",
+			source: "fio HOWTO, file_append",
+		}, {
+			effect: exclude,
+			cell:   func(c Cell) bool { return c.appends() && c.engine() == "mmap" },
+			reason: "the engine mmap cannot append",
+			source: `fio 3.33: "can't append/extent with IO engine mmap"`,
+		}, {
+			effect: exclude,
+			cell:   func(c Cell) bool { return onFile(c) && strings.Contains(c.direction(), "trim") },
+			reason: "fio trims block devices alone, and this workload runs on a file",
+			source: "fio 3.33: trims of a file end in ENOTTY",
+		},
+	}
+}
+
 // engineRules exclude cells that set an option which their engine does not have.
 func engineRules(options []fioOption) []rule {
 	var all []rule
@@ -339,6 +448,11 @@ func is(word string) func(string) bool { return func(text string) bool { return 
 func isZero(text string) bool {
 	n, p := parseFioSize(text)
 	return p == nil && n == 0
+}
+
+func noCluster(text string) bool {
+	n, p := parseSize(text)
+	return p == nil && (n < minCluster || n > maxCluster || n&(n-1) != 0)
 }
 
 func notPowerOfTwo(text string) bool {

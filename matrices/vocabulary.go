@@ -10,7 +10,7 @@ import (
 
 // namespace is one family of settings: what stands before the dot in an axis name. A new family of axes is one more
 // entry in newVocabulary, which is all that reading and checking know of it; what it does to a cell is said in
-// Matrix.cell and Cell.Get.
+// Matrix.cell and Cell.Get. (Variants are no family of settings but names for some: axis.go.)
 type namespace struct {
 	prefix string
 	names  []string                                    // every setting it has
@@ -28,7 +28,7 @@ type vocabulary struct {
 func newVocabulary() vocabulary {
 	options := fioOptions()
 	return vocabulary{
-		namespaces: []namespace{diskNamespace(), fioNamespace(options)},
+		namespaces: []namespace{diskNamespace(), guestNamespace(), storageNamespace(), fioNamespace(options)},
 		rules:      rules(options),
 	}
 }
@@ -89,8 +89,7 @@ func (v vocabulary) unknownAxis(full string) *problem {
 		prefixes = append(prefixes, n.prefix+".")
 		known = append(known, n.settings()...)
 	}
-	names := strings.Join(prefixes, " and ")
-	p := problemf("unknown axis %q: axes begin with %s", full, names)
+	p := problemf("unknown axis %q: axes begin with %s or %s.", full, strings.Join(prefixes, ", "), variantPrefix)
 	if i := slices.IndexFunc(known, func(k string) bool { return strings.HasSuffix(k, "."+full) }); i >= 0 {
 		return p.withHint("did you mean %q?", known[i])
 	}
@@ -114,9 +113,9 @@ func didYouMean(word string, known []string, otherwise string) string {
 	return otherwise
 }
 
-// nearest is the known word with the fewest edits, if they are at most two or a third of the word.
+// nearest is the known word with the fewest edits, if they are at most two or a third of the word, and not all of it.
 func nearest(word string, known []string) (string, bool) {
-	best, fewest := "", max(2, len(word)/3)+1
+	best, fewest := "", min(max(2, len(word)/3)+1, len(word))
 	if len(word) > 64 {
 		return "", false
 	}

@@ -1,0 +1,86 @@
+package matrices
+
+import (
+	"slices"
+	"strings"
+)
+
+// attribute is one setting of the namespaces disk, guest and storage. It takes some words, or whole numbers from min to
+// max, or sizes that are a multiple of some bytes.
+type attribute struct {
+	name     string
+	about    string // what it is, in one line
+	values   []string
+	min, max int64
+	multiple int64 // of a size, in bytes; 0 for the others
+}
+
+// onOff are the words of a switch, as libvirt writes them. YAML's true and false are refused, here as in disk attributes:
+// one thing has one spelling.
+func onOff() []string { return []string{"on", "off"} }
+
+// attributeNamespace is the family of some attributes.
+func attributeNamespace(prefix, plural string, known []attribute) namespace {
+	n := namespace{prefix: prefix}
+	for _, a := range known {
+		n.names = append(n.names, a.name)
+	}
+	find := func(name string) attribute { return known[slices.Index(n.names, name)] }
+	n.advice = "the " + plural + " are " + strings.Join(n.names, ", ")
+	n.value = func(name string, value Value) *problem { return find(name).check(prefix, value) }
+	return n
+}
+
+func (a attribute) check(prefix string, value Value) *problem {
+	full := prefix + "." + a.name
+	switch {
+	case a.values != nil:
+		return a.checkWord(full, value)
+	case a.multiple > 0:
+		_, p := checkBytes(full, value, a.multiple)
+		return p
+	}
+	return checkWhole(full, value, a.min, a.max)
+}
+
+func (a attribute) checkWord(full string, value Value) *problem {
+	if slices.Contains(a.values, value.String()) {
+		return nil
+	}
+	p := problemf("%s cannot be %q", full, value)
+	all := "its values are " + strings.Join(a.values, ", ")
+	if near, ok := nearest(value.String(), a.values); ok {
+		return p.withHint("did you mean %q? %s", near, all)
+	}
+	return p.withHint("%s", all)
+}
+
+// checkBytes reads a size, a positive multiple of some bytes.
+func checkBytes(full string, value Value, multiple int64) (int64, *problem) {
+	size, p := parseSize(value.String())
+	if p != nil {
+		return 0, problemf("%s cannot be %s", full, p.message).withHint("%s", p.hint)
+	}
+	if size <= 0 || size%multiple != 0 {
+		return 0, problemf("%s cannot be %q: it is not a positive multiple of %d bytes", full, value, multiple)
+	}
+	return size, nil
+}
+
+// checkWhole wants a whole number from low to high.
+func checkWhole(full string, value Value, low, high int64) *problem {
+	n, ok := whole(value)
+	if !ok || n < low || n > high {
+		return problemf("%s cannot be %q", full, value).withHint("write a whole number from %d to %d", low, high)
+	}
+	return nil
+}
+
+// whole is a whole number, also one that is written as text.
+func whole(value Value) (int64, bool) {
+	if text, isText := value.V.(string); isText && plainNumber.MatchString(text) {
+		value = number(text)
+	}
+	n, ok := value.V.(int64)
+	return n, ok
+}
