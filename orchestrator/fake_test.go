@@ -130,7 +130,7 @@ func (m *fakeMachine) RunFio(ctx context.Context, _, job string) (guest.FioRun, 
 	m.counters.WriteOps += 1000
 	m.counters.WriteBytes += 4096000
 	f := m.flags()
-	if m.setup.WriteCache == "write through" {
+	if m.setup.WriteCache == "write through" || m.setup.Barrier == "off" && m.setup.Filesystem != "none" {
 		f.Writeback = false // the guest's kernel sends no flush
 	}
 	run := guest.FioRun{JSON: fmt.Appendf(nil, fakeFio, 0, 500, 500, syncs, syncs, syncs)}

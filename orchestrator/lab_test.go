@@ -10,6 +10,7 @@ import (
 
 	"platter/fiojob"
 	"platter/libvirtxml"
+	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
 )
@@ -207,6 +208,87 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 			if err := m.Detach(ctx); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+	t.Run("a file system is made once and mounted for each trial, and barrier=0 sends no flush", func(t *testing.T) {
+		if err := m.Attach(ctx, disk("cache", "unsafe")); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Format(ctx, "ext4", 8<<20); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Detach(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, barrier := range []string{"on", "off"} {
+			if err := m.Attach(ctx, disk("cache", "none")); err != nil {
+				t.Fatal(err)
+			}
+			d, err := m.Prepare(ctx, guest.Setup{Filesystem: "ext4", Barrier: barrier, WriteCache: "device", CacheType: "device", FileBytes: 8 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			run, err := m.RunFio(ctx, d.Device, job(d.Target))
+			if err != nil || run.Status != 0 {
+				t.Fatalf("fio: status %d, %v: %s", run.Status, err, run.Text)
+			}
+			if arrived := run.Flushes >= 900; arrived != (barrier == "on") {
+				t.Errorf("barrier %s: %d flushes of 1000 fsyncs at the device", barrier, run.Flushes)
+			}
+			if err := m.Detach(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	for _, knob := range []struct {
+		name, mode string
+		setup      guest.Setup
+		flushes    bool // whether an fsync's flush reaches the device
+	}{
+		{"queue/write_cache hides the device's cache and drops flushes", "none", guest.Setup{Filesystem: "none", WriteCache: "write through", CacheType: "device"}, false},
+		{"cache_type=write through turns none into directsync", "none", guest.Setup{Filesystem: "none", WriteCache: "device", CacheType: "write through"}, false},
+		{"cache_type=write back turns directsync into none", "directsync", guest.Setup{Filesystem: "none", WriteCache: "device", CacheType: "write back"}, true},
+	} {
+		t.Run(knob.name, func(t *testing.T) {
+			if err := m.Attach(ctx, disk("cache", knob.mode)); err != nil {
+				t.Fatal(err)
+			}
+			d, err := m.Prepare(ctx, knob.setup)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reading, err := m.Read(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cell := matrices.Cell{Disk: []matrices.Setting{{Name: "cache", Value: matrices.Value{V: knob.mode}}}, Guest: matrices.Guest{CacheType: knob.setup.CacheType}}
+			if want := expected(cell); reading.Flags != want {
+				t.Errorf("flags are %+v, want %+v", reading.Flags, want)
+			}
+			run, err := m.RunFio(ctx, d.Device, job(d.Target))
+			if err != nil || run.Status != 0 {
+				t.Fatalf("fio: status %d, %v: %s", run.Status, err, run.Text)
+			}
+			if arrived := run.Flushes >= 900; arrived != knob.flushes {
+				t.Errorf("%d flushes of 1000 fsyncs at the device", run.Flushes)
+			}
+			if err := m.Detach(ctx); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	t.Run("what the guest changed is undone with the disk", func(t *testing.T) {
+		if err := m.Attach(ctx, disk("cache", "none")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Prepare(ctx, rawSetup); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := m.Read(ctx); err != nil || r.Flags != expectedFlags("none") {
+			t.Errorf("flags are %+v (%v)", r.Flags, err)
+		}
+		if err := m.Detach(ctx); err != nil {
+			t.Fatal(err)
 		}
 	})
 	t.Run("a fio that fails is an answer, not an error", func(t *testing.T) {
