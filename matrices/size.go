@@ -1,6 +1,7 @@
 package matrices
 
 import (
+	"errors"
 	"math"
 	"math/big"
 	"regexp"
@@ -103,4 +104,13 @@ func fioTimeUnit(unit string) time.Duration {
 		return time.Microsecond
 	}
 	return time.Second
+}
+
+// ParseSize reads a size as the storage section of a matrix has it, in bytes: a whole number with KiB, MiB, GiB or TiB.
+func ParseSize(text string) (int64, error) {
+	n, p := parseSize(text)
+	if p != nil {
+		return 0, errors.New("cannot be " + p.message)
+	}
+	return n, nil
 }

@@ -25,14 +25,18 @@ func hostFacts() results.Host {
 	if unix.Uname(&u) == nil {
 		h.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
-	h.CPU = cpuModel()
+	h.CPU = cpuinfo("model name")
+	h.CPUMHz, _ = strconv.ParseFloat(cpuinfo("cpu MHz"), 64)
+	governor, _ := os.ReadFile("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+	h.Governor = strings.TrimSpace(string(governor))
 	return h
 }
 
-func cpuModel() string {
+// cpuinfo is a field of the first processor in /proc/cpuinfo; empty where there is none.
+func cpuinfo(field string) string {
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(text)) {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
+		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == field {
 			return strings.TrimSpace(v)
 		}
 	}

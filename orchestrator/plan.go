@@ -1,7 +1,9 @@
 package orchestrator
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"platter/matrices"
@@ -13,6 +15,22 @@ type Boot struct {
 	VCPUs       int
 	IOThreads   int  // iothreads that the domain has, for disk.iothread
 	SCSI        bool // whether it has a virtio-scsi controller
+}
+
+// AxisKind says when the value of an axis takes effect and what another value costs, for people.
+func AxisKind(axis string) string {
+	switch {
+	case axis == "guest.memory" || axis == "guest.vcpus":
+		return fmt.Sprintf("at boot: another guest, about %.0f s for each value", estimatedBoot.Seconds())
+	case strings.HasPrefix(axis, "guest."):
+		return "in the guest: set and read back before each trial, 0.2 s"
+	case strings.HasPrefix(axis, "storage."):
+		return "another image, filled once"
+	case strings.HasPrefix(axis, "disk."):
+		return "hot-plug: the disk is plugged in anew for each trial, 0.2 s"
+	default:
+		return "fio: another job"
+	}
 }
 
 // Step is one trial to be made.

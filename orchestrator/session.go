@@ -38,41 +38,25 @@ type Outcome struct {
 	Accel  Accel
 }
 
-// Execute carries out a run from connecting to clean-up. When it returns, guest, scratch image and saved guest are gone,
+// Execute carries out a run from connecting to clean-up. When it returns, guest, scratch images and saved guest are gone,
 // whatever happened; finished trials are in the run directory. If ctx ends it returns ctx's cause.
 func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	plan := NewPlan(s.Matrix, s.Trials, s.Seed)
 	if err := s.preflight(plan); err != nil {
 		return o, err
 	}
-	host, err := hypervisor.Connect(ctx, s.URI)
-	if err != nil {
-		return o, &Error{Fault: Usage, Message: err.Error()}
-	}
-	defer host.Close()
-	image, err := guest.Open(s.Cache)
+	site, err := openSite(ctx, s)
 	if err != nil {
 		return o, err
 	}
-	if err := s.sweep(ctx, host); err != nil {
-		return o, err
-	}
-	work, err := newWorkdir(s.Storage)
-	if err != nil {
-		return o, err
-	}
-	defer func() { err = errors.Join(err, work.Close()) }()
-
+	defer func() { err = errors.Join(err, site.Close()) }()
 	if needsDirect(plan) {
-		if err := checkDirect(work.path); err != nil {
+		if err := checkDirect(site.work.path); err != nil {
 			return o, err
 		}
 	}
-	manifest, err := s.manifest(ctx, host, image, work, plan)
-	if err != nil {
-		return o, err
-	}
-	o.Accel = Accel{Name: manifest.Host.Accel, Reason: manifest.Host.AccelReason}
+	o.Accel = site.accel
+	manifest := s.manifest(site, plan)
 	journal, steps, err := s.journal(manifest, plan)
 	if err != nil {
 		return o, err
@@ -82,7 +66,7 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 		return o, nil
 	}
 	run := &Run{
-		Lab: newLiveLab(host, image, work, o.Accel.Name), Journal: journal, Storage: work.path, Plan: plan, Host: manifest.Host,
+		Lab: site.lab(), Journal: journal, Storage: site.work.path, Plan: plan, Host: manifest.Host,
 		Tell: func(e Event) {
 			if e.Trial != nil {
 				o.Done++
@@ -94,6 +78,67 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 		},
 	}
 	return o, run.Do(ctx, steps)
+}
+
+// site is where guests of one run or shell live: the connection to libvirt, the guest image, the work directory.
+type site struct {
+	host  *hypervisor.Host
+	facts hypervisor.Facts
+	image *guest.Image
+	work  *workdir
+	accel Accel
+}
+
+// openSite connects, removes what dead runs left, makes the work directory, and finds out whether KVM works.
+func openSite(ctx context.Context, s Settings) (*site, error) {
+	host, err := hypervisor.Connect(ctx, s.URI)
+	if err != nil {
+		return nil, &Error{Fault: Usage, Message: err.Error()}
+	}
+	site := &site{host: host}
+	if err := site.settle(ctx, s); err != nil {
+		return nil, errors.Join(err, site.Close())
+	}
+	return site, nil
+}
+
+func (site *site) settle(ctx context.Context, s Settings) error {
+	var err error
+	if site.image, err = guest.Open(s.Cache); err != nil {
+		return err
+	}
+	if err := s.sweep(ctx, site.host); err != nil {
+		return err
+	}
+	if site.work, err = newWorkdir(s.Storage); err != nil {
+		return err
+	}
+	if site.facts, err = site.host.Facts(ctx); err != nil {
+		return err
+	}
+	if err := searchable(site.work.path, site.facts); err != nil {
+		return err
+	}
+	if s.Accel != "" {
+		site.accel = Accel{Name: s.Accel, Reason: "asked for with --accel"}
+		return nil
+	}
+	s.Tell(Event{Message: "finding out whether KVM boots a guest"})
+	site.accel, err = probeAccel(ctx, site.host, site.facts, site.image, s.Cache, site.work)
+	return err
+}
+
+func (site *site) lab() *liveLab {
+	return newLiveLab(site.host, site.image, site.work, site.accel.Name)
+}
+
+// Close removes the work directory and ends the connection, and with it what still runs on it.
+func (site *site) Close() error {
+	err := site.host.Close()
+	if site.work != nil {
+		err = errors.Join(err, site.work.Close())
+	}
+	return err
 }
 
 // preflight checks what can be known before anything is touched.
@@ -126,25 +171,11 @@ func (s Settings) sweep(ctx context.Context, host *hypervisor.Host) error {
 	return RemoveLeftovers(ctx, host, found)
 }
 
-// manifest gathers the facts of the run; it may boot a guest to find out whether KVM works.
-func (s Settings) manifest(ctx context.Context, host *hypervisor.Host, image *guest.Image, work *workdir, p Plan) (results.Manifest, error) {
-	facts, err := host.Facts(ctx)
-	if err != nil {
-		return results.Manifest{}, err
-	}
-	if err := searchable(work.path, facts); err != nil {
-		return results.Manifest{}, err
-	}
-	accel := Accel{Name: s.Accel, Reason: "asked for with --accel"}
-	if s.Accel == "" {
-		s.Tell(Event{Message: "finding out whether KVM boots a guest"})
-		if accel, err = probeAccel(ctx, host, facts, image, s.Cache, work); err != nil {
-			return results.Manifest{}, err
-		}
-	}
-	h := hostFacts()
+// manifest gathers the facts of the run.
+func (s Settings) manifest(site *site, p Plan) results.Manifest {
+	h, facts, image := hostFacts(), site.facts, site.image
 	h.URI, h.Libvirt, h.QEMU = facts.URI, facts.Libvirt, facts.QEMU
-	h.Accel, h.AccelReason = accel.Name, accel.Reason
+	h.Accel, h.AccelReason = site.accel.Name, site.accel.Reason
 	storage := storageFacts(s.Storage)
 	storage.Format, storage.SizeBytes = s.Matrix.Storage.Format, s.Matrix.Storage.SizeBytes
 	m := results.Manifest{
@@ -165,7 +196,7 @@ func (s Settings) manifest(ctx context.Context, host *hypervisor.Host, image *gu
 		}
 		m.Cells = append(m.Cells, cell)
 	}
-	return m, nil
+	return m
 }
 
 // journal opens the run directory and gives the steps that are left to do.

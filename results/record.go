@@ -37,16 +37,20 @@ type Cell struct {
 
 // Host is what is known of the machine that ran the guests.
 type Host struct {
-	Name        string `json:"name"`
-	Kernel      string `json:"kernel"`
-	CPU         string `json:"cpu"`
-	CPUs        int    `json:"cpus"`
-	MemoryBytes int64  `json:"memory_bytes"`
-	URI         string `json:"uri"`
-	Libvirt     string `json:"libvirt"`
-	QEMU        string `json:"qemu"`
-	Accel       string `json:"accel"`        // "kvm" or "tcg"
-	AccelReason string `json:"accel_reason"` // why it is that one
+	Name   string `json:"name"`
+	Kernel string `json:"kernel"`
+	CPU    string `json:"cpu"`
+	CPUs   int    `json:"cpus"`
+	// CPUMHz is the first processor's clock when the run started, and Governor its cpufreq governor; 0 and empty where
+	// the kernel does not say.
+	CPUMHz      float64 `json:"cpu_mhz,omitempty"`
+	Governor    string  `json:"governor,omitempty"`
+	MemoryBytes int64   `json:"memory_bytes"`
+	URI         string  `json:"uri"`
+	Libvirt     string  `json:"libvirt"`
+	QEMU        string  `json:"qemu"`
+	Accel       string  `json:"accel"`        // "kvm" or "tcg"
+	AccelReason string  `json:"accel_reason"` // why it is that one
 }
 
 // Guest is what is known of the measuring guest.

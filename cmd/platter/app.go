@@ -192,6 +192,10 @@ func storageFlag() cli.Flag {
 	return &cli.StringFlag{Name: "storage", Usage: "`DIR` for scratch images", Value: cacheDir(), DefaultText: cacheDir()}
 }
 
+func accelFlag() cli.Flag {
+	return &cli.StringFlag{Name: "accel", Usage: "`kvm or tcg`; default what boots a guest"}
+}
+
 // libvirtURI is the flag of uriFlag or the default that it documents.
 func libvirtURI(c *cli.Context) (string, error) {
 	return hypervisor.HostEnvironment().URI(c.String("connect"))

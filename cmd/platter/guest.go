@@ -2,9 +2,15 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"platter/libvirtxml"
+	"platter/matrices"
+	"platter/orchestrator"
 	"platter/orchestrator/guest"
 )
 
@@ -33,7 +39,7 @@ EXAMPLES:
 				fmt.Fprintln(c.App.Writer, img.Dir)
 				return nil
 			},
-		}},
+		}, guestShellCommand()},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return &errUsage{fmt.Sprintf("no such command: guest %s: platter guest --help lists them", c.Args().First())}
@@ -41,4 +47,76 @@ EXAMPLES:
 			return cli.ShowSubcommandHelp(c)
 		},
 	}
+}
+
+func guestShellCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "shell",
+		Usage: "boot the guest with a scratch disk and give a prompt in it",
+		Description: `The scratch disk has the settings asked for and is filled with noise. When the shell ends, guest and disk are gone.
+
+EXAMPLES:
+   platter guest shell --set cache=none --set io=native
+   platter guest shell --filesystem ext4 --size 1GiB
+   platter guest shell --set cache=unsafe --run 'fio --name=x --filename=/dev/vdb --rw=write --size=64m --fsync=1'
+` + exitStatusHelp,
+		Flags: []cli.Flag{
+			uriFlag(), storageFlag(), accelFlag(),
+			&cli.StringSliceFlag{Name: "set", Usage: "libvirt driver attribute of the scratch disk, or bus, as `NAME=VALUE`"},
+			&cli.StringFlag{Name: "size", Usage: "of the scratch disk, `SIZE`", Value: "512MiB"},
+			&cli.StringFlag{Name: "filesystem", Usage: "make `ext4 or xfs` on it", Value: "none"},
+			&cli.StringFlag{Name: "run", Usage: "run `COMMAND` instead of a prompt"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			s, err := shellSettings(c)
+			if err != nil {
+				return err
+			}
+			return orchestrator.Shell(c.Context, s)
+		},
+	}
+}
+
+func shellSettings(c *cli.Context) (orchestrator.ShellSettings, error) {
+	var s orchestrator.ShellSettings
+	uri, err := libvirtURI(c)
+	if err != nil {
+		return s, err
+	}
+	bytes, err := matrices.ParseSize(c.String("size"))
+	if err != nil {
+		return s, &errUsage{fmt.Sprintf("--size %s", err)}
+	}
+	filesystem := c.String("filesystem")
+	if !slices.Contains([]string{"none", "ext4", "xfs"}, filesystem) {
+		return s, &errUsage{fmt.Sprintf("--filesystem %s: it is none, ext4 or xfs", filesystem)}
+	}
+	storage, err := filepath.Abs(c.String("storage"))
+	if err != nil {
+		return s, &errUsage{fmt.Sprintf("--storage: %v", err)}
+	}
+	s.Settings = orchestrator.Settings{URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
+		Tell: func(e orchestrator.Event) { fmt.Fprintln(c.App.ErrWriter, e.Message) }}
+	s.Boot = orchestrator.Boot{MemoryBytes: 1 << 30, VCPUs: 2}
+	s.Shape = orchestrator.Shape{Format: "raw", SizeBytes: bytes, Filesystem: filesystem, FileBytes: 1 << 20}
+	s.Bus = "virtio"
+	for _, set := range c.StringSlice("set") {
+		name, value, ok := strings.Cut(set, "=")
+		switch {
+		case !ok:
+			return s, &errUsage{fmt.Sprintf("--set %s: write NAME=VALUE", set)}
+		case name == "bus":
+			s.Bus = value
+		default:
+			s.Driver = append(s.Driver, libvirtxml.Attr{Name: name, Value: value})
+		}
+	}
+	s.Stdin, s.Stdout, s.Stderr, s.Command = c.App.Reader, c.App.Writer, c.App.ErrWriter, c.String("run")
+	if f, ok := terminal(c.App.Writer); ok && s.Command == "" {
+		s.Terminal = f
+	}
+	return s, nil
 }

@@ -71,8 +71,13 @@ func printPlan(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) {
 	fmt.Fprintf(w, "cells excluded  %d\n", excluded)
 	fmt.Fprintf(w, "blocks          %d (each cell once a block, in random order; seed %d)\n", p.Trials, p.Seed)
 	fmt.Fprintf(w, "trials          %d\n", len(p.Steps))
-	fmt.Fprintf(w, "boots           %d (between cells the disk is plugged in anew)\n", len(p.Boots))
+	fmt.Fprintf(w, "boots           %d\n", len(p.Boots))
+	fmt.Fprintf(w, "scratch images  %d, %d MiB\n", len(p.Shapes()), p.Bytes()>>20)
 	fmt.Fprintf(w, "expected time   about %s under emulation\n\n", round(p.Estimate(p.Steps)))
+	for _, a := range m.Axes {
+		fmt.Fprintf(w, "  %-18s %s\n", a.Name, orchestrator.AxisKind(a.Name))
+	}
+	fmt.Fprintln(w)
 	for _, c := range p.Cells {
 		if c.Excluded == "" {
 			fmt.Fprintf(w, "  %s\n", c.ID)

@@ -38,7 +38,7 @@ EXAMPLES:
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "run `DIR`; default ./NAME-YYYYMMDD-HHMMSS"},
 			&cli.IntFlag{Name: "trials", Usage: "trials of each cell, `N`; default the matrix's"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the order of trials; default a random one"},
-			&cli.StringFlag{Name: "accel", Usage: "`kvm or tcg`; default what boots a guest"},
+			accelFlag(),
 			&cli.StringFlag{Name: "resume", Usage: "go on with the run in `DIR` instead of MATRIX"},
 		},
 		Action: runAction,

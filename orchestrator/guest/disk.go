@@ -76,6 +76,7 @@ for f in size cache_type queue/write_cache queue/fua queue/scheduler queue/rotat
 	v=
 	if [ -r "$f" ]; then read -r v <"$f" || :; echo "sysfs=$f=$v"; fi
 done
+read -r v </sys/devices/system/clocksource/clocksource0/current_clocksource && echo "sysfs=clocksource=$v"
 blockdev --flushbufs "/dev/$disk" || exit 1
 case $2 in
 none) echo "target=/dev/$disk" ;;
@@ -314,26 +315,6 @@ func flushes(stat string) (int64, error) {
 		return 0, fmt.Errorf("guest kernel has no flush counter in /sys/block/…/stat: %q", stat)
 	}
 	return strconv.ParseInt(f[15], 10, 64)
-}
-
-// Facts are what the running guest says of itself.
-type Facts struct {
-	Kernel      string
-	Fio         string
-	ClockSource string
-}
-
-// Facts asks the guest.
-func (c *Client) Facts(ctx context.Context) (Facts, error) {
-	out, err := c.Run(ctx, "uname -r; fio --version; cat /sys/devices/system/clocksource/clocksource0/current_clocksource", nil)
-	if err != nil {
-		return Facts{}, fmt.Errorf("ask guest for its facts: %w", err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(out.Stdout)), "\n")
-	if len(lines) != 3 {
-		return Facts{}, fmt.Errorf("ask guest for its facts: wanted 3 lines, got %q", out.Stdout)
-	}
-	return Facts{Kernel: lines[0], Fio: lines[1], ClockSource: lines[2]}, nil
 }
 
 // script makes a shell command of a script of ours and its arguments. The arguments are names that platter made itself.

@@ -1,0 +1,73 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"platter/libvirtxml"
+	"platter/orchestrator/guest"
+)
+
+// ShellSettings are what a guest for a person to work in is to have.
+type ShellSettings struct {
+	Settings                   // connection, storage, cache, accel and Tell; the rest is not used
+	Boot     Boot              // memory and vcpus
+	Shape    Shape             // of the scratch disk; a file system is made, not mounted
+	Driver   []libvirtxml.Attr // attributes of the scratch disk's driver element
+	Bus      string            // "virtio" or "scsi"
+	Terminal *os.File          // where the person sits; nil runs Command without a terminal
+	Command  string            // run instead of a prompt; empty for a prompt
+	Stdin    io.Reader
+	Stdout   io.Writer
+	Stderr   io.Writer
+}
+
+// Shell boots the guest with a scratch disk and gives a prompt in it, or runs the command. When the person leaves, guest and
+// disk are gone. A command that fails gives a *guest.ExitError.
+func Shell(ctx context.Context, s ShellSettings) (err error) {
+	if err := checkSpace(s.Storage, 2*s.Shape.SizeBytes+freeMargin); err != nil {
+		return err
+	}
+	site, err := openSite(ctx, s.Settings)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Close()) }()
+	s.Tell(Event{Message: "filling the scratch disk"})
+	image, err := newScratch(ctx, site.work.path, 0, s.Shape)
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	s.Boot.SCSI = s.Bus == "scsi"
+	s.Tell(Event{Message: "starting the guest"})
+	m, err := site.lab().start(ctx, s.Boot)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+		defer cancel()
+		err = errors.Join(err, m.Close(closing))
+	}()
+	disk := libvirtxml.ScratchDisk{File: image.path, Format: s.Shape.Format, Bus: s.Bus, Target: virtioTarget, Serial: scratchSerial, Driver: s.Driver}
+	if s.Bus == "scsi" {
+		disk.Target = scsiTarget
+	}
+	if err := m.Attach(ctx, disk); err != nil {
+		return err
+	}
+	if s.Shape.Filesystem != "none" {
+		if err := m.Format(ctx, s.Shape.Filesystem, s.Shape.FileBytes); err != nil {
+			return err
+		}
+	}
+	d, err := m.Prepare(ctx, guest.Setup{Filesystem: "none", WriteCache: "device", CacheType: "device"})
+	if err != nil {
+		return err
+	}
+	s.Tell(Event{Message: "the scratch disk is " + d.Device + "; leave with exit"})
+	return m.client.Shell(ctx, guest.Terminal{File: s.Terminal, Command: s.Command, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr})
+}
