@@ -28,6 +28,7 @@ func attributeNamespace(prefix, plural string, known []attribute) namespace {
 	find := func(name string) attribute { return known[slices.Index(n.names, name)] }
 	n.advice = "the " + plural + " are " + strings.Join(n.names, ", ")
 	n.value = func(name string, value Value) *problem { return find(name).check(prefix, value) }
+	n.schema = func(name string) schema { return find(name).schema() }
 	return n
 }
 
@@ -41,6 +42,17 @@ func (a attribute) check(prefix string, value Value) *problem {
 		return p
 	}
 	return checkWhole(full, value, a.min, a.max)
+}
+
+// schema has the same bounds as check. In a JSON schema minimum and multipleOf are about numbers alone, pattern about text.
+func (a attribute) schema() schema {
+	switch {
+	case a.values != nil:
+		return schema{"description": a.about, "enum": a.values}
+	case a.multiple > 0:
+		return sizeSchema(a.about, a.multiple)
+	}
+	return schema{"description": a.about, "type": []string{"integer", "string"}, "minimum": a.min, "maximum": a.max, "pattern": "^[1-9][0-9]*$"}
 }
 
 func (a attribute) checkWord(full string, value Value) *problem {

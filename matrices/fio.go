@@ -76,6 +76,7 @@ func fioNamespace(options []fioOption) namespace {
 	}
 	n.other = func(name string) (string, bool) { other, is := instead[name]; return other, is }
 	n.value = func(name string, value Value) *problem { return byName[name].check(value) }
+	n.schema = func(name string) schema { return byName[name].schema() }
 	return n
 }
 
@@ -92,6 +93,58 @@ func (o fioOption) check(value Value) *problem {
 		return problemf("fio.%s cannot be %s", o.name, p.message).withHint("%s", p.hint)
 	}
 	return o.checkChoice(text)
+}
+
+// fioValue is what any value of a fio option may be, as far as a pattern can say it.
+const fioValue = `^[A-Za-z0-9_.,:/%+=-]([A-Za-z0-9 _.,:/%+=-]{0,198}[A-Za-z0-9_.,:/%+=-])?$`
+
+// fioNumber is a whole number as fio and this package read it.
+const fioNumber = `[0-9]+([KMGTPkmgtp]?[Bb]?|[KMGTP]iB)`
+
+// schema says as much of check as editors can use.
+func (o fioOption) schema() schema {
+	numeric := []string{"integer", "string"}
+	switch o.kind {
+	case "bool", "flag":
+		return schema{"enum": []any{0, 1, "0", "1"}}
+	case "time":
+		return schema{"type": numeric, "minimum": 0, "pattern": fioTimeText.String()}
+	case "size":
+		return schema{"type": numeric, "minimum": 0, "pattern": "^" + fioNumber + "$"}
+	case "int":
+		return o.intSchema()
+	}
+	if o.choices != nil {
+		return o.choiceSchema()
+	}
+	return schema{"type": []string{"string", "number"}, "pattern": fioValue}
+}
+
+func (o fioOption) intSchema() schema {
+	s := schema{"type": []string{"integer", "string"}, "pattern": "^-?" + fioNumber + "$"}
+	if slices.Contains(perDirection(), o.name) {
+		one := "(" + fioNumber + ")?"
+		s["pattern"] = "^" + fioNumber + "$|^" + one + "," + one + "(," + one + ")?$"
+	}
+	if o.bounded {
+		s["minimum"] = o.min
+		if o.max < math.MaxInt64 {
+			s["maximum"] = o.max
+		}
+	}
+	return s
+}
+
+// choiceSchema lists the choices, and takes what some of them have behind a colon.
+func (o fioOption) choiceSchema() schema {
+	var words []any
+	for _, c := range o.choices {
+		words = append(words, c)
+		if n, ok := number(c).V.(int64); ok {
+			words = append(words, n)
+		}
+	}
+	return schema{"anyOf": []schema{{"enum": words}, {"type": "string", "pattern": "^(" + strings.Join(o.choices, "|") + "):[A-Za-z0-9 _.,:/%+=-]+$"}}}
 }
 
 // checkFioText refuses what a job file would not carry to fio as it stands, or what would carry more than a value.

@@ -15,7 +15,7 @@ const asDevice = "device"
 
 func guestNamespace() namespace {
 	return attributeNamespace("guest", "settings of the guest", []attribute{
-		{name: "memory", multiple: 4096, about: "The guest's memory; another value needs another boot."},
+		{name: "memory", multiple: sectionMultiple, about: "The guest's memory; another value needs another boot."},
 		{name: "vcpus", min: 1, max: maxVCPUs, about: "The guest's processors; another value needs another boot."},
 		{name: "filesystem", values: []string{"none", "ext4", "xfs"},
 			about: "The file system on the scratch disk; none is the raw device."},

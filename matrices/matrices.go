@@ -1,9 +1,9 @@
 // Package matrices reads matrix files and turns them into cells.
 //
-// A matrix file is one YAML document of name, description, banner, storage, guest, axes, fio, exclude and trials; Parse
-// refuses anything else with its place. What may vary is named with its namespace: "disk." for libvirt's driver
-// attributes and the bus, "guest." for what the guest does to the disk, "storage." for the image, "fio." for fio's options
-// in fio's spelling. An axis "variant.NAME" has named values that each stand for several of these settings. Settings of
+// A matrix file is one YAML document of name, description, banner, storage, guest, axes, workload, fio, exclude and
+// trials; Parse refuses anything else with its place. What may vary is named with its namespace: "disk." for libvirt's
+// driver attributes and the bus, "guest." for what the guest does to the disk, "storage." for the image, "fio." for fio's
+// options in fio's spelling. An axis "variant.NAME" has named values that each stand for several of these settings. Settings of
 // guest and storage may stand in the sections of that name instead of among the axes. Switches are written on and off;
 // true and false are refused. Combinations that libvirt, QEMU or the guest refuse, or that would not do what they say, stay
 // among the cells and carry the reason; the table is in rules.go.
@@ -26,7 +26,8 @@ type Matrix struct {
 	Storage     Storage
 	Guest       Guest
 	Axes        []Axis      // in the order of the file
-	Fio         []Setting   // the base workload, fio's spelling, in the order of the file
+	Workload    string      // the name of one of Workloads; empty when fio alone says what is done
+	Fio         []Setting   // the base workload, fio's spelling: the named one's options and over them those of the file
 	Exclude     [][]Setting // each takes out the cells that have all its axis values
 	Trials      int
 	File        string // the name it was read from, for messages

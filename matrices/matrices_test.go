@@ -409,7 +409,7 @@ func TestBlocksHoldEveryMeasuredCellOnceInAnOrderMadeByTheSeed(t *testing.T) {
 
 func TestAnUnknownBuiltInMatrixIsAnsweredWithTheKnownOnes(t *testing.T) {
 	_, err := Builtin("cache")
-	if want := `there is no built-in matrix "cache": the built-in ones are cache-modes, demo`; err == nil || err.Error() != want {
+	if want := `there is no built-in matrix "cache": the built-in ones are barriers, cache-modes, demo, fsync-interval, page-cache, sync-semantics`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
@@ -427,10 +427,61 @@ func TestTheBuiltInMatricesSayAtTheTopWhatTheyShow(t *testing.T) {
 	}
 }
 
+// TestTheBuiltInMatricesAreShortAndSmall keeps a run of any of them below about 20 minutes under emulation, where a trial
+// costs 2.2 s beside its runtime.
+func TestTheBuiltInMatricesAreShortAndSmall(t *testing.T) {
+	all, err := Builtins()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const overhead, unbounded = 2200 * time.Millisecond, 5 * time.Second
+	for _, m := range all {
+		var total time.Duration
+		cells := m.Cells()
+		count := len(measured(cells))
+		for _, i := range measured(cells) {
+			took := cells[i].Ramp() + cells[i].Runtime()
+			if cells[i].Runtime() > 5*time.Second {
+				t.Errorf("%s: %s runs %v", m.Name, cells[i].ID, cells[i].Runtime())
+			}
+			if took == 0 {
+				took = unbounded
+			}
+			total += time.Duration(m.Trials) * (took + overhead)
+		}
+		t.Logf("%s: %d cells, %d measured, %v", m.Name, len(cells), count, total)
+		if count > 100 || total > 21*time.Minute || m.Storage.SizeBytes > 2<<30 {
+			t.Errorf("%s measures %d cells in about %v on %d bytes", m.Name, count, total, m.Storage.SizeBytes)
+		}
+		if !strings.Contains(m.Text, "\n# yaml-language-server: $schema="+SchemaFile+"\nname:") && !strings.Contains(m.Text, "\n# yaml-language-server: $schema="+SchemaFile+"\n#\n") {
+			t.Errorf("%s does not name its schema for editors", m.Name)
+		}
+	}
+}
+
+// goodMatrices are the built-in ones and those of testdata/cells.
+func goodMatrices(t *testing.T) []*Matrix {
+	t.Helper()
+	all, err := Builtins()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob("testdata/cells/*.yaml")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, parse(t, string(text)))
+	}
+	return all
+}
+
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*/*.yaml")
 	builtin, _ := filepath.Glob("*.yaml")
-	for _, file := range append(files, builtin...) {
+	workloads, _ := filepath.Glob("workloads/*.yaml")
+	for _, file := range slices.Concat(files, builtin, workloads) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)

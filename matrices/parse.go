@@ -15,6 +15,8 @@ const (
 	maxCells  = 10000
 	maxVCPUs  = 255 // of a q35 machine without an IOMMU
 
+	sectionMultiple = 4096 // of the sizes of disk and memory, in bytes
+
 	defaultSizeBytes   = 2 << 30
 	defaultMemoryBytes = 1 << 30
 	defaultVCPUs       = 2
@@ -55,6 +57,8 @@ type reader struct {
 // wholeMatrix is what the top of the file is called in messages.
 const wholeMatrix = "the matrix"
 
+const atLeast = "a matrix has at least name, axes and fio or workload"
+
 // section is a key of a mapping with what reads its value.
 type section struct {
 	key      string
@@ -71,12 +75,16 @@ func (r *reader) read(root *node) error {
 		{"axes", r.axes, true},
 		{"storage", r.storage, false},
 		{"guest", r.guest, false},
-		{"fio", r.workload, true},
+		{"workload", r.workload, false},
+		{"fio", r.fio, false},
 		{"exclude", r.exclusions, false},
 		{"trials", r.whole(&m.Trials, maxTrials), false},
 	})
 	if err != nil {
 		return err
+	}
+	if len(m.Fio) == 0 {
+		return r.at(root.pos, problemf("the matrix has neither workload nor fio").withHint("%s", atLeast))
 	}
 	return r.checkCells()
 }
@@ -116,7 +124,7 @@ func (r *reader) section(what string, n *node, s section) error {
 		return s.read(full, n.entries[i].node)
 	}
 	if s.required {
-		return r.at(n.pos, problemf("%s has no %s", what, s.key).withHint("a matrix has at least name, axes and fio"))
+		return r.at(n.pos, problemf("%s has no %s", what, s.key).withHint("%s", atLeast))
 	}
 	return nil
 }
@@ -219,13 +227,13 @@ func (r *reader) oneOf(into *string, words ...string) func(string, *node) error 
 	}
 }
 
-// bytes reads a size, a positive multiple of 4096.
+// bytes reads a size, a positive multiple of sectionMultiple.
 func (r *reader) bytes(into *int64) func(string, *node) error {
 	return func(what string, n *node) error {
 		if n.kind != scalar {
 			return r.at(n.pos, problemf("%s should be a size", what).withHint("for example 2GiB"))
 		}
-		size, p := checkBytes(what, n.value, 4096)
+		size, p := checkBytes(what, n.value, sectionMultiple)
 		if p != nil {
 			return r.at(n.pos, p)
 		}
@@ -245,8 +253,8 @@ func (r *reader) setting(full string, n *node) error {
 	return nil
 }
 
-// workload reads the base workload.
-func (r *reader) workload(_ string, n *node) error {
+// fio reads the options of the base workload and lays them over those of the named one.
+func (r *reader) fio(_ string, n *node) error {
 	if n.kind != mapping || len(n.entries) == 0 {
 		return r.at(n.pos, problemf("fio should be a mapping of fio's options").withHint("for example {rw: randwrite, bs: 4k, runtime: 10}"))
 	}
@@ -262,7 +270,7 @@ func (r *reader) workload(_ string, n *node) error {
 			return err
 		}
 		r.places[full] = e.node.pos
-		r.matrix.Fio = append(r.matrix.Fio, Setting{e.key, e.value})
+		r.matrix.Fio = overlay(r.matrix.Fio, Setting{e.key, e.value})
 	}
 	return nil
 }
@@ -343,7 +351,7 @@ func (r *reader) refusal(c Cell) error {
 }
 
 // placeOf is where the setting stands that a rule points at: the value in the axis, else the one in its section, else the
-// whole workload.
+// whole workload: the fio section, or the name of the workload where there is none.
 func (r *reader) placeOf(rule rule, c Cell) position {
 	if len(rule.settings) > 0 {
 		full := rule.settings[0]
@@ -356,5 +364,8 @@ func (r *reader) placeOf(rule rule, c Cell) position {
 			return pos
 		}
 	}
-	return r.places["fio"]
+	if pos, ok := r.places["fio"]; ok {
+		return pos
+	}
+	return r.places["workload"]
 }

@@ -16,6 +16,7 @@ type namespace struct {
 	names  []string                                    // every setting it has
 	advice string                                      // where else to look for names
 	value  func(name string, value Value) *problem     // is this a value of it?
+	schema func(name string) schema                    // what its values are, for editors
 	other  func(name string) (instead string, is bool) // another spelling of one of names; may be nil
 }
 

@@ -77,7 +77,7 @@ func readYAML(file string, text []byte) (source, *node, error) {
 		}
 	}
 	return src, nil, src.at(position{1, 1}, problemf("the file has no matrix in it").
-		withHint("a matrix has at least name, axes and fio"))
+		withHint("%s", atLeast))
 }
 
 // plainText checks size and characters, drops a byte order mark and turns CRLF into LF.
