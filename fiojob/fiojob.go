@@ -11,6 +11,9 @@ type Option struct {
 type Job struct {
 	Name    string
 	Options []Option
+	// LogIOPS has fio write the operations of each second, of all jobs of the section together, into the file
+	// IOPSLogFile in its working directory, for ParseIOPSLog.
+	LogIOPS bool
 }
 
 // Metrics are the counts and latencies of one fio run, added up over its jobs. What fio did not report is nil and

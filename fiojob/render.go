@@ -51,6 +51,9 @@ func (j Job) Render() (string, error) {
 		}
 		fmt.Fprintf(&file, "%s=%s\n", o.Name, o.Value)
 	}
+	if j.LogIOPS {
+		fmt.Fprintf(&file, "write_iops_log=%s\nlog_avg_msec=%d\nper_job_logs=0\n", iopsLogName, iopsInterval.Milliseconds())
+	}
 	return file.String(), nil
 }
 

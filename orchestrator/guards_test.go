@@ -62,8 +62,10 @@ func TestEachGuardIsViolatedByItsOwnNonsenseOnly(t *testing.T) {
 			cell := guardCell(t, c.axis, c.value)
 			var got []string
 			step := Step{Cell: cell, Shape: rawShape(c.fill)}
-			for _, g := range guards(step, results.Host{MemoryBytes: c.host, CPUs: 2}, c.metrics, results.Evidence{QEMU: c.qemu, Residency: c.residency}) {
-				got = append(got, g.Name)
+			for _, g := range guards(step, results.Host{MemoryBytes: c.host, CPUs: 2}, &results.Trial{Metrics: c.metrics, Evidence: results.Evidence{QEMU: c.qemu, Residency: c.residency}}) {
+				if g.Name != "steady_state" { // all of these trials are short
+					got = append(got, g.Name)
+				}
 				if g.Message == "" {
 					t.Errorf("guard %s says nothing", g.Name)
 				}
@@ -72,5 +74,44 @@ func TestEachGuardIsViolatedByItsOwnNonsenseOnly(t *testing.T) {
 				t.Errorf("violated: %v, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestARateIsSteadyByTheRuleOfSNIA(t *testing.T) {
+	rate := func(at func(second int) float64) []float64 {
+		seconds := make([]float64, 60)
+		for i := range seconds {
+			seconds[i] = at(i)
+		}
+		return seconds
+	}
+	text := func(seconds []float64) string { return steadyGuard(matrices.Cell{}, seconds) }
+	for name, c := range map[string]struct {
+		seconds []float64
+		want    string
+	}{
+		"flat":                 {rate(func(int) float64 { return 1000 }), ""},
+		"noise around a level": {rate(func(i int) float64 { return 1000 + 300*float64(i%2) }), ""},
+		"a fall by half":       {rate(func(i int) float64 { return 1000 - 500*float64(i)/60 }), "range over"},
+		"a slow drift":         {rate(func(i int) float64 { return 1000 - 180*float64(i)/60 }), "drifts by"},
+		"a drift within 10 %":  {rate(func(i int) float64 { return 1000 - 90*float64(i)/60 }), ""},
+	} {
+		if got := text(c.seconds); (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	if got := steadyGuard(guardCell(t, "disk.cache", "none"), nil); !strings.Contains(got, "too short") {
+		t.Errorf("a trial of 2 s: %q", got)
+	}
+}
+
+func TestAnImageThatGrowsAndABusyHostAreSaid(t *testing.T) {
+	grown, little := int64(8<<20), int64(4096)
+	if allocationGuard(&grown) == "" || allocationGuard(&little) != "" || allocationGuard(nil) != "" {
+		t.Error("the guard of allocation does not follow the image's growth")
+	}
+	busy, idle := 0.5, 0.1
+	if hostLoadGuard(2, &busy) == "" || hostLoadGuard(2, &idle) != "" || hostLoadGuard(2, nil) != "" {
+		t.Error("the guard of the host's load does not follow it")
 	}
 }

@@ -59,6 +59,7 @@ const (
 	estimatedOverhead = 1200 * time.Millisecond // attach, prepare, fio's start, collect
 	estimatedFill     = 400 << 20               // bytes/s, by the host
 	estimatedFormat   = 5 * time.Second         // mkfs and mounting in the guest
+	estimatedWork     = 40 << 20                // bytes/s of a workload that is bound by its size
 	estimatedLayout   = 150 << 20               // bytes/s, by the guest
 )
 
@@ -137,7 +138,7 @@ func (p Plan) Bytes() int64 {
 	return sum + passing
 }
 
-// Estimate is how long the steps take, roughly; a workload that is bound by its size counts one minute.
+// Estimate is how long the steps take, roughly.
 func (p Plan) Estimate(steps []Step) time.Duration {
 	if len(steps) == 0 {
 		return 0
@@ -158,7 +159,7 @@ func (p Plan) Estimate(steps []Step) time.Duration {
 func stepEstimate(s Step) time.Duration {
 	run := s.Cell.Runtime()
 	if run == 0 {
-		run = time.Minute
+		run = time.Duration(float64(s.Cell.WorkingSet()) / estimatedWork * float64(time.Second))
 	}
 	return run + s.Cell.Ramp() + estimatedOverhead
 }

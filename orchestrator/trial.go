@@ -62,11 +62,16 @@ func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	}
 	t.Phases.RampS = s.Cell.Ramp().Seconds()
 
+	if len(run.IOPSLog) > 0 {
+		if t.IOPSBySecond, err = fiojob.ParseIOPSLog(run.IOPSLog); err != nil {
+			t.Missing = append(t.Missing, "iops_by_second")
+		}
+	}
 	if err := r.collect(ctx, s.Cell, image, run, before, t); err != nil {
 		return err
 	}
 	t.Phases.CollectS = watch.lap() + max(0, fioS-t.Phases.MeasureS-t.Phases.RampS) // with fio's own start
-	t.Guards = guards(s, r.Host, &metrics, t.Evidence)
+	t.Guards = guards(s, r.Host, t)
 	t.Missing = append(t.Missing, metrics.Missing...)
 	return nil
 }
@@ -163,7 +168,7 @@ func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Tr
 
 // fio runs the cell's job and reads its result.
 func (r *Run) fio(ctx context.Context, s Step, disk guest.Disk, raw string) (guest.FioRun, *fiojob.Output, error) {
-	job, err := fiojob.Job{Name: "platter", Options: jobOptions(s, r.Plan.Seed, disk.Target)}.Render()
+	job, err := fiojob.Job{Name: "platter", Options: jobOptions(s, r.Plan.Seed, disk.Target), LogIOPS: s.Cell.Runtime() >= steadyWindow}.Render()
 	if err != nil {
 		return guest.FioRun{}, nil, &Error{Fault: Usage, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
 	}

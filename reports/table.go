@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/tw"
@@ -90,19 +91,67 @@ func warningText(x Warning, cells int) string {
 	return fmt.Sprintf("%s (%s, %s)", x.Message, plural(x.Trials, "trial"), where)
 }
 
-// cellTable draws the table itself. Numbers stand right, with their unit in them.
+// maxWidth is how wide a table may be.
+const maxWidth = 80
+
+// cellTable draws the table itself. Numbers stand right, with their unit in them. Where it would be wider than maxWidth,
+// leading axes become headings above the rows that share their values, as many as it takes.
 func cellTable(m *Model) (string, error) {
+	for headed := 0; ; headed++ {
+		lines, err := cellLines(m, headed)
+		if err != nil {
+			return "", err
+		}
+		if widest(lines) > maxWidth && headed+1 < len(m.Manifest.Axes) {
+			continue
+		}
+		return withHeadings(m, lines, headed), nil
+	}
+}
+
+func widest(lines []string) int {
+	n := 0
+	for _, l := range lines {
+		n = max(n, utf8.RuneCountInString(l))
+	}
+	return n
+}
+
+// withHeadings puts the values of the first headed axes above the rows that share them. The first line is the header.
+func withHeadings(m *Model, lines []string, headed int) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, lines[0])
+	heading := ""
+	for i, c := range m.Cells {
+		var parts []string
+		for _, a := range c.Axes[:headed] {
+			parts = append(parts, short(a.Name)+"="+a.Text())
+		}
+		if now := strings.Join(parts, ", "); now != heading {
+			heading = now
+			fmt.Fprintf(&b, "\n%s\n", heading)
+		}
+		fmt.Fprintln(&b, lines[i+1])
+	}
+	return b.String()
+}
+
+// cellLines are the header and a line for each cell, without the first headed axes.
+func cellLines(m *Model, headed int) ([]string, error) {
 	var header []string
 	var align []tw.Align
 	column := func(name string, a tw.Align) {
 		header, align = append(header, name), append(align, a)
 	}
-	for _, name := range m.Manifest.Axes {
+	for _, name := range m.Manifest.Axes[headed:] {
 		column(short(name), tw.AlignLeft)
 	}
 	column("n", tw.AlignRight)
 	column("IOPS", tw.AlignRight)
-	column("95 % interval", tw.AlignRight)
+	intervals := slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.IOPS != nil && c.IOPS.Bounded() })
+	if intervals {
+		column("95 % interval", tw.AlignRight)
+	}
 	kinds := shown(m.Cells)
 	for _, k := range kinds {
 		column(k+" p99", tw.AlignRight)
@@ -120,12 +169,21 @@ func cellTable(m *Model) (string, error) {
 			Separators: tw.Separators{BetweenColumns: tw.Off, BetweenRows: tw.Off}, Lines: tw.Lines{ShowHeaderLine: tw.Off}}}))
 	t.Header(header)
 	for _, c := range m.Cells {
-		if err := t.Append(cellRow(c, kinds)); err != nil {
-			return "", err
+		if err := t.Append(cellRow(c, kinds, headed, intervals)); err != nil {
+			return nil, err
 		}
 	}
-	err := t.Render()
-	return b.String(), err
+	if err := t.Render(); err != nil {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(l, " ")
+	}
+	if len(lines) != 1+len(m.Cells) {
+		return nil, fmt.Errorf("draw table: %d lines for %d cells", len(lines), len(m.Cells))
+	}
+	return lines, nil
 }
 
 func narrow(columns int) []tw.Padding {
@@ -136,9 +194,9 @@ func narrow(columns int) []tw.Padding {
 	return p
 }
 
-func cellRow(c Cell, kinds []string) []string {
+func cellRow(c Cell, kinds []string, headed int, intervals bool) []string {
 	var row []string
-	for _, a := range c.Axes {
+	for _, a := range c.Axes[headed:] {
 		row = append(row, a.Text())
 	}
 	iops, interval := absent, absent
@@ -148,7 +206,10 @@ func cellRow(c Cell, kinds []string) []string {
 			interval = Number(c.IOPS.Lo) + "–" + Number(c.IOPS.Hi)
 		}
 	}
-	row = append(row, fmt.Sprint(c.Trials), iops, interval)
+	row = append(row, fmt.Sprint(c.Trials), iops)
+	if intervals {
+		row = append(row, interval)
+	}
 	for _, k := range kinds {
 		text := absent
 		if l, ok := c.Latency[k]; ok {

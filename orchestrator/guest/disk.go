@@ -193,14 +193,15 @@ type FioRun struct {
 	Status  int    // fio's exit status
 	Text    string // what it printed beside its JSON
 	JSON    []byte
-	Flushes int64 // flush requests that the disk completed meanwhile (/sys/block/…/stat)
+	IOPSLog []byte // fio's IOPS log, where the job asked for one
+	Flushes int64  // flush requests that the disk completed meanwhile (/sys/block/…/stat)
 }
 
 // fioScript starts fio at once on a pipe, so that its start (a third of a second under emulation) is over when the job
 // comes. Standard input brings the name of the disk in a line and then the job; flushes of the disk are counted around it.
 const fioScript = `
 cd /run/platter || exit 1
-rm -f fio.json fio.txt job.pipe
+rm -f fio.json fio.txt job.pipe *_iops.log
 mkfifo job.pipe
 fio --output-format=json+ --output=fio.json job.pipe >fio.txt 2>&1 </dev/null &
 read -r disk || { kill $!; exit 1; }
@@ -216,8 +217,13 @@ echo "after=$after"
 text=0
 if [ -s fio.txt ]; then text=$(wc -c <fio.txt); fi
 echo "text=$text"
+log=0
+for f in *_iops.log; do
+	if [ -s "$f" ]; then log=$(wc -c <"$f"); else f=; fi
+done
+echo "log=$log"
 echo
-cat fio.txt fio.json
+cat fio.txt $f fio.json
 `
 
 // Fio is a fio process in the guest that waits for its job.
@@ -270,7 +276,7 @@ func (f *Fio) Close() {
 
 func parseFioRun(out []byte) (FioRun, error) {
 	var run FioRun
-	var before, after, text int64
+	var before, after, text, log int64
 	r := bufio.NewReader(bytes.NewReader(out))
 	for {
 		line, err := r.ReadString('\n')
@@ -290,6 +296,8 @@ func parseFioRun(out []byte) (FioRun, error) {
 			after, err = flushes(value)
 		case "text":
 			text, err = strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		case "log":
+			log, err = strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 		}
 		if err != nil {
 			return FioRun{}, fmt.Errorf("run fio in the guest: %w", err)
@@ -299,10 +307,10 @@ func parseFioRun(out []byte) (FioRun, error) {
 	if err != nil {
 		return FioRun{}, fmt.Errorf("run fio in the guest: %w", err)
 	}
-	if text < 0 || text > int64(len(rest)) {
+	if text < 0 || log < 0 || text > int64(len(rest)) || log > int64(len(rest))-text {
 		return FioRun{}, fmt.Errorf("run fio in the guest: its answer is cut short")
 	}
-	run.Text, run.JSON = string(rest[:text]), rest[text:]
+	run.Text, run.IOPSLog, run.JSON = string(rest[:text]), rest[text:text+log], rest[text+log:]
 	run.Flushes = after - before
 	return run, nil
 }

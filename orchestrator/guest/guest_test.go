@@ -52,14 +52,14 @@ func TestAnAnswerOfTheGuestThatIsNotWholeIsAnError(t *testing.T) {
 
 func TestFiosAnswerIsTakenApart(t *testing.T) {
 	stat := func(flushes string) string { return "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 " + flushes + " 17" }
-	run, err := parseFioRun([]byte("status=1\nbefore=" + stat("10") + "\nafter=" + stat("17") + "\ntext=6\n\noops!\n{\"jobs\":[]}"))
+	run, err := parseFioRun([]byte("status=1\nbefore=" + stat("10") + "\nafter=" + stat("17") + "\ntext=6\nlog=4\n\noops!\n1,2\n{\"jobs\":[]}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if run.Status != 1 || run.Flushes != 7 || run.Text != "oops!\n" || string(run.JSON) != `{"jobs":[]}` {
+	if run.Status != 1 || run.Flushes != 7 || run.Text != "oops!\n" || string(run.JSON) != `{"jobs":[]}` || string(run.IOPSLog) != "1,2\n" {
 		t.Errorf("got %+v", run)
 	}
-	for _, bad := range []string{"", "status=x\n\n", "status=0\nbefore=1 2\n\n", "status=0\ntext=99\n\nabc", "status=0\n"} {
+	for _, bad := range []string{"", "status=x\n\n", "status=0\nbefore=1 2\n\n", "status=0\ntext=99\n\nabc", "status=0\ntext=2\nlog=2\n\nabc", "status=0\n"} {
 		if _, err := parseFioRun([]byte(bad)); err == nil {
 			t.Errorf("%q was taken for a whole answer", bad)
 		}
@@ -69,7 +69,7 @@ func TestFiosAnswerIsTakenApart(t *testing.T) {
 func FuzzFiosAnswer(f *testing.F) {
 	f.Add([]byte("status=0\nbefore=1 2 3\nafter=4\ntext=2\n\nab{}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if run, err := parseFioRun(b); err == nil && len(run.Text)+len(run.JSON) > len(b) {
+		if run, err := parseFioRun(b); err == nil && len(run.Text)+len(run.JSON)+len(run.IOPSLog) > len(b) {
 			t.Error("the answer has more than was said")
 		}
 		_, _ = parsePrepared(b)
