@@ -182,6 +182,15 @@ func (c Cell) WorkingSet() int64 {
 	return max(0, c.Storage.SizeBytes-c.size("offset"))
 }
 
+// FileBytes is how large the one file must be that the workload runs on, before fio begins: up to where its last job ends.
+// 0 without a file system. With fio's file_append=1 fio makes the file longer, and each trial needs it short again.
+func (c Cell) FileBytes() int64 {
+	if c.Guest.Filesystem == "none" {
+		return 0
+	}
+	return int64(c.reach())
+}
+
 // disk is the text of a driver attribute, empty when it is not set.
 func (c Cell) disk(name string) string { return c.text("disk." + name) }
 

@@ -335,6 +335,14 @@ func TestTheWorkingSetIsTheSizeOrTheRestOfTheDisk(t *testing.T) {
 	}
 }
 
+func TestTheFileReachesToWhereTheLastJobEnds(t *testing.T) {
+	m := parse(t, with("{guest.filesystem: [none, ext4]}", "{rw: write, runtime: 1, size: 16m, offset: 4m, numjobs: 3, offset_increment: 32m, file_append: 0}"))
+	cells := m.Cells()
+	if raw, file := cells[0].FileBytes(), cells[1].FileBytes(); raw != 0 || file != 84<<20 {
+		t.Errorf("the raw device needs a file of %d bytes, the file system one of %d", raw, file)
+	}
+}
+
 func TestACellIsAskedForItsSettingsByTheirFullName(t *testing.T) {
 	c := parse(t, "storage: {format: qcow2, cluster_size: 4KiB}\nguest: {vcpus: \"3\"}\n"+
 		with("{disk.cache: [none], fio.fsync: [1], guest.filesystem: [ext4], variant.v: {a: {guest.barrier: off, fio.bs: 8k}}}",
