@@ -47,7 +47,17 @@ func (r rule) refusesValue(full string, v Value) bool {
 // rules is the table of everything that is not measured, and why. Options are fio's, for the rules on those that only
 // some engines have.
 func rules(options []fioOption) []rule {
-	return slices.Concat(diskRules(), guestRules(), storageRules(), fioNameRules(), fioValueRules(), fioCellRules(), fileRules(), engineRules(options))
+	return slices.Concat(diskRules(), guestRules(), storageRules(), fioNameRules(), fioValueRules(), fioCellRules(), fileRules(), engineRules(options), measuringGuestRules())
+}
+
+// measuringGuestRules are what platter's own guest cannot do. They come last: a reason that holds in every guest says more.
+func measuringGuestRules() []rule {
+	return []rule{{
+		effect: exclude,
+		cell:   func(c Cell) bool { return c.disk("bus") == "sata" },
+		reason: "the measuring guest's kernel (Debian's cloud kernel) has no driver for SATA (AHCI)",
+		source: "config of linux-image-cloud-amd64 6.1: CONFIG_SATA_AHCI is not set",
+	}}
 }
 
 // diskRules come from libvirt's checks of a domain (tried with libvirt 9.0.0 and QEMU 7.2) and its documentation.

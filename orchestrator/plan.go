@@ -84,12 +84,12 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 			p.Boots = append(p.Boots, bootOf(c))
 		}
 	}
-	blocks, shapes := matrices.Blocks(cells, trials, seed), shapesOf(cells)
+	blocks := matrices.Blocks(cells, trials, seed)
 	for _, boot := range p.Boots {
 		for b, block := range blocks {
 			for _, i := range block {
 				if bootOf(cells[i]) == boot {
-					p.Steps = append(p.Steps, Step{Order: len(p.Steps), Block: b, Cell: cells[i], Boot: boot, Shape: shapes[i]})
+					p.Steps = append(p.Steps, Step{Order: len(p.Steps), Block: b, Cell: cells[i], Boot: boot, Shape: shapeOf(cells[i])})
 				}
 			}
 		}
@@ -97,22 +97,10 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 	return p
 }
 
-// shapesOf gives each cell the shape of its scratch image. The file in a file system is as large as the largest that one
-// of the cells works on, so that they can share it.
-func shapesOf(cells []matrices.Cell) []Shape {
-	shapes := make([]Shape, len(cells))
-	largest := map[Shape]int64{}
-	for i, c := range cells {
-		shapes[i] = Shape{Format: c.Storage.Format, SizeBytes: c.Storage.SizeBytes, ClusterSize: c.Storage.ClusterSize,
-			Preallocation: c.Storage.Preallocation, Filesystem: c.Guest.Filesystem}
-		if c.Excluded == "" && c.Guest.Filesystem != "none" {
-			largest[shapes[i]] = max(largest[shapes[i]], c.WorkingSet())
-		}
-	}
-	for i, s := range shapes {
-		shapes[i].FileBytes = largest[s]
-	}
-	return shapes
+// shapeOf is the shape of a cell's scratch image.
+func shapeOf(c matrices.Cell) Shape {
+	return Shape{Format: c.Storage.Format, SizeBytes: c.Storage.SizeBytes, ClusterSize: c.Storage.ClusterSize,
+		Preallocation: c.Storage.Preallocation, Filesystem: c.Guest.Filesystem, FileBytes: c.FileBytes()}
 }
 
 // Shapes are the scratch images that the steps need, each once, in the order of their first use.

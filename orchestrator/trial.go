@@ -66,6 +66,8 @@ func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Tr
 		if t.IOPSBySecond, err = fiojob.ParseIOPSLog(run.IOPSLog); err != nil {
 			t.Missing = append(t.Missing, "iops_by_second")
 		}
+		// fio counts the log's time from the start of the ramp, and logs nothing during it.
+		t.IOPSBySecond = t.IOPSBySecond[min(len(t.IOPSBySecond), int(s.Cell.Ramp().Seconds())):]
 	}
 	if err := r.collect(ctx, s.Cell, image, run, before, t); err != nil {
 		return err
