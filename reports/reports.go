@@ -315,17 +315,40 @@ func answer(m *Model) string {
 	}
 	var parts []string
 	groups := workloads(m.Cells)
-	for _, g := range groups[:min(len(groups), maxAnswers)] {
-		parts = append(parts, g.fastest())
-	}
-	if more := len(groups) - maxAnswers; more > 0 {
-		parts = append(parts, fmt.Sprintf("%s more in the table", plural(more, "workload")))
+	if len(groups) > maxAnswers {
+		parts = tally(groups)
+	} else {
+		for _, g := range groups {
+			parts = append(parts, g.fastest())
+		}
 	}
 	return fmt.Sprintf("Fastest: %s (%s). Safety is not measured in this run.", strings.Join(parts, "; "), scope)
 }
 
-// maxAnswers is for how many workloads the answer names the fastest settings.
+// maxAnswers is for how many workloads the answer names the fastest settings of each; of more it counts them.
 const maxAnswers = 3
+
+// tally counts for how many workloads each of the disk's settings has the highest median, the most frequent first.
+func tally(groups []workload) []string {
+	var settings []string
+	wins := map[string]int{}
+	for _, g := range groups {
+		text := g.best().settings()
+		if wins[text] == 0 {
+			settings = append(settings, text)
+		}
+		wins[text]++
+	}
+	slices.SortStableFunc(settings, func(a, b string) int { return wins[b] - wins[a] })
+	for i, text := range settings {
+		if i == 0 {
+			settings[i] = fmt.Sprintf("%s in %d of %d workloads", text, wins[text], len(groups))
+		} else {
+			settings[i] = fmt.Sprintf("%s in %d", text, wins[text])
+		}
+	}
+	return settings
+}
 
 // workload is the cells that do the same work: they differ in disk.* and storage.* alone.
 type workload struct {
@@ -360,27 +383,38 @@ func ofDisk(axis string) bool {
 	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.")
 }
 
-// fastest names the workload's cell with the highest median, and how many others its interval does not set it apart from.
-func (w workload) fastest() string {
+// best is the workload's cell with the highest median.
+func (w workload) best() Cell {
 	best := w.cells[0]
 	for _, c := range w.cells {
 		if c.IOPS.Median > best.IOPS.Median {
 			best = c
 		}
 	}
+	return best
+}
+
+// settings are the values of the cell's axes that are the disk's: "cache=none, io=native".
+func (c Cell) settings() string {
+	var parts []string
+	for _, a := range c.Axes {
+		if ofDisk(a.Name) {
+			parts = append(parts, short(a.Name)+"="+a.Text())
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// fastest names the workload's cell with the highest median, and how many others its interval does not set it apart from.
+func (w workload) fastest() string {
+	best := w.best()
 	near := 0
 	for _, c := range w.cells {
 		if c.ID != best.ID && c.IOPS.Hi >= best.IOPS.Lo {
 			near++
 		}
 	}
-	var settings []string
-	for _, a := range best.Axes {
-		if ofDisk(a.Name) {
-			settings = append(settings, short(a.Name)+"="+a.Text())
-		}
-	}
-	text := strings.Join(settings, ", ")
+	text := best.settings()
 	if w.name != "" {
 		text = strings.TrimPrefix(text+" at "+w.name, " ")
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"platter/compare"
 	"platter/results"
 )
 
@@ -118,5 +119,21 @@ func TestNumbersForPeople(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
+	cell := func(cache string, fsync, iops float64) Cell {
+		return Cell{ID: cache, Axes: []Axis{{"disk.cache", cache}, {"fio.fsync", fsync}}, IOPS: &compare.Summary{Median: iops, Lo: iops - 1, Hi: iops + 1}}
+	}
+	m := &Model{OK: 4, Cells: []Cell{cell("none", 0, 100), cell("unsafe", 0, 90), cell("none", 1, 10), cell("unsafe", 1, 20)}}
+	want := "Fastest: cache=none at fsync=0 with 100 IOPS; cache=unsafe at fsync=1 with 20 IOPS (4 trials, 4 cells). Safety is not measured in this run."
+	if got := answer(m); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	m.Cells = append(m.Cells, cell("none", 8, 1), cell("unsafe", 8, 2), cell("none", 32, 1), cell("unsafe", 32, 2))
+	want = "Fastest: cache=unsafe in 3 of 4 workloads; cache=none in 1 (4 trials, 8 cells). Safety is not measured in this run."
+	if got := answer(m); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
