@@ -24,6 +24,9 @@ type Accel struct {
 // a second; where it does not (a paravirtual KVM in a cloud guest) it never comes.
 const kvmLimit = 8 * time.Second
 
+// kvmProbeFile keeps the answer in the cache directory.
+const kvmProbeFile = "kvm-probe.json"
+
 // probeAccel finds out by booting whether KVM really runs a guest: libvirt and /dev/kvm may both say so and be wrong.
 // The answer holds until the host reboots or QEMU or the guest image change; it is kept in the cache directory.
 func probeAccel(ctx context.Context, host *hypervisor.Host, facts hypervisor.Facts, image *guest.Image, cache string, work *workdir) (Accel, error) {
@@ -32,17 +35,16 @@ func probeAccel(ctx context.Context, host *hypervisor.Host, facts hypervisor.Fac
 	}
 	bootID, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	known := knownAccel{Key: fmt.Sprintf("%s %s %s %s", strings.TrimSpace(string(bootID)), facts.QEMU, image.Digest, kvmPermissions())}
-	path := filepath.Join(cache, "kvm-probe.json")
+	path := filepath.Join(cache, kvmProbeFile)
 	if a, ok := known.read(path); ok {
 		return a, nil
 	}
-	a, err := bootUnderKVM(ctx, host, image, work)
-	if err != nil {
-		return a, err
+	a, started, err := bootUnderKVM(ctx, host, image, work)
+	if err == nil && started { // a start that was refused may have a passing cause
+		known.Accel = a
+		known.write(path)
 	}
-	known.Accel = a
-	known.write(path)
-	return a, nil
+	return a, err
 }
 
 // kvmPermissions is part of what a probe's answer depends on.
@@ -76,23 +78,23 @@ func (k knownAccel) write(path string) {
 }
 
 // bootUnderKVM starts the guest under KVM and waits for its first kernel line. Only the caller's ctx makes it fail:
-// whatever goes wrong with KVM is an answer.
-func bootUnderKVM(ctx context.Context, host *hypervisor.Host, image *guest.Image, work *workdir) (Accel, error) {
+// whatever goes wrong with KVM is an answer. started is false when not even QEMU started.
+func bootUnderKVM(ctx context.Context, host *hypervisor.Host, image *guest.Image, work *workdir) (a Accel, started bool, err error) {
 	lab := newLiveLab(host, image, work, "kvm")
 	port, err := freePort()
 	if err != nil {
-		return Accel{}, err
+		return Accel{}, false, err
 	}
 	doc, err := lab.domain(Boot{MemoryBytes: 512 << 20, VCPUs: 1}, port).XML()
 	if err != nil {
-		return Accel{}, err
+		return Accel{}, false, err
 	}
 	domain, err := host.Start(ctx, doc)
 	if ctx.Err() != nil {
-		return Accel{}, context.Cause(ctx)
+		return Accel{}, false, context.Cause(ctx)
 	}
 	if err != nil {
-		return Accel{Name: "tcg", Reason: fmt.Sprintf("KVM starts no guest here: %v", err)}, nil
+		return Accel{Name: "tcg", Reason: fmt.Sprintf("KVM starts no guest here: %v", err)}, false, nil
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
@@ -101,13 +103,13 @@ func bootUnderKVM(ctx context.Context, host *hypervisor.Host, image *guest.Image
 	}()
 	for deadline := time.Now().Add(kvmLimit); time.Now().Before(deadline); {
 		if text, _ := os.ReadFile(work.consolePath()); bytes.Contains(text, []byte("Linux version")) {
-			return Accel{Name: "kvm", Reason: "a guest booted under KVM"}, nil
+			return Accel{Name: "kvm", Reason: "a guest booted under KVM"}, true, nil
 		}
 		select {
 		case <-ctx.Done():
-			return Accel{}, context.Cause(ctx)
+			return Accel{}, false, context.Cause(ctx)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return Accel{Name: "tcg", Reason: fmt.Sprintf("/dev/kvm is there, but a guest under KVM printed nothing within %.0f s", kvmLimit.Seconds())}, nil
+	return Accel{Name: "tcg", Reason: fmt.Sprintf("/dev/kvm is there, but a guest under KVM printed nothing within %.0f s", kvmLimit.Seconds())}, true, nil
 }

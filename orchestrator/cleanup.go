@@ -68,7 +68,7 @@ func addDomains(ctx context.Context, host *hypervisor.Host, found map[string]*Le
 	}
 	for _, d := range domains {
 		dir, ours, err := libvirtxml.ParseOwner(d.XML)
-		if err != nil || !ours || d.Name() != domainName(dir) {
+		if err != nil || !ours || !workdirName.MatchString(filepath.Base(dir)) || d.Name() != domainName(dir) {
 			continue
 		}
 		l := found[dir]
@@ -77,7 +77,7 @@ func addDomains(ctx context.Context, host *hypervisor.Host, found map[string]*Le
 			switch {
 			case errors.Is(err, errLocked):
 				continue
-			case errors.Is(err, os.ErrNotExist):
+			case errors.Is(err, errNotOurs):
 				l = add(dir, nil)
 				l.Workdir = ""
 			case err != nil:
@@ -112,9 +112,7 @@ func RemoveLeftovers(ctx context.Context, host *hypervisor.Host, leftovers []Lef
 			}
 		}
 		if l.Workdir != "" {
-			if err := os.RemoveAll(l.Workdir); err != nil {
-				errs = append(errs, fmt.Errorf("remove %s: %w", filepath.Base(l.Workdir), err))
-			}
+			errs = append(errs, removeWorkdir(l.Workdir))
 		}
 	}
 	return errors.Join(errs...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -82,6 +83,7 @@ func examineLibvirt(ctx context.Context, host *hypervisor.Host, storage, cache s
 	if err := searchable(work.path, facts); err != nil {
 		return append(checks, fail("storage", "name a directory that QEMU's user can enter with --storage", "%v", err))
 	}
+	os.Remove(filepath.Join(cache, kvmProbeFile)) // the doctor looks anew
 	accel, err := probeAccel(ctx, host, facts, image, cache, work)
 	switch {
 	case err != nil:

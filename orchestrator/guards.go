@@ -14,18 +14,16 @@ import (
 // guards checks that a trial's measurement is not nonsense. It gives the violated guards; each travels with the trial.
 func guards(s Step, host results.Host, t *results.Trial) []results.Guard {
 	m, e := t.Metrics, t.Evidence
-	c, prefilled := s.Cell, s.Shape.SizeBytes
-	if s.Shape.Filesystem != "none" {
-		prefilled = s.Shape.FileBytes
-	}
+	c := s.Cell
 	var violated []results.Guard
 	for _, g := range []func() (name, message string){
 		func() (string, string) { return "runtime", runtimeGuard(c, m) },
 		func() (string, string) { return "guest_memory", guestMemoryGuard(c) },
 		func() (string, string) { return "host_memory", hostMemoryGuard(c, host.MemoryBytes, m) },
-		func() (string, string) { return "prefilled", prefilledGuard(c, prefilled, m) },
+		func() (string, string) { return "prefilled", prefilledGuard(e.UnwrittenBytes) },
 		func() (string, string) { return "residency", residencyGuard(c, e.Residency) },
 		func() (string, string) { return "counters", countersGuard(c, m, e.QEMU) },
+		func() (string, string) { return "o_direct", directGuard(c, e.ImageODirect) },
 		func() (string, string) { return "allocation", allocationGuard(e.AllocatedBytes) },
 		func() (string, string) { return "steady_state", steadyGuard(c, t.IOPSBySecond) },
 		func() (string, string) { return "host_load", hostLoadGuard(host.CPUs, e.OthersCPUs) },
@@ -75,12 +73,21 @@ func hostMemoryGuard(c matrices.Cell, hostMemory int64, m *fiojob.Metrics) strin
 	return ""
 }
 
-// prefilledGuard: blocks that were never written cost nothing to read.
-func prefilledGuard(c matrices.Cell, prefilled int64, m *fiojob.Metrics) string {
-	if m == nil || m.Read == nil || c.WorkingSet() <= prefilled {
+// prefilledGuard: images are filled once; blocks that trials before gave back (discard, zeroes that were detected) cost
+// nothing to read and must be allocated anew to be written.
+func prefilledGuard(unwritten int64) string {
+	if unwritten <= allocationLimit {
 		return ""
 	}
-	return fmt.Sprintf("reads of a working set of %s reach beyond the %s that were written before", size(c.WorkingSet()), size(prefilled))
+	return fmt.Sprintf("%s of the image had been given back by trials before: such blocks are not on the disk", size(unwritten))
+}
+
+// directGuard: QEMU must hold the image as the mode says.
+func directGuard(c matrices.Cell, held *bool) string {
+	if held == nil || *held == expected(c).Direct {
+		return ""
+	}
+	return fmt.Sprintf("QEMU holds the image with O_DIRECT %t under cache=%s", *held, cache(c))
 }
 
 // residencyShare is the part of the image that may lie in the host's page cache before it counts as warm: partition
@@ -126,8 +133,10 @@ func countersGuard(c matrices.Cell, m *fiojob.Metrics, q *results.BlockCounters)
 const (
 	steadyWindow = time.Minute
 	steadyRounds = 5
-	steadyRange  = 0.20
-	steadySlope  = 0.10
+	// steadySeconds are how many seconds of the log the rule needs.
+	steadySeconds = 54
+	steadyRange   = 0.20
+	steadySlope   = 0.10
 )
 
 // steadyGuard: a rate that still drifts is not yet the disk's.
@@ -135,7 +144,7 @@ func steadyGuard(c matrices.Cell, seconds []float64) string {
 	if run := c.Runtime(); run > 0 && run < steadyWindow {
 		return fmt.Sprintf("%v is too short to see whether the rate is steady: that takes %.0f s", run, steadyWindow.Seconds())
 	}
-	if len(seconds) < int(0.9*steadyWindow.Seconds()) {
+	if len(seconds) < steadySeconds {
 		return ""
 	}
 	rounds := make([]float64, steadyRounds)

@@ -25,10 +25,11 @@ type liveLab struct {
 	limit time.Duration // of a boot
 	boots map[Boot]int
 	saved map[Boot]bool // whether there is a saved guest
+	plain map[Boot]bool // saving or restoring failed: guests are booted
 }
 
 func newLiveLab(host *hypervisor.Host, image *guest.Image, work *workdir, accel string) *liveLab {
-	return &liveLab{host: host, image: image, work: work, accel: accel, limit: bootLimit, boots: map[Boot]int{}, saved: map[Boot]bool{}}
+	return &liveLab{host: host, image: image, work: work, accel: accel, limit: bootLimit, boots: map[Boot]int{}, saved: map[Boot]bool{}, plain: map[Boot]bool{}}
 }
 
 // Limits of a boot: under emulation a boot takes about 8 s, a restored guest answers at once.
@@ -45,17 +46,22 @@ func (l *liveLab) Boot(ctx context.Context, b Boot) (Machine, error) {
 		if err == nil || ctx.Err() != nil {
 			return m, err
 		}
-		delete(l.saved, b) // a saved guest that does not come back is not tried again
+		l.saved[b], l.plain[b] = false, true // a saved guest that does not come back is not tried again
 	}
 	m, err := l.start(ctx, b)
 	if err != nil {
 		return nil, err
 	}
 	l.boots[b]++
-	if l.boots[b] == 1 {
+	if l.boots[b] == 1 || l.plain[b] {
 		return m, nil
 	}
-	return l.save(ctx, b, m)
+	saved, err := l.save(ctx, b, m)
+	if err == nil || ctx.Err() != nil {
+		return saved, err
+	}
+	l.saved[b], l.plain[b] = false, true // no space for a guest's memory, for example: that ends no run
+	return l.start(ctx, b)
 }
 
 // start boots a guest from its kernel.
@@ -109,7 +115,9 @@ func (l *liveLab) save(ctx context.Context, b Boot, m *liveMachine) (Machine, er
 	defer cancel()
 	m.client.Close()
 	if err := m.domain.Save(ctx, l.savedPath(b)); err != nil {
-		return nil, errors.Join(fmt.Errorf("save guest: %w", err), m.Close(context.WithoutCancel(ctx)))
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+		defer cancel()
+		return nil, errors.Join(fmt.Errorf("save guest: %w", err), m.Close(closing))
 	}
 	l.saved[b] = true
 	return l.restore(ctx, b)

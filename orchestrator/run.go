@@ -27,10 +27,11 @@ type Run struct {
 	machine Machine
 	boot    Boot
 	booted  time.Duration // of the machine at hand, until a trial has taken it into its account
-	silent  int           // boots in a row that failed
+	silent  map[Boot]int  // boots in a row that failed
 	ended   time.Time     // when the trial before was over
 	images  map[Shape]*Scratch
-	filled  time.Duration // making images, until a trial has taken it into its account
+	unmade  map[Shape]error // why an image could not be made; it is not tried again
+	filled  time.Duration   // making images, until a trial has taken it into its account
 }
 
 // Event is something that happened during a run.
@@ -56,9 +57,10 @@ const givenUpBoots = 3
 
 // Do carries out steps, which are the plan's or what is left of them. When ctx ends it stops between two system calls of
 // the trial at hand, which is not recorded, and returns ctx's error. Failed trials are recorded and are no error.
-func (r *Run) Do(ctx context.Context, steps []Step) error {
+func (r *Run) Do(ctx context.Context, steps []Step) (err error) {
+	r.silent, r.images, r.unmade = map[Boot]int{}, map[Shape]*Scratch{}, map[Shape]error{}
 	defer r.closeImages()
-	defer r.closeMachine(ctx)
+	defer func() { err = errors.Join(err, r.closeMachine(ctx)) }()
 	began := time.Now()
 	r.ended = began
 	for i, s := range steps {
@@ -109,7 +111,7 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 	if err == nil || ctx.Err() != nil {
 		return t
 	}
-	t.Status, t.Metrics, t.Guards = results.Failed, nil, nil
+	t.Status, t.Metrics, t.Guards, t.IOPSBySecond, t.Phases.MeasureS = results.Failed, nil, nil, nil, 0
 	t.Failure = &results.Failure{Fault: string(faultOf(err)), Message: err.Error()}
 	if r.machine != nil {
 		t.Failure.Console = r.machine.Console()
@@ -120,7 +122,9 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 	}
 	r.keepConsole(s, t.Failure.Console)
 	if !keepsMachine(err) {
-		r.closeMachine(ctx)
+		if err := r.closeMachine(ctx); err != nil {
+			t.Failure.Message += "; and " + err.Error()
+		}
 	}
 	return t
 }
@@ -130,19 +134,21 @@ func (r *Run) needMachine(ctx context.Context, b Boot) error {
 	if r.machine != nil && r.boot == b {
 		return nil
 	}
-	r.closeMachine(ctx)
-	if r.silent >= givenUpBoots {
-		return &Error{Fault: Guest, Message: fmt.Sprintf("the guest failed to start %d times in a row: not tried again", r.silent)}
+	if err := r.closeMachine(ctx); err != nil {
+		return err
+	}
+	if r.silent[b] >= givenUpBoots {
+		return &Error{Fault: Guest, Message: fmt.Sprintf("the guest failed to start %d times in a row: not tried again", r.silent[b])}
 	}
 	r.Tell(Event{Message: "starting the guest"})
 	start := time.Now()
 	m, err := r.Lab.Boot(ctx, b)
 	r.booted = time.Since(start)
 	if err != nil {
-		r.silent++
+		r.silent[b]++
 		return err
 	}
-	r.machine, r.boot, r.silent = m, b, 0
+	r.machine, r.boot, r.silent[b] = m, b, 0
 	return nil
 }
 
@@ -151,26 +157,36 @@ func (r *Run) image(ctx context.Context, shape Shape) (*Scratch, error) {
 	if s, ok := r.images[shape]; ok {
 		return s, nil
 	}
+	if err := r.unmade[shape]; err != nil {
+		return nil, err
+	}
 	r.Tell(Event{Message: "filling a scratch image"})
 	start := time.Now()
 	defer func() { r.filled = time.Since(start) }()
-	s, err := newScratch(ctx, r.Storage, len(r.images), shape)
+	s, err := newScratch(ctx, r.Storage, len(r.images)+len(r.unmade), shape)
 	if err != nil {
-		return nil, err
+		r.unmade[shape] = &unmadeError{err}
+		return nil, r.unmade[shape]
 	}
 	if shape.Filesystem != "none" {
 		if err := r.format(ctx, s, shape); err != nil {
+			// The guest may be the worse for it: it is started anew for the next trial.
+			err = errors.Join(err, r.closeMachine(ctx))
 			s.Close()
 			os.Remove(s.path)
-			return nil, err
+			r.unmade[shape] = &unmadeError{err}
+			return nil, r.unmade[shape]
 		}
-	}
-	if r.images == nil {
-		r.images = map[Shape]*Scratch{}
 	}
 	r.images[shape] = s
 	return s, nil
 }
+
+// unmadeError says why the image that a trial needs could not be made. The machine is none the worse for it.
+type unmadeError struct{ err error }
+
+func (e *unmadeError) Error() string { return "make scratch image: " + e.err.Error() }
+func (e *unmadeError) Unwrap() error { return e.err }
 
 // format makes the file system of an image in the guest, over the fastest way that there is.
 func (r *Run) format(ctx context.Context, s *Scratch, shape Shape) error {
@@ -204,16 +220,18 @@ func (r *Run) closeImages() {
 }
 
 // closeMachine ends the machine at hand, also after ctx has ended.
-func (r *Run) closeMachine(ctx context.Context) {
+func (r *Run) closeMachine(ctx context.Context) error {
 	if r.machine == nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()
-	if err := r.machine.Close(ctx); err != nil {
-		r.Tell(Event{Message: fmt.Sprintf("the guest could not be ended: %v: run platter cleanup", err)})
-	}
+	err := r.machine.Close(ctx)
 	r.machine = nil
+	if err != nil {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("the guest could not be ended: %v: run platter cleanup", err)}
+	}
+	return nil
 }
 
 // keepConsole stores the console beside the raw files of a failed trial; the record carries its end anyway.
@@ -254,6 +272,9 @@ func (e *BootError) Unwrap() error { return e.Err }
 func faultOf(err error) Fault {
 	var typed *Error
 	if errors.As(err, &typed) {
+		if typed.Fault == Usage {
+			return Rig // of a trial: what was asked for was checked before
+		}
 		return typed.Fault
 	}
 	var hv *hypervisor.Error
@@ -266,5 +287,6 @@ func faultOf(err error) Fault {
 // keepsMachine tells whether the machine is good for the next trial after this error: fio failing or a configuration
 // being refused does it no harm.
 func keepsMachine(err error) bool {
-	return faultOf(err) == Fio || hypervisor.FaultOf(err) == hypervisor.Refused
+	var unmade *unmadeError
+	return errors.As(err, &unmade) || faultOf(err) == Fio || hypervisor.FaultOf(err) == hypervisor.Refused
 }

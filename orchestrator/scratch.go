@@ -29,6 +29,7 @@ type Scratch struct {
 	path string
 	file *os.File
 	size int64 // of the file in bytes
+	full int64 // bytes with blocks on the host's file system after it was filled
 }
 
 // freeMargin is what must stay free in the storage directory beside the scratch images.
@@ -62,16 +63,21 @@ func newScratch(ctx context.Context, dir string, number int, shape Shape) (*Scra
 		os.Remove(path)
 		return nil, err
 	}
+	s := &Scratch{path: path, file: f}
 	info, err := f.Stat()
 	if err == nil {
+		s.size = info.Size()
 		err = f.Sync()
+	}
+	if err == nil {
+		s.full, err = s.allocated()
 	}
 	if err != nil {
 		f.Close()
 		os.Remove(path)
 		return nil, &Error{Fault: Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
 	}
-	return &Scratch{path: path, file: f, size: info.Size()}, nil
+	return s, nil
 }
 
 // options are qemu-img's options of the shape.
@@ -183,7 +189,7 @@ func checkSpace(dir string, need int64) error {
 		return &Error{Fault: Rig, Message: fmt.Sprintf("look for free space in %s: %v", dir, err)}
 	}
 	if free := int64(st.Bavail) * st.Bsize; free < need {
-		return &Error{Fault: Usage, Message: fmt.Sprintf("%s has %d MiB free and the run needs %d MiB: free some or name another directory with --storage", dir, free>>20, need>>20)}
+		return &Error{Fault: Usage, Message: fmt.Sprintf("%s has %d MiB free and the run needs %d MiB: free some, remove what dead runs left with platter cleanup, or name another directory with --storage", dir, free>>20, need>>20)}
 	}
 	return nil
 }

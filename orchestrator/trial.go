@@ -62,12 +62,15 @@ func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	}
 	t.Phases.RampS = s.Cell.Ramp().Seconds()
 
-	if len(run.IOPSLog) > 0 {
+	if s.Cell.Runtime() >= steadyWindow {
 		if t.IOPSBySecond, err = fiojob.ParseIOPSLog(run.IOPSLog); err != nil {
-			t.Missing = append(t.Missing, "iops_by_second")
+			return &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
 		}
 		// fio counts the log's time from the start of the ramp, and logs nothing during it.
 		t.IOPSBySecond = t.IOPSBySecond[min(len(t.IOPSBySecond), int(s.Cell.Ramp().Seconds())):]
+		if len(t.IOPSBySecond) < steadySeconds {
+			t.Missing = append(t.Missing, "iops_by_second")
+		}
 	}
 	if err := r.collect(ctx, s.Cell, image, run, before, t); err != nil {
 		return err
@@ -165,6 +168,7 @@ func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	if b.allocated, err = image.allocated(); err != nil {
 		return disk, before{}, &Error{Fault: Rig, Message: err.Error()}
 	}
+	t.Evidence.UnwrittenBytes = max(0, image.full-b.allocated)
 	return disk, b, nil
 }
 
@@ -278,7 +282,14 @@ func (r *Run) collect(ctx context.Context, c matrices.Cell, image *Scratch, run 
 	if t.Evidence.Residency != nil {
 		if n, err := image.resident(); err == nil {
 			t.Evidence.Residency.AfterBytes = n
+		} else {
+			t.Evidence.Residency = nil
+			t.Missing = append(t.Missing, "residency")
 		}
+	}
+	// What this trial left dirty is written back now: the next one does not pay for it.
+	if err := image.drop(); err != nil {
+		return &Error{Fault: Rig, Message: err.Error()}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,9 +47,17 @@ func newWorkdir(storage string) (*workdir, error) {
 			os.RemoveAll(path)
 			return nil, err
 		}
+		if _, err := lock.WriteString(mark); err != nil {
+			lock.Close()
+			os.RemoveAll(path)
+			return nil, &Error{Fault: Rig, Message: fmt.Sprintf("make work directory: %v: name another storage directory with --storage", err)}
+		}
 		return &workdir{path: path, lock: lock}, nil
 	}
 }
+
+// mark is what the lock file says, so that no directory of somebody else's is taken for one of platter's.
+const mark = "platter work directory\n"
 
 // domainName is the name of the one domain that belongs to the work directory.
 func (w *workdir) domainName() string { return domainName(w.path) }
@@ -62,8 +71,22 @@ func (w *workdir) savedPath() string   { return filepath.Join(w.path, "guest.sav
 
 // Close removes the directory and all that is in it.
 func (w *workdir) Close() error {
-	err := os.RemoveAll(w.path)
+	err := removeWorkdir(w.path)
 	w.lock.Close()
+	return err
+}
+
+// removeWorkdir removes a work directory, its lock last: what a removal that is cut short leaves can still be found.
+func removeWorkdir(path string) error {
+	entries, err := os.ReadDir(path)
+	for _, e := range entries {
+		if e.Name() != lockFile {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(path, e.Name())))
+		}
+	}
+	if err == nil {
+		err = os.RemoveAll(path)
+	}
 	if err != nil {
 		return fmt.Errorf("remove work directory: %w", err)
 	}
@@ -88,16 +111,22 @@ func tryLock(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
+// errNotOurs says that a directory is no work directory of platter's.
+var errNotOurs = errors.New("not a work directory of platter's")
+
+// workdirName is what the names of work directories look like.
+var workdirName = regexp.MustCompile(`^` + workdirPrefix + `[0-9a-f]{8}$`)
+
 // deadWorkdirs finds the work directories in the storage directory whose run is dead, and locks them.
 func deadWorkdirs(storage string) ([]*workdir, error) {
-	locks, err := filepath.Glob(filepath.Join(storage, workdirPrefix+"*", lockFile))
-	if err != nil {
-		return nil, err
+	entries, err := os.ReadDir(storage)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look for leftovers: %w", err)
 	}
 	var dead []*workdir
-	for _, path := range locks {
-		w, err := deadWorkdir(filepath.Dir(path))
-		if errors.Is(err, errLocked) || errors.Is(err, fs.ErrNotExist) {
+	for _, e := range entries {
+		w, err := deadWorkdir(filepath.Join(storage, e.Name()))
+		if errors.Is(err, errLocked) || errors.Is(err, errNotOurs) {
 			continue
 		}
 		if err != nil {
@@ -108,11 +137,22 @@ func deadWorkdirs(storage string) ([]*workdir, error) {
 	return dead, nil
 }
 
-// deadWorkdir locks the work directory at path if its run is dead; errLocked if it lives.
+// deadWorkdir locks the work directory at path if its run is dead; errLocked if it lives, errNotOurs if there is none.
 func deadWorkdir(path string) (*workdir, error) {
+	if !workdirName.MatchString(filepath.Base(path)) {
+		return nil, errNotOurs
+	}
 	lock, err := tryLock(filepath.Join(path, lockFile), 0)
-	if err != nil {
+	if errors.Is(err, errLocked) {
 		return nil, err
+	}
+	if err != nil {
+		return nil, errNotOurs // there is none, or another user's
+	}
+	text := make([]byte, len(mark)+1)
+	if n, _ := lock.ReadAt(text, 0); string(text[:n]) != mark {
+		lock.Close()
+		return nil, errNotOurs
 	}
 	return &workdir{path: path, lock: lock}, nil
 }

@@ -24,8 +24,9 @@ func TestALivingRunIsNoLeftoverAndADeadOneIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead.lock.Close() // what the kernel does when the process dies
-	other := filepath.Join(storage, "run-of-somebody-else")
-	if err := os.Mkdir(other, 0o755); err != nil {
+	// Somebody else's directory may even have such a name and a lock file.
+	other := filepath.Join(storage, "run-0123abcd")
+	if err := errors.Join(os.Mkdir(other, 0o755), os.WriteFile(filepath.Join(other, lockFile), []byte("pid 7\n"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 

@@ -43,6 +43,9 @@ func Table(w io.Writer, m *Model) error {
 		p.linef("%s", strings.TrimRight(line, " \n"))
 	}
 	p.linef("\nflushes: fio's sync calls → guest's block device → QEMU, per 100 writes")
+	if slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.FlushPath.IncludesRamp }) {
+		p.linef("(guest and QEMU counted during fio's ramp too, fio did not)")
+	}
 	if len(m.Excluded) > 0 {
 		p.linef("\nexcluded:")
 	}

@@ -144,12 +144,14 @@ type Evidence struct {
 	Mount string `json:"mount,omitempty"`
 	// AllocatedBytes is by how much the image grew on the host's file system during the trial.
 	AllocatedBytes *int64 `json:"allocated_bytes,omitempty"`
+	// UnwrittenBytes is how much of the image, which was filled once, had been given back before the trial.
+	UnwrittenBytes int64 `json:"unwritten_bytes,omitempty"`
 	// OthersCPUs is how many of the host's processors others than QEMU kept busy during the trial, on average.
 	OthersCPUs *float64 `json:"others_cpus,omitempty"`
 	// ImageODirect says whether QEMU's descriptor of the image has O_DIRECT (/proc/PID/fdinfo).
 	ImageODirect *bool      `json:"image_o_direct,omitempty"`
 	Residency    *Residency `json:"residency,omitempty"`
-	// GuestCacheBytes is the guest's page cache after it was dropped, before fio started.
+	// GuestCacheBytes is what the guest's page cache held of block devices after the drop, before fio started.
 	GuestCacheBytes *int64 `json:"guest_cache_bytes,omitempty"`
 }
 

@@ -175,6 +175,64 @@ func TestARunMeasuresAllFiveModesOnARealGuest(t *testing.T) {
 	}
 }
 
+const shapesMatrix = `
+name: shapes
+description: images, file systems, buses and memories for the tests
+storage: {size: 192MiB}
+guest: {memory: 512MiB, vcpus: 2}
+axes:
+  storage.format: [raw, qcow2]
+  guest.filesystem: [none, ext4]
+  variant.place:
+    virtio: {disk.bus: virtio}
+    scsi: {disk.bus: scsi}
+    roomy: {guest.memory: 640MiB, disk.iothread: 1}
+    sata: {disk.bus: sata}
+fio: {rw: randwrite, bs: 4k, ioengine: psync, direct: 1, fdatasync: 1, size: 16m, runtime: 300ms}
+trials: 1
+`
+
+func TestEveryShapeOfImageAndPlaceOfDiskIsMeasured(t *testing.T) {
+	r := newRig(t)
+	if err := os.WriteFile(filepath.Join(r.dir, "shapes.yaml"), []byte(shapesMatrix), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.run(0, "run", "shapes.yaml", "-o", "out", "--storage", r.storage)
+	r.clean()
+	run, err := results.Read(filepath.Join(r.dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(run.Trials) != 12 {
+		t.Fatalf("%d trials, want 12", len(run.Trials))
+	}
+	boots := 0
+	for _, tr := range run.Trials {
+		if tr.Phases.BootS > 0 {
+			boots++
+		}
+		for _, g := range tr.Guards {
+			if g.Name == "allocation" || g.Name == "prefilled" || g.Name == "counters" || g.Name == "residency" {
+				t.Errorf("%s: %s", tr.Cell, g.Message)
+			}
+		}
+		if mounted := strings.HasPrefix(tr.Evidence.Mount, "ext4"); mounted != strings.Contains(tr.Cell, "ext4") {
+			t.Errorf("%s: mounted as %q", tr.Cell, tr.Evidence.Mount)
+		}
+		if p := tr.Evidence.FlushPath; *p.Fio == 0 || *p.Guest < *p.Fio-5 {
+			t.Errorf("%s: %d of %d flushes arrived", tr.Cell, *p.Guest, *p.Fio)
+		}
+	}
+	if boots != 2 {
+		t.Errorf("booted %d times for two sizes of memory", boots)
+	}
+	for _, c := range run.Manifest.Cells {
+		if strings.Contains(c.ID, "sata") != (c.Excluded != "") {
+			t.Errorf("%s: excluded %q", c.ID, c.Excluded)
+		}
+	}
+}
+
 func TestARunThatIsInterruptedCleansUpAndGoesOnLater(t *testing.T) {
 	r := newRig(t)
 	cmd := r.command("run", "real.yaml", "-o", "out", "--storage", r.storage)

@@ -26,7 +26,6 @@ type Disk struct {
 	Sysfs      map[string]string // /sys/block/…: "queue/write_cache": "write back", "cache_type", "size" (512-byte sectors), …
 	Mount      string            // mount options as the kernel shows them; empty for the raw device
 	CacheBytes int64             // block devices' pages in the guest's page cache after the drop (/proc/meminfo: Buffers)
-	Dirty      int64             // dirty bytes after the sync (Dirty)
 }
 
 // dataFile is the file that fio works on in a file system.
@@ -98,7 +97,7 @@ none) echo "target=/dev/$disk" ;;
 	;;
 esac
 while read -r k v rest; do
-	case $k in Buffers:|Dirty:) echo "meminfo=$k$v" ;; esac
+	case $k in Buffers:) echo "meminfo=$k$v" ;; esac
 done </proc/meminfo
 `
 
@@ -180,11 +179,10 @@ func parsePrepared(out []byte) (Disk, error) {
 			mem[name] = n * 1024
 		}
 	}
-	if d.Target == "" || len(mem) < 2 {
+	if d.Target == "" || len(mem) < 1 {
 		return Disk{}, fmt.Errorf("prepare disk in the guest: its answer is not whole: %q", out)
 	}
 	d.CacheBytes = mem["Buffers"]
-	d.Dirty = mem["Dirty"]
 	return d, nil
 }
 

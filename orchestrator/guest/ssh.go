@@ -43,9 +43,12 @@ var ErrLost = errors.New("guest connection lost")
 // ErrHostKey is wrapped in the error of Dial when something else than the image's guest answers. It is permanent.
 var ErrHostKey = errors.New("the host key is not the guest image's")
 
-// bannerWait is how long a fresh connection may stay silent before it is given up and another is tried: QEMU's user
-// network accepts connections long before the guest listens, and such a connection may never wake up.
-const bannerWait = 500 * time.Millisecond
+// A fresh connection that stays silent is given up and another is tried: QEMU's user network accepts connections long
+// before the guest listens, and such a connection may never wake up. The wait grows, for guests that are merely slow.
+const (
+	firstBannerWait = 500 * time.Millisecond
+	maxBannerWait   = 10 * time.Second
+)
 
 // Dial connects to the guest's sshd at addr (host:port on loopback), trying again until it answers or ctx ends. The
 // host key must be the image's; another one is ErrHostKey at once.
@@ -68,8 +71,8 @@ func Dial(ctx context.Context, addr string, img *Image) (*Client, error) {
 			return nil
 		},
 	}
-	for {
-		conn, err := dialOnce(ctx, addr, config)
+	for wait := firstBannerWait; ; wait = min(wait*5/4, maxBannerWait) {
+		conn, err := dialOnce(ctx, addr, config, wait)
 		if err == nil {
 			return &Client{conn: conn}, nil
 		}
@@ -86,7 +89,7 @@ func Dial(ctx context.Context, addr string, img *Image) (*Client, error) {
 	}
 }
 
-func dialOnce(ctx context.Context, addr string, config *ssh.ClientConfig) (*ssh.Client, error) {
+func dialOnce(ctx context.Context, addr string, config *ssh.ClientConfig, wait time.Duration) (*ssh.Client, error) {
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -94,7 +97,7 @@ func dialOnce(ctx context.Context, addr string, config *ssh.ClientConfig) (*ssh.
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	first := make([]byte, 1)
-	_ = raw.SetReadDeadline(time.Now().Add(bannerWait))
+	_ = raw.SetReadDeadline(time.Now().Add(wait))
 	if _, err := io.ReadFull(raw, first); err != nil {
 		raw.Close()
 		return nil, err
