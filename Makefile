@@ -7,7 +7,7 @@ PACKAGES  := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients li
 TESTPACKAGES := gcc libc6-dev git chromium libxml2-utils
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help setup build guest demo test lint bench fuzz clean
+.PHONY: help setup build guest demo test lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,8 +29,7 @@ guest: setup build ## build the measuring guest
 
 demo: guest ## measure the built-in matrix demo into ./demo
 	@rm -rf demo
-	@bin/platter run demo -o demo
-	@bin/platter report demo
+	@status=0; bin/platter run demo -o demo || status=$$?; bin/platter report demo && exit $$status
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }

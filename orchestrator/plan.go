@@ -22,6 +22,10 @@ func AxisKind(axis string) string {
 	switch {
 	case axis == "guest.memory" || axis == "guest.vcpus":
 		return fmt.Sprintf("at boot: another guest, about %.0f s for each value", estimatedBoot.Seconds())
+	case axis == "guest.filesystem":
+		return "another image, filled once, and mounted before each trial, 0.2 s"
+	case strings.HasPrefix(axis, "variant."):
+		return "as the settings that it names"
 	case strings.HasPrefix(axis, "guest."):
 		return "in the guest: set and read back before each trial, 0.2 s"
 	case strings.HasPrefix(axis, "storage."):

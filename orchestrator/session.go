@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"platter/matrices"
@@ -92,6 +93,9 @@ type site struct {
 // openSite connects, removes what dead runs left, makes the work directory, and finds out whether KVM works.
 func openSite(ctx context.Context, s Settings) (*site, error) {
 	host, err := hypervisor.Connect(ctx, s.URI)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, &Error{Fault: Usage, Message: err.Error()}
 	}
@@ -132,9 +136,16 @@ func (site *site) lab() *liveLab {
 	return newLiveLab(site.host, site.image, site.work, site.accel.Name)
 }
 
-// Close removes the work directory and ends the connection, and with it what still runs on it.
+// Close ends the guest if one still runs, also a restored one, which the connection's end would leave; then the
+// connection, and removes the work directory.
 func (site *site) Close() error {
-	err := site.host.Close()
+	var err error
+	if site.work != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+		defer cancel()
+		err = destroy(ctx, site.host, site.work.domainName())
+	}
+	err = errors.Join(err, site.host.Close())
 	if site.work != nil {
 		err = errors.Join(err, site.work.Close())
 	}
@@ -143,8 +154,8 @@ func (site *site) Close() error {
 
 // preflight checks what can be known before anything is touched.
 func (s Settings) preflight(p Plan) error {
-	if s.Accel != "" && s.Accel != "kvm" && s.Accel != "tcg" {
-		return &Error{Fault: Usage, Message: fmt.Sprintf("accel %q: it is kvm or tcg", s.Accel)}
+	if err := s.checkAccel(); err != nil {
+		return err
 	}
 	if !s.Resume {
 		if _, err := os.Lstat(s.Dir); err == nil {
@@ -152,6 +163,13 @@ func (s Settings) preflight(p Plan) error {
 		}
 	}
 	return checkSpace(s.Storage, p.Bytes()+freeMargin)
+}
+
+func (s Settings) checkAccel() error {
+	if s.Accel != "" && s.Accel != "kvm" && s.Accel != "tcg" {
+		return &Error{Fault: Usage, Message: fmt.Sprintf("accel %q: it is kvm or tcg", s.Accel)}
+	}
+	return nil
 }
 
 // needsDirect tells whether a step opens the image with O_DIRECT.
@@ -224,12 +242,25 @@ func comparable(began, now results.Manifest) error {
 		{"host", began.Host.Name, now.Host.Name},
 		{"accelerator", began.Host.Accel, now.Host.Accel},
 		{"guest image", began.Guest.ImageDigest, now.Guest.ImageDigest},
+		{"storage directory", began.Storage.Directory, now.Storage.Directory},
+		{"file system of the storage", began.Storage.FileSystem, now.Storage.FileSystem},
+		{"device of the storage", began.Storage.Device, now.Storage.Device},
+		{"cells", cellsOf(began), cellsOf(now)},
 	} {
 		if f.before != f.after {
 			return &Error{Fault: Usage, Message: fmt.Sprintf("the run began with %s %q and would go on with %q: its trials would not compare; start a new run", f.what, f.before, f.after)}
 		}
 	}
 	return nil
+}
+
+// cellsOf names the cells of a run and which of them are excluded.
+func cellsOf(m results.Manifest) string {
+	var b strings.Builder
+	for _, c := range m.Cells {
+		fmt.Fprintf(&b, "%s %t; ", c.ID, c.Excluded != "")
+	}
+	return b.String()
 }
 
 // remaining are the steps that have no trial that went well.

@@ -3,8 +3,10 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
@@ -27,6 +29,12 @@ type ShellSettings struct {
 // Shell boots the guest with a scratch disk and gives a prompt in it, or runs the command. When the person leaves, guest and
 // disk are gone. A command that fails gives a *guest.ExitError.
 func Shell(ctx context.Context, s ShellSettings) (err error) {
+	if err := s.checkAccel(); err != nil {
+		return err
+	}
+	if err := s.check(); err != nil {
+		return err
+	}
 	if err := checkSpace(s.Storage, 2*s.Shape.SizeBytes+freeMargin); err != nil {
 		return err
 	}
@@ -42,6 +50,11 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 	}
 	defer image.Close()
 	s.Boot.SCSI = s.Bus == "scsi"
+	for _, a := range s.Driver {
+		if a.Name == "iothread" {
+			s.Boot.IOThreads, _ = strconv.Atoi(a.Value)
+		}
+	}
 	s.Tell(Event{Message: "starting the guest"})
 	m, err := site.lab().start(ctx, s.Boot)
 	if err != nil {
@@ -52,11 +65,7 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 		defer cancel()
 		err = errors.Join(err, m.Close(closing))
 	}()
-	disk := libvirtxml.ScratchDisk{File: image.path, Format: s.Shape.Format, Bus: s.Bus, Target: virtioTarget, Serial: scratchSerial, Driver: s.Driver}
-	if s.Bus == "scsi" {
-		disk.Target = scsiTarget
-	}
-	if err := m.Attach(ctx, disk); err != nil {
+	if err := m.Attach(ctx, s.disk(image.path)); err != nil {
 		return err
 	}
 	if s.Shape.Filesystem != "none" {
@@ -70,4 +79,29 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 	}
 	s.Tell(Event{Message: "the scratch disk is " + d.Device + "; leave with exit"})
 	return m.client.Shell(ctx, guest.Terminal{File: s.Terminal, Command: s.Command, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr})
+}
+
+func (s ShellSettings) disk(path string) libvirtxml.ScratchDisk {
+	d := libvirtxml.ScratchDisk{File: path, Format: s.Shape.Format, Bus: s.Bus, Target: virtioTarget, Serial: scratchSerial, Driver: s.Driver}
+	if s.Bus == "scsi" {
+		d.Target = scsiTarget
+	}
+	return d
+}
+
+// minXFS is the smallest disk that mkfs.xfs takes.
+const minXFS = 300 << 20
+
+// check refuses what could not work before anything is made.
+func (s ShellSettings) check() error {
+	if s.Bus != "virtio" && s.Bus != "scsi" {
+		return &Error{Fault: Usage, Message: fmt.Sprintf("bus %q: it is virtio or scsi", s.Bus)}
+	}
+	if _, err := s.disk("/scratch").XML(); err != nil {
+		return &Error{Fault: Usage, Message: err.Error()}
+	}
+	if s.Shape.Filesystem == "xfs" && s.Shape.SizeBytes < minXFS {
+		return &Error{Fault: Usage, Message: "xfs takes 300 MiB at least: ask for a larger --size"}
+	}
+	return nil
 }

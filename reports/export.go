@@ -112,7 +112,7 @@ func axesOf(run *results.Run) map[string][]Axis {
 func exportCSV(w io.Writer, run *results.Run) error {
 	out := csv.NewWriter(w)
 	header := append([]string{"order", "block"}, run.Manifest.Axes...)
-	header = append(header, "status", "guards")
+	header = append(header, "status", "guards", "includes-ramp")
 	for _, f := range figures(results.Trial{}) {
 		header = append(header, f.name)
 	}
@@ -129,7 +129,7 @@ func exportCSV(w io.Writer, run *results.Run) error {
 		for _, g := range t.Guards {
 			guards = append(guards, g.Name)
 		}
-		row = append(row, t.Status, strings.Join(guards, " "))
+		row = append(row, t.Status, strings.Join(guards, " "), strconv.FormatBool(t.Evidence.FlushPath.IncludesRamp))
 		for _, f := range figures(t) {
 			text := "" // not measured
 			if f.ok {

@@ -46,6 +46,9 @@ func Table(w io.Writer, m *Model) error {
 	if slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.FlushPath.IncludesRamp }) {
 		p.linef("(guest and QEMU counted during fio's ramp too, fio did not)")
 	}
+	if slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.FlushPath.FioDsyncWrites != nil }) {
+		p.linef("(100s+0: 100 writes with O_DSYNC or O_SYNC and no sync call)")
+	}
 	if len(m.Excluded) > 0 {
 		p.linef("\nexcluded:")
 	}
@@ -55,8 +58,8 @@ func Table(w io.Writer, m *Model) error {
 	p.linef("")
 	p.wrapped("", m.Answer)
 	if s := m.Phases; s.WallS > 0 {
-		p.wrapped("", fmt.Sprintf("Wall time %.0f s: boot %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, collect %.0f; %.0f %% of the time after boot spent measuring.",
-			s.WallS, s.BootS, s.AttachS, s.PrepareS, s.RampS, s.MeasureS, s.CollectS, 100*s.MeasuringShare))
+		p.wrapped("", fmt.Sprintf("Wall time %.0f s: boot %.0f, fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, collect %.0f; %.0f %% of the time after boot spent measuring.",
+			s.WallS, s.BootS, s.PrefillS, s.AttachS, s.PrepareS, s.RampS, s.MeasureS, s.CollectS, 100*s.MeasuringShare))
 	}
 	return p.err
 }

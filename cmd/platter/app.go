@@ -79,12 +79,31 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
-	if code := exitCode(ctx, err); code != exitInterrupted {
-		fmt.Fprintf(stderr, "platter: %s\n", message(err))
-		return code
+	code := exitCode(ctx, err)
+	if code == exitInterrupted {
+		if err = besides(err, context.Canceled); err == nil {
+			fmt.Fprintln(stderr, "platter: interrupted; nothing was left behind, what was finished is kept")
+			return code
+		}
 	}
-	fmt.Fprintln(stderr, "platter: interrupted; the guest and its disk are gone, finished trials are kept")
-	return exitInterrupted
+	fmt.Fprintf(stderr, "platter: %s\n", message(err))
+	return code
+}
+
+// besides is what else is joined in err than target.
+func besides(err, target error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		if errors.Is(err, target) {
+			return nil
+		}
+		return err
+	}
+	var rest []error
+	for _, e := range joined.Unwrap() {
+		rest = append(rest, besides(e, target))
+	}
+	return errors.Join(rest...)
 }
 
 func usageError(_ *cli.Context, err error, _ bool) error { return &errUsage{err.Error()} }
@@ -111,13 +130,14 @@ func exitCode(ctx context.Context, err error) int {
 		hv         *hypervisor.Error
 		image      *guest.Error
 		run        *results.Error
+		command    *guest.ExitError
 	)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.As(err, &usage), errors.As(err, &matrix), errors.As(err, &xml):
 		return exitUsage
-	case errors.As(err, &unmeasured):
+	case errors.As(err, &unmeasured), errors.As(err, &command):
 		return exitUnmeasured
 	case errors.As(err, &orch):
 		if orch.Fault == orchestrator.Usage {
@@ -194,6 +214,18 @@ func storageFlag() cli.Flag {
 
 func accelFlag() cli.Flag {
 	return &cli.StringFlag{Name: "accel", Usage: "`kvm or tcg`; default what boots a guest"}
+}
+
+// storageDir is the flag of storageFlag as the one path that every command knows the directory by.
+func storageDir(c *cli.Context) (string, error) {
+	dir, err := filepath.Abs(c.String("storage"))
+	if err != nil {
+		return "", &errUsage{fmt.Sprintf("--storage %s: %v", c.String("storage"), err)}
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return dir, nil
 }
 
 // libvirtURI is the flag of uriFlag or the default that it documents.

@@ -34,12 +34,19 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			host, err := hypervisor.Connect(c.Context, uri)
+			storage, err := storageDir(c)
 			if err != nil {
 				return err
 			}
+			host, err := hypervisor.Connect(c.Context, uri)
+			if c.Context.Err() != nil {
+				return c.Context.Err()
+			}
+			if err != nil {
+				return &errUsage{err.Error()}
+			}
 			defer host.Close()
-			found, err := orchestrator.Leftovers(c.Context, host, c.String("storage"))
+			found, err := orchestrator.Leftovers(c.Context, host, storage)
 			if err != nil {
 				return err
 			}

@@ -32,7 +32,11 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			checks := orchestrator.Examine(c.Context, uri, c.String("storage"), cacheDir())
+			storage, err := storageDir(c)
+			if err != nil {
+				return err
+			}
+			checks := orchestrator.Examine(c.Context, uri, storage, cacheDir())
 			if err := c.Context.Err(); err != nil {
 				return err
 			}

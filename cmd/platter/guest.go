@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -54,6 +53,7 @@ func guestShellCommand() *cli.Command {
 		Name:  "shell",
 		Usage: "boot the guest with a scratch disk and give a prompt in it",
 		Description: `The scratch disk has the settings asked for and is filled with noise. When the shell ends, guest and disk are gone.
+A command of --run that fails makes the exit status 4.
 
 EXAMPLES:
    platter guest shell --set cache=none --set io=native
@@ -94,9 +94,9 @@ func shellSettings(c *cli.Context) (orchestrator.ShellSettings, error) {
 	if !slices.Contains([]string{"none", "ext4", "xfs"}, filesystem) {
 		return s, &errUsage{fmt.Sprintf("--filesystem %s: it is none, ext4 or xfs", filesystem)}
 	}
-	storage, err := filepath.Abs(c.String("storage"))
+	storage, err := storageDir(c)
 	if err != nil {
-		return s, &errUsage{fmt.Sprintf("--storage: %v", err)}
+		return s, err
 	}
 	s.Settings = orchestrator.Settings{URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
 		Tell: func(e orchestrator.Event) { fmt.Fprintln(c.App.ErrWriter, e.Message) }}

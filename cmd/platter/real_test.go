@@ -260,7 +260,8 @@ func TestARunThatIsInterruptedCleansUpAndGoesOnLater(t *testing.T) {
 	if err != nil || len(before.Trials) < 2 || len(before.Trials) == 20 {
 		t.Fatalf("%d trials were kept (%v)", len(before.Trials), err)
 	}
-	r.run(0, "run", "--resume", "out", "--storage", r.storage)
+	r.run(2, "run", "--resume", "out", "--storage", r.dir) // another disk
+	r.run(0, "run", "--resume", "out")
 	r.clean()
 	after, err := results.Read(filepath.Join(r.dir, "out"))
 	if err != nil || len(after.Trials) != 20 {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -77,14 +76,12 @@ func runSettings(c *cli.Context) (orchestrator.Settings, error) {
 		return orchestrator.Settings{}, err
 	}
 	s := orchestrator.Settings{
-		URI: uri, Storage: c.String("storage"), Cache: cacheDir(), Accel: c.String("accel"),
+		URI: uri, Cache: cacheDir(), Accel: c.String("accel"),
 		Tool: "platter " + version(), Command: os.Args,
 	}
-	storage, err := filepath.Abs(s.Storage)
-	if err != nil {
-		return s, &errUsage{fmt.Sprintf("storage %s: %v", s.Storage, err)}
+	if s.Storage, err = storageDir(c); err != nil {
+		return s, err
 	}
-	s.Storage = storage
 	if dir := c.String("resume"); dir != "" {
 		return resumeSettings(c, s, dir)
 	}
@@ -119,6 +116,12 @@ func resumeSettings(c *cli.Context, s orchestrator.Settings, dir string) (orches
 		return s, err
 	}
 	s.Dir, s.Resume = dir, true
+	if !c.IsSet("storage") {
+		s.Storage = run.Manifest.Storage.Directory
+	}
+	if !c.IsSet("connect") {
+		s.URI = run.Manifest.Host.URI
+	}
 	s.Trials, s.Seed = run.Manifest.Trials, run.Manifest.Seed
 	s.Matrix, err = matrices.Parse(run.Manifest.MatrixFile, []byte(run.Manifest.Matrix))
 	return s, err

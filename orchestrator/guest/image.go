@@ -219,6 +219,9 @@ func (r recipe) bootstrap(ctx context.Context, tree, settings, sources, logFile 
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it unmounts on SIGTERM
 	cmd.WaitDelay = 30 * time.Second
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		text, _ := os.ReadFile(logFile)
 		return &Error{Message: fmt.Sprintf("mmdebstrap failed (%v): %s: check the network and run apt-get update", err, lastLine(text))}
 	}

@@ -58,10 +58,14 @@ func newRecipe(ctx context.Context) (recipe, error) {
 	return r, nil
 }
 
-// digest names the image: hex of the SHA-256 over everything that goes in, but for the keys, which are made at build.
+// buildVersion stands for how an image is built: raise it when build, bootstrap or the initramfs settings change.
+const buildVersion = 2
+
+// digest names the image: hex of the SHA-256 over what was asked for: the build, sources, packages with their versions
+// and platter's own files. Versions of dependencies follow from those; keys are made at build.
 func (r recipe) digest() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "suite %s\nsources %q\n", r.suite, r.sources)
+	fmt.Fprintf(h, "build %d\nsuite %s\nsources %q\n", buildVersion, r.suite, r.sources)
 	for _, p := range packages {
 		fmt.Fprintf(h, "package %s %s\n", p, r.versions[p])
 	}
