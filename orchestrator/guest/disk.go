@@ -28,7 +28,6 @@ type Disk struct {
 	CacheBytes int64             // block devices' pages in the guest's page cache after the drop (/proc/meminfo: Buffers)
 }
 
-
 // findScript sets disk to the name of the disk with serial $1, waiting for it. Like the others it uses the shell's own
 // words as far as it can: each process costs tens of milliseconds under emulation.
 const findScript = `
