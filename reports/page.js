@@ -93,7 +93,9 @@
     else [x.axisLabel.align, x.axisLabel.interval] = ["center", 0];
     for (const series of option.series) {
       series.silent = true;
-      if (series.type === "custom") series.renderItem = shapes[draw](series);
+      if (series.type !== "custom") continue;
+      series.renderItem = shapes[draw](series);
+      series.z = 3; // above the bars: a whisker's lower half lies within its bar
     }
     return option;
   };
