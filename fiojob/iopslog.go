@@ -18,7 +18,8 @@ const (
 )
 
 // ParseIOPSLog reads fio's IOPS log (its manual's "Log file formats": time in ms, value, direction, …) and gives the
-// operations/s of each second in turn, of all directions and jobs together. Seconds without an entry are 0.
+// operations/s of each second in turn, of all directions and jobs together. Seconds without an entry are 0. The time of the
+// log begins after fio's ramp_time (fio 3.33, tried).
 func ParseIOPSLog(data []byte) ([]float64, error) {
 	var seconds []float64
 	number := 0

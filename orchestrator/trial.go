@@ -66,8 +66,6 @@ func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Tr
 		if t.IOPSBySecond, err = fiojob.ParseIOPSLog(run.IOPSLog); err != nil {
 			return &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
 		}
-		// fio counts the log's time from the start of the ramp, and logs nothing during it.
-		t.IOPSBySecond = t.IOPSBySecond[min(len(t.IOPSBySecond), int(s.Cell.Ramp().Seconds())):]
 		if len(t.IOPSBySecond) < steadySeconds {
 			t.Missing = append(t.Missing, "iops_by_second")
 		}
