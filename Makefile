@@ -3,7 +3,7 @@
 GO        ?= go
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PACKAGES  := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu \
-             fio mmdebstrap e2fsprogs npm
+             fio mmdebstrap e2fsprogs procps npm
 TESTPACKAGES := gcc libc6-dev git chromium libxml2-utils
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
