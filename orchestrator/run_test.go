@@ -189,18 +189,21 @@ func TestRefusedSettingsTouchNothing(t *testing.T) {
 	base := t.TempDir()
 	huge := *m
 	huge.Storage.SizeBytes = 1 << 60
-	for name, s := range map[string]Settings{
-		"a run directory that exists": {Dir: base, Matrix: m, Trials: 1},
-		"an accelerator nobody knows": {Dir: filepath.Join(base, "r"), Accel: "hvf", Matrix: m, Trials: 1},
-		"no space":                    {Dir: filepath.Join(base, "r"), Storage: filepath.Join(base, "s"), Matrix: &huge, Trials: 1},
-		"a libvirt that nobody runs":  {Dir: filepath.Join(base, "r"), Storage: filepath.Join(base, "s"), Matrix: m, Trials: 1, URI: "qemu+unix:///system?socket=" + filepath.Join(base, "none")},
+	for name, c := range map[string]struct {
+		Settings
+		says string
+	}{
+		"a run directory that exists": {Settings{Dir: base, Matrix: m, Trials: 1}, "exists: name another with -o"},
+		"an accelerator nobody knows": {Settings{Dir: filepath.Join(base, "r"), Accel: "hvf", Matrix: m, Trials: 1}, "kvm or tcg"},
+		"no space":                    {Settings{Dir: filepath.Join(base, "r"), Storage: filepath.Join(base, "s"), Matrix: &huge, Trials: 1}, "MiB free and the run needs"},
+		"a libvirt that nobody runs":  {Settings{Dir: filepath.Join(base, "r"), Storage: filepath.Join(base, "s"), Matrix: m, Trials: 1, URI: "qemu+unix:///system?socket=" + filepath.Join(base, "none")}, "no libvirt daemon answers"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.Tell = func(Event) {}
-			_, err := Execute(t.Context(), s)
+			c.Tell = func(Event) {}
+			_, err := Execute(t.Context(), c.Settings)
 			var e *Error
-			if !errors.As(err, &e) || e.Fault != Usage || strings.Contains(e.Message, "\n") {
-				t.Fatalf("got %v, want a usage error of one line", err)
+			if !errors.As(err, &e) || e.Fault != Usage || strings.Contains(e.Message, "\n") || !strings.Contains(e.Message, c.says) {
+				t.Fatalf("got %v, want a usage error of one line that says %q", err, c.says)
 			}
 			entries, err := os.ReadDir(base)
 			if err != nil || len(entries) != 0 {

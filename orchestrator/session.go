@@ -34,9 +34,8 @@ type Settings struct {
 
 // Outcome is how a run ended that was not cut short.
 type Outcome struct {
-	Done   int // trials made in this session
+	Done   int // trials made by this call
 	Failed int // of them
-	Accel  Accel
 }
 
 // Execute carries out a run from connecting to clean-up. When it returns, guest, scratch images and saved guest are gone,
@@ -56,7 +55,6 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 			return o, err
 		}
 	}
-	o.Accel = site.accel
 	manifest := s.manifest(site, plan)
 	journal, steps, err := s.journal(manifest, plan)
 	if err != nil {

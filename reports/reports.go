@@ -315,14 +315,20 @@ func answer(m *Model) string {
 	}
 	var parts []string
 	groups := workloads(m.Cells)
-	if len(groups) > maxAnswers {
+	if len(groups) > maxAnswers && groups[0].cells[0].settings() == "" {
+		parts = []string{plural(len(groups), "workload") + " on one disk's settings"}
+	} else if len(groups) > maxAnswers {
 		parts = tally(groups)
 	} else {
 		for _, g := range groups {
 			parts = append(parts, g.fastest())
 		}
 	}
-	return fmt.Sprintf("Fastest: %s (%s). Safety is not measured in this run.", strings.Join(parts, "; "), scope)
+	found := "Fastest"
+	if groups[0].cells[0].settings() == "" { // nothing of the disk's varies: there is nothing to choose between
+		found = "Measured"
+	}
+	return fmt.Sprintf("%s: %s (%s). Safety is not measured in this run.", found, strings.Join(parts, "; "), scope)
 }
 
 // maxAnswers is for how many workloads the answer names the fastest settings of each; of more it counts them.
@@ -416,7 +422,7 @@ func (w workload) fastest() string {
 	}
 	text := best.settings()
 	if w.name != "" {
-		text = strings.TrimPrefix(text+" at "+w.name, " ")
+		text = strings.TrimPrefix(text+" at "+w.name, " at ")
 	}
 	text += " with " + Number(best.IOPS.Median) + " IOPS"
 	if near > 0 {

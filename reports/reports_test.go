@@ -132,6 +132,13 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	m.Cells = append(m.Cells, cell("none", 8, 1), cell("unsafe", 8, 2), cell("none", 32, 1), cell("unsafe", 32, 2))
+	one := func(fsync, iops float64) Cell {
+		return Cell{Axes: []Axis{{"fio.fsync", fsync}}, IOPS: &compare.Summary{Median: iops, Lo: iops, Hi: iops}}
+	}
+	same := &Model{OK: 2, Cells: []Cell{one(0, 9), one(1, 3)}}
+	if got, want := answer(same), "Measured: fsync=0 with 9 IOPS; fsync=1 with 3 IOPS (2 trials, 2 cells). Safety is not measured in this run."; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 	want = "Fastest: cache=unsafe in 3 of 4 workloads; cache=none in 1 (4 trials, 8 cells). Safety is not measured in this run."
 	if got := answer(m); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -228,6 +228,14 @@ func storageDir(c *cli.Context) (string, error) {
 	return dir, nil
 }
 
+// place is where a command works: libvirt's URI and the storage directory.
+func place(c *cli.Context) (uri, storage string, err error) {
+	if uri, err = libvirtURI(c); err == nil {
+		storage, err = storageDir(c)
+	}
+	return uri, storage, err
+}
+
 // libvirtURI is the flag of uriFlag or the default that it documents.
 func libvirtURI(c *cli.Context) (string, error) {
 	return hypervisor.HostEnvironment().URI(c.String("connect"))

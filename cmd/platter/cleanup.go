@@ -30,11 +30,7 @@ EXAMPLES:
 			if err := noArgs(c); err != nil {
 				return err
 			}
-			uri, err := libvirtURI(c)
-			if err != nil {
-				return err
-			}
-			storage, err := storageDir(c)
+			uri, storage, err := place(c)
 			if err != nil {
 				return err
 			}

@@ -82,7 +82,7 @@ EXAMPLES:
 
 func shellSettings(c *cli.Context) (orchestrator.ShellSettings, error) {
 	var s orchestrator.ShellSettings
-	uri, err := libvirtURI(c)
+	uri, storage, err := place(c)
 	if err != nil {
 		return s, err
 	}
@@ -93,10 +93,6 @@ func shellSettings(c *cli.Context) (orchestrator.ShellSettings, error) {
 	filesystem := c.String("filesystem")
 	if !slices.Contains([]string{"none", "ext4", "xfs"}, filesystem) {
 		return s, &errUsage{fmt.Sprintf("--filesystem %s: it is none, ext4 or xfs", filesystem)}
-	}
-	storage, err := storageDir(c)
-	if err != nil {
-		return s, err
 	}
 	s.Settings = orchestrator.Settings{URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
 		Tell: func(e orchestrator.Event) { fmt.Fprintln(c.App.ErrWriter, e.Message) }}

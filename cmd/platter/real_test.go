@@ -233,6 +233,38 @@ func TestEveryShapeOfImageAndPlaceOfDiskIsMeasured(t *testing.T) {
 	}
 }
 
+const failingMatrix = `
+name: failing
+description: fio fails for want of huge pages, which the guest has none of
+storage: {size: 64MiB}
+guest: {memory: 512MiB, vcpus: 2}
+axes: {fio.mem: [malloc, mmaphuge]}
+fio: {rw: randwrite, bs: 4k, direct: 1, size: 16m, runtime: 300ms}
+trials: 2
+`
+
+func TestARunWhoseFioFailsGoesOnAndEndsWithFour(t *testing.T) {
+	r := newRig(t)
+	if err := os.WriteFile(filepath.Join(r.dir, "failing.yaml"), []byte(failingMatrix), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := r.run(exitUnmeasured, "run", "failing.yaml", "-o", "out", "--storage", r.storage)
+	r.clean()
+	run, err := results.Read(filepath.Join(r.dir, "out"))
+	if err != nil || len(run.Trials) != 4 {
+		t.Fatalf("%d trials (%v), want 4", len(run.Trials), err)
+	}
+	for _, tr := range run.Trials {
+		failed := tr.Status == results.Failed
+		if failed != strings.Contains(tr.Cell, "mmaphuge") || failed && (tr.Failure.Fault != "fio" || len(tr.Failure.Console) == 0) {
+			t.Errorf("%s: %s, %+v", tr.Cell, tr.Status, tr.Failure)
+		}
+	}
+	if !strings.Contains(stdout, "fio.mem=mmaphuge: ") || !strings.Contains(stderr, "2 of 4 trials failed") {
+		t.Errorf("the failure is not told:\n%s%s", stdout, stderr)
+	}
+}
+
 func TestARunThatIsInterruptedCleansUpAndGoesOnLater(t *testing.T) {
 	r := newRig(t)
 	cmd := r.command("run", "real.yaml", "-o", "out", "--storage", r.storage)

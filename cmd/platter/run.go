@@ -71,16 +71,13 @@ func runAction(c *cli.Context) error {
 
 // runSettings turns the command line into what is to be run.
 func runSettings(c *cli.Context) (orchestrator.Settings, error) {
-	uri, err := libvirtURI(c)
+	uri, storage, err := place(c)
 	if err != nil {
 		return orchestrator.Settings{}, err
 	}
 	s := orchestrator.Settings{
-		URI: uri, Cache: cacheDir(), Accel: c.String("accel"),
+		URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
 		Tool: "platter " + version(), Command: os.Args,
-	}
-	if s.Storage, err = storageDir(c); err != nil {
-		return s, err
 	}
 	if dir := c.String("resume"); dir != "" {
 		return resumeSettings(c, s, dir)

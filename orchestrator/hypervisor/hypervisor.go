@@ -43,7 +43,7 @@ type Host struct {
 	calls  sync.WaitGroup // those under way, also the abandoned ones
 }
 
-// Connect opens uri (see Environment.URI): it tries the daemon's sockets in the order of Environment.Sockets and speaks
+// Connect opens uri (see Environment.URI): it tries the daemon's sockets one after the other and speaks
 // to the first that accepts. It takes at most 30 s, or less if ctx ends before. The error is a Usage one for a URI
 // that platter does not support, and otherwise a Rig one that names the sockets tried and what to do.
 func Connect(ctx context.Context, uri string) (*Host, error) {

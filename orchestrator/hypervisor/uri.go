@@ -30,7 +30,8 @@ func HostEnvironment() Environment {
 
 // URI chooses the connection as virsh does: the flag, then LIBVIRT_DEFAULT_URI, then uri_default in libvirt.conf
 // (/etc/libvirt for root, $XDG_CONFIG_HOME/libvirt for others); but where virsh would then probe, it is DefaultURI.
-// The error is a Usage one when the URI is not supported (see Sockets), and says where it came from.
+// The error is a Usage one when the URI is not supported (qemu:///system, qemu:///session and
+// qemu+unix with the same paths are), and says where it came from.
 func (e Environment) URI(flag string) (string, error) {
 	uri, origin, err := e.find(flag)
 	if err != nil {
@@ -102,19 +103,11 @@ func uriDefault(text string) string {
 	return uri
 }
 
-// Sockets are the paths at which the daemon of uri may listen, in the order in which Connect tries them: libvirtd's,
-// then the modular virtqemud's; with ?socket=PATH that one alone. Supported are qemu:///system, qemu:///session and
-// qemu+unix with the same paths. The error for any other is a Usage one.
-func (e Environment) Sockets(uri string) ([]string, error) {
-	addr, err := e.address(uri)
-	return addr.sockets, err
-}
-
 // address is a URI taken apart.
 type address struct {
 	open    string   // what the daemon is asked to open
 	session bool     // the user's own daemon, not the system's
-	sockets []string // in the order of trying
+	sockets []string // in the order of trying: libvirtd's, then the modular virtqemud's; with ?socket=PATH that one alone
 	runDir  string   // where the daemon keeps the pid files of its domains
 	logDir  string   // where QEMU's logs are
 }

@@ -86,7 +86,7 @@ func TestAConnectionThatIsNotLocalQEMUIsAUsageError(t *testing.T) {
 		"":                                         "not a URI",
 		"qemu:///system\x7f":                       "not a URI",
 	} {
-		_, err := fakeEnvironment(0, nil, nil).Sockets(uri)
+		_, err := fakeEnvironment(0, nil, nil).sockets(uri)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q in it", uri, err, want)
 		}
@@ -126,7 +126,7 @@ func TestSocketsAreTriedLibvirtdFirst(t *testing.T) {
 		{"qemu:///session", map[string]string{"XDG_RUNTIME_DIR": "/run/user/7"}, []string{"/run/user/7/libvirt/libvirt-sock", "/run/user/7/libvirt/virtqemud-sock"}},
 		{"qemu:///session", home, []string{"/home/u/.cache/libvirt/libvirt-sock", "/home/u/.cache/libvirt/virtqemud-sock"}},
 	} {
-		got, err := fakeEnvironment(1000, test.variables, nil).Sockets(test.uri)
+		got, err := fakeEnvironment(1000, test.variables, nil).sockets(test.uri)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func FuzzURI(f *testing.F) {
 	f.Add("qemu+unix:///session?socket=/a%20b")
 	f.Add("qemu+ssh://h/system?socket=%zz")
 	f.Fuzz(func(t *testing.T, uri string) {
-		sockets, err := fakeEnvironment(0, nil, nil).Sockets(uri)
+		sockets, err := fakeEnvironment(0, nil, nil).sockets(uri)
 		if (err == nil) != (len(sockets) > 0) {
 			t.Errorf("%q: sockets %q with error %v", uri, sockets, err)
 		}
@@ -162,4 +162,10 @@ func FuzzLibvirtConf(f *testing.F) {
 			t.Errorf("%q gives %q", text, uri)
 		}
 	})
+}
+
+// sockets are those that Connect would try for a URI.
+func (e Environment) sockets(uri string) ([]string, error) {
+	addr, err := e.address(uri)
+	return addr.sockets, err
 }
