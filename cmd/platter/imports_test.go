@@ -9,16 +9,24 @@ import (
 
 // allowed says which of platter's packages each may import: the house of docs/ARCHITECTURE.md.
 var allowed = map[string][]string{
-	"matrices":                {},
-	"libvirtxml":              {},
-	"fiojob":                  {},
-	"results":                 {"fiojob"},
-	"compare":                 {"results", "fiojob"},
-	"reports":                 {"compare", "results", "fiojob"},
-	"orchestrator/guest":      {},
-	"orchestrator/hypervisor": {"libvirtxml", "results"},
-	"orchestrator":            {"orchestrator/guest", "orchestrator/hypervisor", "results", "matrices", "libvirtxml", "fiojob"},
-	"cmd/platter":             {"orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
+	"matrices":                 {},
+	"libvirtxml":               {},
+	"fiojob":                   {},
+	"flushpath":                {},
+	"powercut/witness":         {},
+	"powercut/oplog":           {},
+	"powercut/replay":          {"powercut/witness", "powercut/oplog"},
+	"powercut":                 {"powercut/oplog"},
+	"results":                  {"fiojob"},
+	"compare":                  {"results", "fiojob"},
+	"claims":                   {"compare", "results", "fiojob", "matrices"},
+	"reports":                  {"claims", "compare", "results", "fiojob"},
+	"orchestrator/guest":       {"powercut/witness"},
+	"orchestrator/guest/probe": {"powercut/witness"},
+	"orchestrator/hypervisor":  {"libvirtxml", "results"},
+	"orchestrator": {"orchestrator/guest", "orchestrator/hypervisor", "results", "matrices", "libvirtxml", "fiojob",
+		"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness"},
+	"cmd/platter": {"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

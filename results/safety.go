@@ -1,0 +1,109 @@
+package results
+
+import "time"
+
+// Verdicts of a cell under a failure class.
+const (
+	Safe      = "SAFE"       // no promise was broken at any judged crash point
+	Loses     = "LOSES"      // at least one was
+	NoPromise = "NO_PROMISE" // nothing was promised: judge it by its exposure
+	Invalid   = "INVALID"    // the control of this class failed, or live cuts and replay disagree
+)
+
+// Failure classes.
+const (
+	GuestCrash = "guest_crash"
+	QEMUKill   = "qemu_kill"
+	HostCrash  = "host_crash"
+	PowerLoss  = "power_loss"
+)
+
+// Methods of judging.
+const (
+	EveryOp = "every_op" // every crash point of the log, incrementally
+	Sampled = "sampled"  // some crash points: the survivor is made and checked
+	Live    = "live"     // the real thing alone
+)
+
+// Safety is one line of safety.jsonl: what one failure class takes from one cell behind one kind of drive cache. Its key is
+// cell, class and drive cache.
+type Safety struct {
+	Cell       string    `json:"cell"`
+	Class      string    `json:"class"`
+	DriveCache string    `json:"drive_cache"` // "volatile", "protected" or "none"
+	Method     string    `json:"method"`
+	Status     string    `json:"status"` // OK or Failed, as of a trial
+	Failure    *Failure  `json:"failure,omitempty"`
+	Started    time.Time `json:"started"`
+	Verdict    string    `json:"verdict,omitempty"` // empty when the campaign failed
+	// Reason is why the verdict is INVALID, in a line.
+	Reason string `json:"reason,omitempty"`
+	// Predicted is the model's verdict and PredictedExposed whether it expects acknowledged, unpromised writes to be lost.
+	Predicted        string `json:"predicted,omitempty"`
+	PredictedExposed bool   `json:"predicted_exposed"`
+	// CrashPoints were judged. Points of one log are not independent: they give no bound.
+	CrashPoints int64 `json:"crash_points"`
+	Writes      int64 `json:"writes"` // that returned to the probe, as far as the witness was told
+	// Promises are the promised writes of the whole log; PromisesLost those of them that are gone at the worst crash
+	// point, and PointsLost the crash points at which any is.
+	Promises     int64    `json:"promises"`
+	PromisesLost int64    `json:"promises_lost"`
+	PointsLost   int64    `json:"points_lost"`
+	Torn         int64    `json:"torn"` // blocks that mix promised and newer sectors at the worst judged point
+	Exposure     Exposure `json:"exposure"`
+	// Filesystem is what the checker said at the worst sampled point; empty when every check was clean or none was made.
+	Filesystem string       `json:"filesystem,omitempty"`
+	Worst      *CrashPoint  `json:"worst,omitempty"`
+	Strip      []StripPoint `json:"strip,omitempty"` // the log in at most 200 stretches, in order
+	Live       *LiveCuts    `json:"live,omitempty"`
+	Controls   []Control    `json:"controls,omitempty"` // of this class, made in the same run on the same kind of guest
+	// IODepth is at which depth safety was measured, where the probe could not do the cell's.
+	IODepth   int         `json:"iodepth,omitempty"`
+	Seconds   float64     `json:"seconds"` // of the log
+	FlushPath FlushPath   `json:"flush_path"`
+	Effective *CacheFlags `json:"effective,omitempty"`
+}
+
+// Exposure is acknowledged but unpromised data that a crash takes, at the worst crash point for each figure: lower bounds,
+// since only what the witness was told counts.
+type Exposure struct {
+	Writes int64   `json:"writes"`
+	Bytes  int64   `json:"bytes"`
+	MS     float64 `json:"ms"` // age of the oldest of them
+	// Censored says that the oldest exposed write dates from the start of the campaign: the age is "at least".
+	Censored bool `json:"censored"`
+}
+
+// CrashPoint names a crash point: the state after so many events of the log.
+type CrashPoint struct {
+	Point int64   `json:"point"` // events of the log before it
+	MS    float64 `json:"ms"`    // since the log began
+}
+
+// StripPoint sums up a stretch of the log: the worst of its crash points for each figure.
+type StripPoint struct {
+	CrashPoint
+	PromisesLost  int64   `json:"promises_lost"`
+	ExposedWrites int64   `json:"exposed_writes"`
+	ExposedMS     float64 `json:"exposed_ms"`
+}
+
+// LiveCuts are the real cuts of a cell's group under one class.
+type LiveCuts struct {
+	Cuts         int     `json:"cuts"`
+	Lost         int     `json:"lost"`            // cuts that broke a promise
+	PromisesLost int64   `json:"promises_lost"`   // at the worst cut
+	Promises     int64   `json:"promises"`        // at that cut
+	Bound        float64 `json:"bound,omitempty"` // 95 % upper bound of the probability of loss; absent unless all cuts were clean
+	Agrees       bool    `json:"agrees"`          // with the replay of the same log
+	Disagreement string  `json:"disagreement,omitempty"`
+}
+
+// Control is a configuration that must lose under its class, tried to see whether a loss would be noticed.
+type Control struct {
+	Name         string `json:"name"` // "unsafe", "none without barriers", "probe that lies"
+	Class        string `json:"class"`
+	Promises     int64  `json:"promises"`
+	PromisesLost int64  `json:"promises_lost"`
+	Lost         bool   `json:"lost"` // as it must
+}
