@@ -21,12 +21,13 @@ var allowed = map[string][]string{
 	"compare":                  {"results", "fiojob"},
 	"claims":                   {"compare", "results", "fiojob", "matrices"},
 	"reports":                  {"claims", "compare", "results", "fiojob"},
+	"gate":                     {"claims", "compare", "results", "fiojob", "matrices", "libvirtxml", "flushpath"},
 	"orchestrator/guest":       {"powercut/witness"},
 	"orchestrator/guest/probe": {"powercut/witness"},
 	"orchestrator/hypervisor":  {"libvirtxml", "results"},
 	"orchestrator": {"orchestrator/guest", "orchestrator/hypervisor", "results", "matrices", "libvirtxml", "fiojob",
 		"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness"},
-	"cmd/platter": {"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
+	"cmd/platter": {"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "gate", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {
