@@ -1,0 +1,125 @@
+// Package flushpath is the model of a virtual disk's way to the medium: which layers a write and a flush cross between an
+// application in the guest and the platter, where the flush ends, and what each failure class is therefore predicted to
+// take. A prediction is derived from the layers and from nothing else; measurements stand beside it and may contradict it.
+//
+// Not modelled: the drive's firmware, the controller, the host's own file system and its journal.
+package flushpath
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Failure classes, in order: each takes all that the one before it takes.
+const (
+	GuestCrash = "guest_crash" // the guest's memory; QEMU lives on and writes its buffers out
+	QEMUKill   = "qemu_kill"   // QEMU's memory too
+	HostCrash  = "host_crash"  // the host's page cache too
+	PowerLoss  = "power_loss"  // the drive's volatile cache too
+)
+
+// Classes are the failure classes in that order.
+func Classes() []string { return []string{GuestCrash, QEMUKill, HostCrash, PowerLoss} }
+
+// Kinds of drive cache.
+const (
+	Volatile  = "volatile"  // lost with the power
+	Protected = "protected" // a battery or capacitors write it out
+	NoCache   = "none"
+)
+
+// Config is a disk, the guest's view of it, and the job that writes to it. The zero value is a raw local image with
+// libvirt's default cache mode, a raw device in the guest, buffered writes and no promise.
+type Config struct {
+	// Cache is libvirt's attribute: none, writeback, writethrough, directsync or unsafe; "" and "default" are what
+	// libvirt and QEMU make of them, writeback.
+	Cache  string
+	Bus    string // "virtio", "scsi", …: names the layer
+	Format string // "raw", "qcow2", …; "" is raw. Any other than raw has metadata that QEMU holds in memory
+	// Protocol is that of a network source; "" is a local file or block device. Only "rbd" is modelled.
+	Protocol string
+	// Filesystem is the guest's: "none" or "" for the raw device, "ext4", "xfs".
+	Filesystem string
+	Barrier    bool // ext4's mount option; without meaning elsewhere
+	// WriteCache is the guest's queue/write_cache and CacheType virtio's or SCSI's cache_type: "" as the kernel found it,
+	// "write back" or "write through".
+	WriteCache, CacheType string
+	Direct                bool   // the application's O_DIRECT
+	Sync                  string // fio's: "" or "none", "dsync", "sync"
+	Fsync, Fdatasync      int    // after how many writes the job calls it; 0 never
+	// Lies is a probe that promises each write without any sync: the control that must lose.
+	Lies bool
+	// Grows says that the job makes files or lets them grow: what makes the data reachable is metadata in the guest's
+	// memory until a sync.
+	Grows bool
+	// WritethroughUntilFlush says that rbd_cache_writethrough_until_flush is known to be in effect. It is Ceph's default,
+	// but some builds of QEMU turn it off, so that it is not assumed.
+	WritethroughUntilFlush bool
+}
+
+// Check says why the model has no answer for a configuration: a cache mode or file system that it does not know, or a
+// network protocol whose far end it does not know.
+func (c Config) Check() error {
+	if !slices.Contains([]string{"", "default", "none", "writeback", "writethrough", "directsync", "unsafe"}, c.Cache) {
+		return fmt.Errorf("cache=%s is none of none, writeback, writethrough, directsync, unsafe, default", c.Cache)
+	}
+	if !slices.Contains([]string{"", "none", "ext4", "xfs"}, c.Filesystem) {
+		return fmt.Errorf("file system %s is not modelled; none, ext4 and xfs are", c.Filesystem)
+	}
+	if c.Protocol != "" && c.Protocol != "rbd" {
+		return fmt.Errorf("what lies behind %s is not modelled; local files, block devices and rbd are", c.Protocol)
+	}
+	return nil
+}
+
+// Effective are QEMU's cache flags, as query-block shows them: the table of cache modes in QEMU's manual, with the guest's
+// cache_type laid over writeback. unsafe keeps no-flush whatever the guest sets.
+func Effective(c Config) (writeback, direct, noFlush bool) {
+	writeback = c.Cache != "writethrough" && c.Cache != "directsync"
+	direct = c.Cache == "none" || c.Cache == "directsync"
+	noFlush = c.Cache == "unsafe"
+	switch c.CacheType {
+	case "write through":
+		writeback = false
+	case "write back":
+		writeback = true
+	}
+	return writeback, direct, noFlush
+}
+
+// raw says that the image has no metadata of its own.
+func (c Config) raw() bool { return c.Format == "" || c.Format == "raw" }
+
+// local says that the image is a file or block device of the host.
+func (c Config) local() bool { return c.Protocol == "" }
+
+// mounted says that the guest has a file system on the disk.
+func (c Config) mounted() bool { return c.Filesystem != "" && c.Filesystem != "none" }
+
+// barriers says that the guest's file system, or the raw device, answers a sync with a flush.
+func (c Config) barriers() bool { return c.Filesystem != "ext4" || c.Barrier }
+
+// syncedWrites says that each write is its own promise.
+func (c Config) syncedWrites() bool { return c.Sync == "dsync" || c.Sync == "sync" }
+
+// promises says whether the job promises anything, and each that every write is promised when it returns.
+func (c Config) promises() (any, each bool) {
+	each = c.syncedWrites() || c.Lies
+	return each || c.Fsync > 0 || c.Fdatasync > 0, each
+}
+
+// promiser is what the promise is made by.
+func (c Config) promiser() string {
+	switch {
+	case c.Lies:
+		return "the probe's word"
+	case c.Sync == "dsync":
+		return "an O_DSYNC write"
+	case c.Sync == "sync":
+		return "an O_SYNC write"
+	case c.Fsync == 0 && c.Fdatasync > 0:
+		return "fdatasync"
+	default:
+		return "fsync"
+	}
+}

@@ -1,0 +1,121 @@
+package flushpath
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What becomes of promises.
+const (
+	Kept       = "kept"
+	Lost       = "lost" // at least one may be broken
+	NoPromises = "none" // the job makes none
+)
+
+// Predicted verdicts, in the words of a safety record.
+const (
+	Safe      = "SAFE"
+	Loses     = "LOSES"
+	NoPromise = "NO_PROMISE"
+)
+
+// Prediction is what a failure class is predicted to take. Promises and Verdict are empty, and Because says why, for a
+// configuration that Check refuses: the model calls nothing safe that it does not know.
+type Prediction struct {
+	Promises string `json:"promises"` // Kept, Lost or NoPromises
+	Exposed  bool   `json:"exposed"`  // acknowledged writes without a promise may be lost
+	Verdict  string `json:"verdict"`  // Safe, Loses or NoPromise
+	Because  string `json:"because"`
+	Source   string `json:"source"`
+}
+
+// Predict says what a failure class takes, behind a drive cache that is Volatile, Protected or NoCache; any other word is
+// taken for Volatile. An unknown class is answered like a configuration that is not modelled.
+func Predict(c Config, class, driveCache string) Prediction {
+	if err := c.Check(); err != nil {
+		return Prediction{Because: err.Error()}
+	}
+	if !slices.Contains(Classes(), class) {
+		return Prediction{Because: fmt.Sprintf("failure class %q is none of %s", class, strings.Join(Classes(), ", "))}
+	}
+	path := trace(c, driveCache)
+	var promised, exposed []Layer
+	for _, l := range path.Layers {
+		if !slices.Contains(l.TakenBy, class) {
+			continue
+		}
+		if l.Promised {
+			promised = append(promised, l)
+		}
+		if l.Unpromised {
+			exposed = append(exposed, l)
+		}
+	}
+	p := Prediction{Exposed: len(exposed) > 0}
+	switch any, _ := c.promises(); {
+	case !any:
+		p.Promises, p.Verdict = NoPromises, NoPromise
+	case len(promised) > 0:
+		p.Promises, p.Verdict = Lost, Loses
+	default:
+		p.Promises, p.Verdict = Kept, Safe
+	}
+	p.Because, p.Source = because(c, path, promised, exposed)
+	return p
+}
+
+// because says in a line why, and where the deciding rule comes from.
+func because(c Config, path Path, promised, exposed []Layer) (why, source string) {
+	var parts []string
+	writeback, _, _ := Effective(c)
+	at, swallowed := path.SwallowedAt()
+	any, each := c.promises()
+	switch {
+	case !any:
+		parts, source = append(parts, "nothing was promised"), sourceFsync
+	case len(promised) > 0:
+		parts = append(parts, fmt.Sprintf("%s (%s); promised writes may be in the %s alone", at.Reason, at.Name, names(promised)))
+		source = at.Source
+	case swallowed:
+		parts = append(parts, fmt.Sprintf("%s (%s), but promised writes rest in nothing that this takes", at.Reason, at.Name))
+		source = at.Source
+	case !writeback:
+		parts, source = append(parts, "QEMU flushes after each write"), sourceEachWrite
+	default:
+		parts, source = append(parts, "the flush of "+c.promiser()+" reaches the "+path.end()), sourceBlock
+	}
+	switch {
+	case len(exposed) > 0:
+		parts = append(parts, "unpromised writes may be in the "+names(exposed)+" alone")
+		if !any || len(promised) == 0 && !swallowed {
+			source = exposed[0].Source
+		}
+	case each:
+		parts = append(parts, "each write is promised when it returns")
+	case !writeback:
+		parts = append(parts, "unpromised writes are flushed too")
+	default:
+		parts = append(parts, "unpromised writes rest in nothing that this takes")
+	}
+	return strings.Join(parts, "; "), source
+}
+
+// end is the name of the layer where a flush ends.
+func (p Path) end() string {
+	for _, l := range p.Layers {
+		if l.Flush == Ends {
+			return l.Name
+		}
+	}
+	return "end of the path"
+}
+
+// names lists layers: "host page cache or drive cache".
+func names(layers []Layer) string {
+	var words []string
+	for _, l := range layers {
+		words = append(words, l.Name)
+	}
+	return strings.Join(words, " or ")
+}

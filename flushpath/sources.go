@@ -1,0 +1,20 @@
+package flushpath
+
+// Where the rules come from. Those of QEMU were read in its source and tried with 7.2; docs/SAFETY.md says what was tried.
+const (
+	sourceOpen        = "open(2), O_DIRECT, O_DSYNC"
+	sourceFsync       = "fsync(2)"
+	sourceExt4        = "Linux, Documentation/admin-guide/ext4.rst, barrier; fs/ext4/fsync.c"
+	sourceFilesystem  = "Linux, Documentation/block/writeback_cache_control.rst, file systems"
+	sourceBlock       = "Linux, Documentation/block/writeback_cache_control.rst"
+	sourceWriteCache  = "Linux, Documentation/ABI/stable/sysfs-block, queue/write_cache"
+	sourceCacheType   = "Linux, Documentation/ABI/testing/sysfs-block-virtio and drivers/scsi/sd.c, cache_type"
+	sourceModes       = "QEMU manual, -drive, cache=; libvirt, formatdomain, driver cache"
+	sourceEachWrite   = "QEMU manual, -drive, cache.writeback; block/block-backend.c, BDRV_REQ_FUA"
+	sourceNoFlush     = "QEMU manual, -drive, cache.no-flush; block/io.c, bdrv_co_flush"
+	sourceFormat      = "QEMU, block/io.c, bdrv_co_flush: flush_to_os also with no-flush; block/qcow2.c"
+	sourceRBD         = "QEMU, block/rbd.c, rbd_cache; Ceph, librbd settings, rbd_cache"
+	sourceUntilFlush  = "Ceph, librbd settings, rbd_cache_writethrough_until_flush"
+	sourceCluster     = "Ceph, librbd settings: a write returns when it is on disk on all replicas"
+	sourceApplication = "docs/SAFETY.md, controls"
+)

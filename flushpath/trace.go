@@ -1,0 +1,265 @@
+package flushpath
+
+import "slices"
+
+// Where a layer is.
+const (
+	InGuest   = "guest"
+	InQEMU    = "qemu"
+	InHost    = "host"
+	InCluster = "cluster"
+)
+
+// What becomes of a flush at a layer.
+const (
+	Passes    = "passes"     // the layer writes its own data out and hands the flush on
+	Ends      = "ends"       // here the data are durable
+	Swallowed = "swallowed"  // the flush is due below and does not get there
+	NotNeeded = "not needed" // what lies below makes writes durable by itself
+	Made      = "made"       // none comes from above; one is made after each write
+	Absent    = "absent"     // it was swallowed above
+)
+
+// Layer is one stop between the application and the medium.
+type Layer struct {
+	Name  string `json:"layer"`
+	Where string `json:"where"` // InGuest, InQEMU, InHost or InCluster
+	// Holds says that the layer keeps writes in a memory that one of the classes TakenBy takes.
+	Holds   bool     `json:"holds"`
+	TakenBy []string `json:"taken_by,omitempty"`
+	// Unpromised says that an acknowledged write without a promise may be here and nowhere below; Promised that a
+	// promised one may.
+	Unpromised bool   `json:"unpromised"`
+	Promised   bool   `json:"promised"`
+	Flush      string `json:"flush"` // Passes, Ends, Swallowed, NotNeeded, Made or Absent
+	Reason     string `json:"reason"`
+	Source     string `json:"source"`
+}
+
+// Path is a configuration's way from the application to the medium.
+type Path struct {
+	Layers   []Layer  `json:"layers"` // in the order in which a write crosses them
+	Expected Expected `json:"expected"`
+	// Asked says that the job asks for durability at all. If it does not, the flush of Layers is the one that it would get.
+	Asked bool `json:"asked"`
+}
+
+// Trace is the path of a configuration with a volatile drive cache. For one that Check refuses it ends where the model does.
+func Trace(c Config) Path { return trace(c, Volatile) }
+
+// TraceWith is Trace with another kind of drive cache: Volatile, Protected or NoCache.
+func TraceWith(c Config, driveCache string) Path { return trace(c, driveCache) }
+
+// SwallowedAt is the layer that swallows the flush, and whether there is one.
+func (p Path) SwallowedAt() (Layer, bool) {
+	i := slices.IndexFunc(p.Layers, func(l Layer) bool { return l.Flush == Swallowed })
+	if i < 0 {
+		return Layer{}, false
+	}
+	return p.Layers[i], true
+}
+
+// walk adds layer after layer and carries the flush down with them.
+type walk struct {
+	Config
+	path      Path
+	arriving  bool // a flush of the application reaches the next layer
+	made      bool // QEMU makes one after each write, and it reaches the next layer
+	swallowed bool // above
+}
+
+func trace(c Config, driveCache string) Path {
+	asked, _ := c.promises()
+	w := &walk{Config: c, arriving: true}
+	w.path.Asked, w.path.Expected = asked && !c.Lies, expected(c)
+	w.application()
+	w.pageCache()
+	w.filesystem()
+	w.blockLayer()
+	w.device()
+	w.format()
+	w.blockDriver()
+	switch {
+	case c.Protocol == "rbd":
+		w.librbd()
+		w.add(Layer{Name: "Ceph cluster", Where: InCluster, Flush: Ends,
+			Reason: "it answers a write once all replicas have it on disk", Source: sourceCluster})
+	case c.local():
+		w.hostPageCache()
+		w.drive(driveCache)
+	}
+	return w.path
+}
+
+// add appends a layer that was reached by a flush as arriving and made say; for what it holds it follows what may rest there.
+func (w *walk) add(l Layer) {
+	promised, each := w.promises()
+	reached := w.arriving || w.made
+	if l.Flush == Passes || l.Flush == Ends {
+		if !reached {
+			l.Flush = Absent
+			if !w.swallowed {
+				l.Flush = NotNeeded
+			} else if l.Holds {
+				l.Reason = "no flush comes: writes rest here until they are written back some time"
+			}
+		}
+	}
+	if l.Holds {
+		l.Promised = promised && !reached
+		l.Unpromised = !each && !w.made
+	}
+	if l.Flush == Swallowed {
+		w.arriving, w.made, w.swallowed = false, false, true
+	}
+	w.path.Layers = append(w.path.Layers, l)
+}
+
+func (w *walk) application() {
+	l := Layer{Name: "application", Where: InGuest, Flush: Passes, Reason: w.promiser() + " asks for durability", Source: sourceFsync}
+	if w.syncedWrites() {
+		l.Source = sourceOpen
+	}
+	switch promised, _ := w.promises(); {
+	case w.Lies:
+		l.Flush, l.Reason, l.Source = Swallowed, "it promises without a sync", sourceApplication
+	case !promised:
+		l.Reason = "it asks for no durability; below stands what an fsync would get"
+	}
+	w.add(l)
+}
+
+func (w *walk) pageCache() {
+	if w.Direct {
+		return
+	}
+	w.add(Layer{Name: "guest page cache", Where: InGuest, Holds: true, TakenBy: Classes(), Flush: Passes,
+		Reason: "buffered writes rest here; a sync writes them out first", Source: sourceOpen})
+}
+
+func (w *walk) filesystem() {
+	if !w.mounted() {
+		return
+	}
+	l := Layer{Name: w.Filesystem, Where: InGuest, Flush: Passes, Reason: "a sync flushes the disk, by itself or with its journal commit", Source: sourceFilesystem}
+	if w.Grows {
+		l.Holds, l.TakenBy = true, Classes()
+	}
+	if !w.barriers() {
+		l.Source = sourceExt4
+		l.Reason = "barrier=0: a commit is written out without a flush"
+		if writeback, _, _ := Effective(w.Config); writeback {
+			l.Flush = Swallowed
+		} else {
+			l.Flush = NotNeeded
+			l.Reason += ", and the disk needs none"
+		}
+	}
+	w.add(l)
+}
+
+func (w *walk) blockLayer() {
+	l := Layer{Name: "guest block layer", Where: InGuest, Flush: Passes,
+		Reason: "the disk says that it has a volatile cache", Source: sourceBlock}
+	switch writeback, _, _ := Effective(w.Config); {
+	case !writeback:
+		l.Flush, l.Reason = NotNeeded, "the disk says that it has no volatile cache"
+	case w.WriteCache == "write through":
+		l.Source = sourceWriteCache
+		l.Reason = "queue/write_cache is write through: every flush is dropped"
+		if w.arriving {
+			l.Flush = Swallowed
+		}
+	}
+	w.add(l)
+	if l.Flush == NotNeeded {
+		w.arriving = false
+	}
+}
+
+func (w *walk) device() {
+	name := "disk"
+	if w.Bus != "" {
+		name = w.Bus + " disk"
+	}
+	l := Layer{Name: name, Where: InQEMU, Flush: Passes, Reason: "QEMU takes the guest's flush", Source: sourceModes}
+	if w.CacheType != "" {
+		l.Reason, l.Source = "cache_type is "+w.CacheType+": QEMU takes the guest's flush", sourceCacheType
+	}
+	if writeback, _, _ := Effective(w.Config); !writeback {
+		w.made, w.swallowed = true, false
+		l.Flush, l.Reason, l.Source = Made, "QEMU flushes after each write, before the guest hears of its end", sourceEachWrite
+		if w.CacheType != "" {
+			l.Source = sourceCacheType
+		}
+	}
+	w.add(l)
+}
+
+func (w *walk) format() {
+	if w.raw() {
+		return
+	}
+	w.add(Layer{Name: w.Format + " metadata", Where: InQEMU, Holds: true, TakenBy: Classes()[1:], Flush: Passes,
+		Reason: "what maps new clusters rests here until a flush", Source: sourceFormat})
+}
+
+func (w *walk) blockDriver() {
+	_, direct, noFlush := Effective(w.Config)
+	l := Layer{Name: "QEMU block driver", Where: InQEMU, Flush: Passes, Reason: "the image is open through the host's page cache", Source: sourceModes}
+	switch {
+	case w.Protocol == "rbd" && direct:
+		l.Reason, l.Source = "cache.direct: librbd's cache is off", sourceRBD
+	case w.Protocol == "rbd":
+		l.Reason, l.Source = "librbd's cache is on", sourceRBD
+	case !w.local():
+		l.Reason = "what the server does with writes and flushes is not modelled"
+	case direct:
+		l.Reason = "the image is open with O_DIRECT"
+	}
+	if noFlush {
+		l.Reason, l.Source = "no-flush: QEMU takes flushes and sends none", sourceNoFlush
+		if w.arriving || w.made {
+			l.Flush = Swallowed
+		}
+	}
+	w.add(l)
+}
+
+func (w *walk) librbd() {
+	_, direct, noFlush := Effective(w.Config)
+	if direct {
+		return
+	}
+	l := Layer{Name: "librbd cache", Where: InQEMU, Holds: true, TakenBy: Classes()[1:], Flush: Passes,
+		Reason: "writes rest here; a flush sends them to the cluster", Source: sourceRBD}
+	switch {
+	case w.WritethroughUntilFlush && noFlush:
+		l.Holds, l.TakenBy, l.Source = false, nil, sourceUntilFlush
+		l.Reason = "writethrough_until_flush: no flush ever comes, so it stays writethrough"
+	case w.WritethroughUntilFlush:
+		l.Reason, l.Source = "writethrough until the first flush from anywhere in the guest; then writes rest here", sourceUntilFlush
+	}
+	w.add(l)
+}
+
+func (w *walk) hostPageCache() {
+	if _, direct, _ := Effective(w.Config); direct {
+		return
+	}
+	w.add(Layer{Name: "host page cache", Where: InHost, Holds: true, TakenBy: Classes()[2:], Flush: Passes,
+		Reason: "QEMU's fdatasync writes it out", Source: sourceModes})
+}
+
+func (w *walk) drive(cache string) {
+	switch cache {
+	case NoCache:
+	case Protected:
+		w.add(Layer{Name: "drive cache", Where: InHost, Flush: Ends, Reason: "protected: it survives the loss of power", Source: sourceBlock})
+		w.arriving, w.made = false, false
+	default:
+		w.add(Layer{Name: "drive cache", Where: InHost, Holds: true, TakenBy: Classes()[3:], Flush: Passes,
+			Reason: "volatile: a flush writes it out", Source: sourceBlock})
+	}
+	w.add(Layer{Name: "medium", Where: InHost, Flush: Ends, Reason: "what is here is durable", Source: sourceBlock})
+}
