@@ -7,7 +7,7 @@ PACKAGES  := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients li
 TESTPACKAGES := gcc libc6-dev git chromium libxml2-utils
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help setup build guest demo test lint bench clean
+.PHONY: help setup build probe guest demo test lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,8 +15,15 @@ help: ## list the targets
 setup: ## install what is missing, start libvirt (Debian family, root)
 	@scripts/setup.sh $(PACKAGES)
 
-build: reports/assets/echarts.min.js ## build bin/platter
+build: probe reports/assets/echarts.min.js ## build bin/platter
 	@CGO_ENABLED=0 $(GO) build -ldflags '-X main.buildVersion=$(VERSION)' -o bin/platter ./cmd/platter
+
+# The probe runs in the guest; platter has it inside. Without paths and revision the same source gives the same bytes.
+probe:
+	@for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' \
+			-o orchestrator/guest/bin/probe-$$arch ./orchestrator/guest/probe || exit 1; \
+	done
 
 reports/assets/echarts.min.js: reports/assets/package-lock.json
 	@cd reports/assets && npm ci --silent --no-audit --no-fund
@@ -47,4 +54,4 @@ bench: guest ## print what platter itself costs
 	@$(GO) test -run '^$$' -bench . ./fiojob/... ./reports/...
 
 clean: ## remove what was built here (not the guest images in the cache)
-	@rm -rf bin demo testoutput reports/assets/node_modules reports/assets/echarts.min.js reports/assets/LICENSE-echarts
+	@rm -rf bin orchestrator/guest/bin/probe-* demo testoutput reports/assets/node_modules reports/assets/echarts.min.js reports/assets/LICENSE-echarts

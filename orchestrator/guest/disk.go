@@ -127,8 +127,8 @@ func (c *Client) Release(ctx context.Context) error {
 	return nil
 }
 
-// formatScript makes the file system $2 on the disk and lays out its data file of $3 bytes. Nothing is left to be
-// initialised lazily, and blocks are not discarded: the image below stays allocated.
+// formatScript makes the file system $2 on the disk and lays out its data file of $3 bytes; with 0 the file is empty. Nothing is
+// left to be initialised lazily, and blocks are not discarded: the image below stays allocated.
 const formatScript = findScript + `
 case $2 in
 ext4) mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard "/dev/$disk" || exit 3 ;;
@@ -136,7 +136,8 @@ xfs) mkfs.xfs -q -f -K "/dev/$disk" || exit 3 ;;
 esac
 mkdir -p /scratch
 mount -t "$2" "/dev/$disk" /scratch || exit 3
-fio --name=layout --filename=/scratch/data --rw=write --bs=1m --size="$3" --ioengine=psync --fallocate=none --end_fsync=1 --output=/run/platter/layout.txt || {
+: >/scratch/data
+[ "$3" = 0 ] || fio --name=layout --filename=/scratch/data --rw=write --bs=1m --size="$3" --ioengine=psync --fallocate=none --end_fsync=1 --output=/run/platter/layout.txt || {
 	tail -n 3 /run/platter/layout.txt >&2
 	exit 3
 }
@@ -144,7 +145,7 @@ umount /scratch
 `
 
 // Format makes a file system on the disk with the given serial and fills a file of so many bytes in it, which Prepare
-// mounts and RunFio works on.
+// mounts and RunFio works on. With 0 bytes the file is empty: what works on it lays it out itself.
 func (c *Client) Format(ctx context.Context, serial, filesystem string, fileBytes int64) error {
 	if _, err := c.Run(ctx, script(formatScript, serial, filesystem, strconv.FormatInt(fileBytes, 10)), nil); err != nil {
 		return fmt.Errorf("make %s on disk %s in the guest: %w", filesystem, serial, err)

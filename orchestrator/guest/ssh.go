@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -15,7 +16,8 @@ import (
 
 // Client is the one SSH connection into a running guest.
 type Client struct {
-	conn *ssh.Client
+	conn     *ssh.Client
+	hasProbe atomic.Bool // SendProbe has seen to it
 }
 
 // Output is what a command in the guest left behind.
