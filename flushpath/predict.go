@@ -67,38 +67,38 @@ func Predict(c Config, class, driveCache string) Prediction {
 
 // because says in a line why, and where the deciding rule comes from.
 func because(c Config, path Path, promised, exposed []Layer) (why, source string) {
-	var parts []string
 	writeback, _, _ := Effective(c)
 	at, swallowed := path.SwallowedAt()
+	drop := fmt.Sprintf("%s (%s)", at.Reason, at.Name)
 	any, each := c.promises()
 	switch {
 	case !any:
-		parts, source = append(parts, "nothing was promised"), sourceFsync
+		why, source = "nothing was promised", sourceFsync
+	case len(promised) > 0 && names(promised) == names(exposed):
+		return drop + "; promised and unpromised writes may be in the " + names(promised) + " alone", at.Source
 	case len(promised) > 0:
-		parts = append(parts, fmt.Sprintf("%s (%s); promised writes may be in the %s alone", at.Reason, at.Name, names(promised)))
-		source = at.Source
+		why, source = drop+"; promised writes may be in the "+names(promised)+" alone", at.Source
+	case swallowed && len(exposed) == 0:
+		return drop + ", but nothing rests in what this takes", at.Source
 	case swallowed:
-		parts = append(parts, fmt.Sprintf("%s (%s), but promised writes rest in nothing that this takes", at.Reason, at.Name))
-		source = at.Source
+		why, source = drop+", but promised writes rest in nothing that this takes", at.Source
 	case !writeback:
-		parts, source = append(parts, "QEMU flushes after each write"), sourceEachWrite
+		why, source = "QEMU flushes after each write", sourceEachWrite
 	default:
-		parts, source = append(parts, "the flush of "+c.promiser()+" reaches the "+path.end()), sourceBlock
+		why, source = "the flush of "+c.promiser()+" reaches the "+path.end(), sourceBlock
 	}
 	switch {
+	case len(exposed) > 0 && (!any || !swallowed):
+		return why + "; unpromised writes may be in the " + names(exposed) + " alone", exposed[0].Source
 	case len(exposed) > 0:
-		parts = append(parts, "unpromised writes may be in the "+names(exposed)+" alone")
-		if !any || len(promised) == 0 && !swallowed {
-			source = exposed[0].Source
-		}
+		return why + "; unpromised writes may be in the " + names(exposed) + " alone", source
 	case each:
-		parts = append(parts, "each write is promised when it returns")
-	case !writeback:
-		parts = append(parts, "unpromised writes are flushed too")
+		return why + "; each write is promised when it returns", source
+	case any && !writeback:
+		return why + ", promised or not", source
 	default:
-		parts = append(parts, "unpromised writes rest in nothing that this takes")
+		return why + "; unpromised writes rest in nothing that this takes", source
 	}
-	return strings.Join(parts, "; "), source
 }
 
 // end is the name of the layer where a flush ends.
@@ -116,6 +116,9 @@ func names(layers []Layer) string {
 	var words []string
 	for _, l := range layers {
 		words = append(words, l.Name)
+	}
+	if n := len(words); n > 2 {
+		words = []string{strings.Join(words[:n-1], ", "), words[n-1]}
 	}
 	return strings.Join(words, " or ")
 }

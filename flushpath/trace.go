@@ -183,7 +183,9 @@ func (w *walk) device() {
 		name = w.Bus + " disk"
 	}
 	l := Layer{Name: name, Where: InQEMU, Flush: Passes, Reason: "QEMU takes the guest's flush", Source: sourceModes}
-	if w.CacheType != "" {
+	if !w.arriving {
+		l.Reason = "it hears of no flush"
+	} else if w.CacheType != "" {
 		l.Reason, l.Source = "cache_type is "+w.CacheType+": QEMU takes the guest's flush", sourceCacheType
 	}
 	if writeback, _, _ := Effective(w.Config); !writeback {

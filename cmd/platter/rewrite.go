@@ -100,14 +100,14 @@ func readDomain(c *cli.Context, file string) (name string, doc []byte, err error
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return "", nil, &errUsage{fmt.Sprintf("rewrite: %v", err)}
+			return "", nil, &errUsage{fmt.Sprintf("%s: %v", c.Command.Name, err)}
 		}
 		defer f.Close()
 		name, in = file, f
 	}
 	doc, err = io.ReadAll(io.LimitReader(in, libvirtxml.MaxBytes+1))
 	if err != nil {
-		return "", nil, &errUsage{fmt.Sprintf("rewrite: read domain XML: %v", err)}
+		return "", nil, &errUsage{fmt.Sprintf("%s: read domain XML: %v", c.Command.Name, err)}
 	}
 	return name, doc, nil
 }

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"platter/flushpath"
+	"platter/libvirtxml"
+	"platter/orchestrator/hypervisor"
+)
+
+// explainJob is the job that is explained when --fio names none.
+const explainJob = "rw=randwrite fsync=1 direct=1"
+
+func explainCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "explain",
+		Usage:     "show where a disk's writes rest, where a flush ends, and what a crash is predicted to take",
+		ArgsUsage: "DOMAIN|FILE.xml",
+		Category:  "safety",
+		Description: `Reads a domain's XML, from libvirt or from a file ("-" is standard input), and draws for each disk the layers
+from the application to the platter: where writes rest, where a flush ends, and why. Then, for each failure class, whether
+promised writes survive, and unpromised ones. These are predictions of the model in docs/SAFETY.md: nothing is measured,
+nothing is touched.
+
+An argument with a "/" or ending in .xml, and the name of a file that is there, is a file; anything else is a domain.
+
+The job is ` + explainJob + ` unless --fio says otherwise, in fio's words and with fio's defaults for what is left out
+(no sync, direct=0). The guest's disk is a raw device unless --filesystem names one, behind a drive with a volatile cache
+unless --drive-cache says otherwise. CD-ROMs, floppies and read-only disks are skipped.
+
+With --json one object is printed:
+   {"schema": 1, "domain": what was read, "job": fio's options, "filesystem", "drive_cache",
+    "disks": [{"target", "bus", "format", "source", "cache", "effective": {"writeback", "direct", "no_flush"},
+      "path": {"asked", "expected": {"guest", "qemu", "image"},
+        "layers": [{"layer", "where", "holds", "taken_by", "unpromised", "promised", "flush", "reason", "source"}]},
+      "predictions": [{"class", "promises", "exposed", "verdict", "because", "source"}], "notes": [...]}],
+    "skipped": [{"target", "reason"}]}
+"verdict" is SAFE, LOSES, NO_PROMISE, or empty where the model has no answer; "because" says why.
+
+EXAMPLES:
+   platter explain vm --disk vda
+   platter explain vm.xml --disk vdb --fio 'rw=randwrite fsync=8 direct=1' --filesystem ext4 --barrier off
+   virsh dumpxml vm | platter explain - --drive-cache protected --json | jq '.disks[].predictions'
+
+EXIT STATUS:
+   0    the explanation was printed, whatever it says
+   2    usage or bad input: no such domain or disk, not a domain XML, a job that writes nothing
+   3    libvirt does not answer, or the explanation could not be written`,
+		Flags: []cli.Flag{
+			uriFlag(),
+			&cli.StringFlag{Name: "disk", Usage: "explain the disk with this `TARGET` alone, for example vda"},
+			&cli.StringFlag{Name: "fio", Usage: "the job's `OPTIONS`", Value: explainJob, DefaultText: explainJob},
+			&cli.StringFlag{Name: "filesystem", Usage: "`NAME` of the guest's file system: none, ext4 or xfs", Value: "none"},
+			&cli.StringFlag{Name: "barrier", Usage: "ext4's mount option, `on|off`", Value: "on"},
+			&cli.StringFlag{Name: "write-cache", Usage: "the guest's queue/write_cache, if set by hand: `'write through'`"},
+			&cli.StringFlag{Name: "cache-type", Usage: "the guest's cache_type, if set by hand: `'write through'` or 'write back'"},
+			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND` of the drive's cache: volatile, protected or none", Value: flushpath.Volatile},
+			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
+		},
+		Before: lateFlags,
+		Action: explain,
+	}
+}
+
+// explain is the command's action.
+func explain(c *cli.Context) error {
+	name, err := oneArg(c, "DOMAIN|FILE.xml", "a domain, a file, or - for standard input")
+	if err != nil {
+		return err
+	}
+	guest, err := explainedGuest(c)
+	if err != nil {
+		return err
+	}
+	name, doc, err := domainXML(c, name)
+	if err != nil {
+		return err
+	}
+	disks, err := libvirtxml.Disks(name, doc)
+	if err != nil {
+		return err
+	}
+	x, err := explanationOf(name, disks, c.String("disk"), guest, c.String("drive-cache"))
+	if err != nil {
+		return err
+	}
+	x.Job = strings.Join(strings.Fields(c.String("fio")), " ")
+	if c.Bool("json") {
+		e := json.NewEncoder(c.App.Writer)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		err = e.Encode(x)
+	} else {
+		_, err = io.WriteString(c.App.Writer, x.text())
+	}
+	if err != nil {
+		return fmt.Errorf("write explanation: %w", err)
+	}
+	return nil
+}
+
+// explainedGuest is the guest and its job as the flags say; the disk is not in it yet.
+func explainedGuest(c *cli.Context) (flushpath.Config, error) {
+	for _, flag := range []struct {
+		name   string
+		values []string
+	}{
+		{"filesystem", []string{"none", "ext4", "xfs"}},
+		{"barrier", []string{"on", "off"}},
+		{"write-cache", []string{"", "write through"}},
+		{"cache-type", []string{"", "write through", "write back"}},
+		{"drive-cache", []string{flushpath.Volatile, flushpath.Protected, flushpath.NoCache}},
+	} {
+		if v := c.String(flag.name); !slices.Contains(flag.values, v) {
+			return flushpath.Config{}, &errUsage{fmt.Sprintf("explain: --%s %q: it is %s", flag.name, v, strings.TrimPrefix(strings.Join(flag.values, ", "), ", "))}
+		}
+	}
+	if c.String("barrier") == "off" && c.String("filesystem") != "ext4" {
+		return flushpath.Config{}, &errUsage{"explain: --barrier off is a mount option of ext4 alone: add --filesystem ext4"}
+	}
+	guest, err := jobOptions(c.String("fio"))
+	if err != nil {
+		return flushpath.Config{}, &errUsage{"explain: --fio: " + err.Error()}
+	}
+	guest.Filesystem, guest.Barrier = c.String("filesystem"), c.String("barrier") == "on"
+	guest.WriteCache, guest.CacheType = c.String("write-cache"), c.String("cache-type")
+	return guest, nil
+}
+
+// jobOptions reads fio's options, separated by white space, as far as they decide what is promised and where writes rest.
+// The defaults are fio's: buffered writes and no sync. What is neither known nor known not to matter is refused.
+func jobOptions(text string) (flushpath.Config, error) {
+	job := flushpath.Config{Sync: "none"}
+	rw := "write"
+	for _, word := range strings.Fields(text) {
+		name, value, _ := strings.Cut(word, "=")
+		var err error
+		switch name {
+		case "rw", "readwrite":
+			rw, _, _ = strings.Cut(value, ":")
+		case "direct":
+			job.Direct, err = fioBool(value)
+		case "buffered":
+			var buffered bool
+			buffered, err = fioBool(value)
+			job.Direct = !buffered
+		case "fsync":
+			job.Fsync, err = fioCount(value)
+		case "fdatasync":
+			job.Fdatasync, err = fioCount(value)
+		case "sync":
+			job.Sync, err = fioSync(value)
+		default:
+			if !slices.Contains(indifferentOptions(), name) {
+				err = fmt.Errorf("it is none of rw, direct, buffered, fsync, fdatasync, sync, which decide where writes rest, nor of %s, which do not",
+					strings.Join(indifferentOptions(), ", "))
+			}
+		}
+		if err != nil {
+			return job, fmt.Errorf("%q: %w", word, err)
+		}
+	}
+	if !slices.Contains([]string{"write", "randwrite", "rw", "readwrite", "randrw"}, rw) {
+		return job, fmt.Errorf("rw=%s writes nothing that could be lost: it is write, randwrite, rw or randrw", rw)
+	}
+	return job, nil
+}
+
+// indifferentOptions change neither what is promised nor where it rests.
+func indifferentOptions() []string {
+	return []string{"bs", "blocksize", "size", "iodepth", "numjobs", "ioengine", "runtime", "time_based", "ramp_time", "rwmixread", "rwmixwrite", "name"}
+}
+
+func fioBool(value string) (bool, error) {
+	if value != "0" && value != "1" {
+		return false, errors.New("it is 0 or 1")
+	}
+	return value == "1", nil
+}
+
+func fioCount(value string) (int, error) {
+	n, err := strconv.ParseUint(value, 10, 31)
+	if err != nil {
+		return 0, errors.New("it is after how many writes, or 0 for never")
+	}
+	return int(n), nil
+}
+
+func fioSync(value string) (string, error) {
+	switch value {
+	case "none", "0":
+		return "none", nil
+	case "sync", "1":
+		return "sync", nil
+	case "dsync":
+		return "dsync", nil
+	}
+	return "", errors.New("it is none, dsync or sync")
+}
+
+// domainXML reads the XML of a domain or a file, and returns what to call it as well.
+func domainXML(c *cli.Context, arg string) (name string, doc []byte, err error) {
+	if isFile(arg) {
+		return readDomain(c, arg)
+	}
+	uri, err := libvirtURI(c)
+	if err != nil {
+		return "", nil, err
+	}
+	host, err := hypervisor.Connect(c.Context, uri)
+	if err != nil {
+		return "", nil, err
+	}
+	defer host.Close()
+	domain, err := host.Lookup(c.Context, arg)
+	if errors.Is(err, hypervisor.ErrGone) {
+		return "", nil, &errUsage{fmt.Sprintf("explain: %s is neither a domain of %s nor a file; virsh -c %s list --all shows the domains", arg, uri, uri)}
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	text, err := domain.XML(c.Context)
+	return arg, []byte(text), err
+}
+
+// isFile says that an argument names a file and no domain.
+func isFile(arg string) bool {
+	if arg == "-" || strings.Contains(arg, "/") || strings.HasSuffix(arg, ".xml") {
+		return true
+	}
+	info, err := os.Stat(arg)
+	return err == nil && !info.IsDir()
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"platter/flushpath"
+	"platter/libvirtxml"
+)
+
+// explanation is the one object that explain prints.
+type explanation struct {
+	Schema     int             `json:"schema"`
+	Domain     string          `json:"domain"` // the domain's name, or that of the file
+	Job        string          `json:"job"`
+	Filesystem string          `json:"filesystem"`
+	DriveCache string          `json:"drive_cache"`
+	Disks      []explainedDisk `json:"disks"`
+	Skipped    []skippedDisk   `json:"skipped"`
+}
+
+// explainedDisk is one disk with its path and what is predicted of it.
+type explainedDisk struct {
+	Target      string            `json:"target"`
+	Bus         string            `json:"bus"`
+	Format      string            `json:"format"`
+	Source      string            `json:"source"`
+	Cache       string            `json:"cache"` // as the XML has it; "" where it has none
+	Effective   effectiveFlags    `json:"effective"`
+	Path        flushpath.Path    `json:"path"`
+	Predictions []classPrediction `json:"predictions"`
+	Notes       []string          `json:"notes"`
+	config      flushpath.Config  // what the model was asked
+}
+
+// effectiveFlags are QEMU's, in the words of query-block.
+type effectiveFlags struct {
+	Writeback bool `json:"writeback"`
+	Direct    bool `json:"direct"`
+	NoFlush   bool `json:"no_flush"`
+}
+
+// classPrediction is what one failure class is predicted to take.
+type classPrediction struct {
+	Class string `json:"class"`
+	flushpath.Prediction
+}
+
+// skippedDisk is a disk that is not explained, and why.
+type skippedDisk struct {
+	Target string `json:"target"`
+	Reason string `json:"reason"`
+}
+
+// explanationOf explains the disk with that target, or all of them when it is "".
+func explanationOf(name string, disks []libvirtxml.Disk, target string, guest flushpath.Config, driveCache string) (*explanation, error) {
+	x := &explanation{Schema: 1, Domain: name, Filesystem: guest.Filesystem, DriveCache: driveCache, Disks: []explainedDisk{}, Skipped: []skippedDisk{}}
+	var targets []string
+	found := false
+	for _, d := range disks {
+		targets = append(targets, d.Target)
+		if target != "" && d.Target != target {
+			continue
+		}
+		found = true
+		if reason := notExplained(d); reason != "" {
+			x.Skipped = append(x.Skipped, skippedDisk{d.Target, reason})
+			continue
+		}
+		x.Disks = append(x.Disks, explainDisk(d, guest, driveCache))
+	}
+	switch {
+	case len(disks) == 0:
+		return nil, &errUsage{fmt.Sprintf("explain: %s has no disk", name)}
+	case !found:
+		return nil, &errUsage{fmt.Sprintf("explain: %s has no disk %q; its disks: %s", name, target, strings.Join(targets, ", "))}
+	case target != "" && len(x.Disks) == 0:
+		return nil, &errUsage{fmt.Sprintf("explain: disk %s of %s: %s", target, name, x.Skipped[0].Reason)}
+	}
+	return x, nil
+}
+
+// notExplained says why there is nothing to say about a disk.
+func notExplained(d libvirtxml.Disk) string {
+	switch {
+	case d.Device == "cdrom" || d.Device == "floppy":
+		return "a " + d.Device
+	case d.ReadOnly:
+		return "read-only: nothing is written to it"
+	case d.Device == "lun":
+		return "device='lun': the guest's SCSI commands go past QEMU's caches to the host's device; not modelled"
+	case !slices.Contains([]string{"file", "block", "network", "volume"}, d.Source.Kind):
+		return "type='" + d.Source.Kind + "' is not modelled; file, block, volume and network with rbd are"
+	case d.Get("name") != "" && d.Get("name") != "qemu":
+		return "driver name='" + d.Get("name") + "' is not QEMU's; not modelled"
+	default:
+		return ""
+	}
+}
+
+// explainDisk asks the model about a disk.
+func explainDisk(d libvirtxml.Disk, guest flushpath.Config, driveCache string) explainedDisk {
+	c := guest
+	c.Cache, c.Bus, c.Format, c.Protocol = d.Get("cache"), d.Bus, d.Get("type"), d.Source.Protocol
+	if c.Format == "" {
+		c.Format = "raw"
+	}
+	x := explainedDisk{Target: d.Target, Bus: d.Bus, Format: c.Format, Source: d.Source.Path, Cache: c.Cache, Path: flushpath.TraceWith(c, driveCache),
+		Notes: diskNotes(d, c), config: c}
+	x.Effective.Writeback, x.Effective.Direct, x.Effective.NoFlush = flushpath.Effective(c)
+	for _, class := range flushpath.Classes() {
+		x.Predictions = append(x.Predictions, classPrediction{class, flushpath.Predict(c, class, driveCache)})
+	}
+	return x
+}
+
+// diskNotes are what the reader must know to trust the rest.
+func diskNotes(d libvirtxml.Disk, c flushpath.Config) []string {
+	notes := []string{}
+	if err := c.Check(); err != nil {
+		return append(notes, "no prediction: "+err.Error())
+	}
+	if c.Cache == "" || c.Cache == "default" {
+		notes = append(notes, "The XML sets no cache mode: QEMU's default is writeback. (A disk with <shareable/> gets none from libvirt instead.)")
+	}
+	if d.Source.Kind == "volume" {
+		notes = append(notes, "A volume is taken for a file or device of this host. In a pool of another kind (rbd, iscsi, gluster) what lies behind QEMU differs.")
+	}
+	if _, direct, _ := flushpath.Effective(c); c.Protocol == "rbd" && !direct {
+		notes = append(notes, "rbd_cache_writethrough_until_flush, Ceph's default, is not taken for granted: some builds of QEMU turn it off. While it holds nothing rests in librbd's cache before the guest's first flush; under unsafe, never.")
+	}
+	if c.Format != "raw" {
+		notes = append(notes, c.Format+": what QEMU holds is the mapping of newly allocated clusters; overwriting what is allocated changes none.")
+	}
+	return notes
+}
+
+// text is the explanation for a terminal, at most 80 columns where names are short.
+func (x *explanation) text() string {
+	var b strings.Builder
+	for i, d := range x.Disks {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		d.write(&b, x)
+	}
+	for i, s := range x.Skipped {
+		if i == 0 && len(x.Disks) > 0 {
+			b.WriteString("\n")
+		}
+		paragraph(&b, "", fmt.Sprintf("%s skipped: %s", s.Target, s.Reason))
+	}
+	return b.String()
+}
+
+func (d *explainedDisk) write(b *strings.Builder, x *explanation) {
+	paragraph(b, "", fmt.Sprintf("%s %s: %s, %s, %s", x.Domain, d.Target, d.Bus, d.Format, d.Source))
+	cache := d.Cache
+	if cache == "" {
+		cache = "not set"
+	}
+	paragraph(b, "  ", fmt.Sprintf("cache %s: writeback %s, direct %s, no-flush %s", cache, onOff(d.Effective.Writeback), onOff(d.Effective.Direct), onOff(d.Effective.NoFlush)))
+	on := "on the raw device"
+	if x.Filesystem != "none" {
+		on = "on " + x.Filesystem
+		if x.Filesystem == "ext4" {
+			on += ", barrier " + onOff(d.config.Barrier)
+		}
+	}
+	paragraph(b, "  ", fmt.Sprintf("job %s, %s; drive cache %s", x.Job, on, x.DriveCache))
+	for _, n := range d.Notes {
+		paragraph(b, "  ", n)
+	}
+	b.WriteString("\n" + d.Path.String())
+	if d.config.Check() != nil {
+		return
+	}
+	b.WriteString("\npredicted     verdict     promised writes     unpromised writes\n")
+	for _, p := range d.Predictions {
+		fmt.Fprintf(b, "%-13s %-11s %-19s %s\n", p.Class, p.Verdict, promisedWord(p.Prediction), unpromisedWord(p.Prediction, d.config))
+	}
+	b.WriteString("\n")
+	for _, line := range d.reasons() {
+		paragraph(b, "  ", line)
+	}
+	b.WriteString("\nsources\n")
+	for _, s := range d.sources() {
+		paragraph(b, "  ", s)
+	}
+}
+
+func promisedWord(p flushpath.Prediction) string {
+	switch p.Promises {
+	case flushpath.Lost:
+		return "may be lost"
+	case flushpath.NoPromises:
+		return "none"
+	}
+	return p.Promises
+}
+
+func unpromisedWord(p flushpath.Prediction, c flushpath.Config) string {
+	switch {
+	case p.Exposed:
+		return "may be lost"
+	case c.Sync != "none":
+		return "none"
+	}
+	return "kept"
+}
+
+// reasons are why, with classes that share a reason in one line.
+func (d *explainedDisk) reasons() []string {
+	var lines []string
+	for i := 0; i < len(d.Predictions); {
+		j := i + 1
+		classes := d.Predictions[i].Class
+		for ; j < len(d.Predictions) && d.Predictions[j].Because == d.Predictions[i].Because; j++ {
+			classes += ", " + d.Predictions[j].Class
+		}
+		lines = append(lines, classes+": "+d.Predictions[i].Because)
+		i = j
+	}
+	return lines
+}
+
+// sources are where the rules that were used come from, each once.
+func (d *explainedDisk) sources() []string {
+	var all []string
+	add := func(s string) {
+		if s != "" && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	for _, l := range d.Path.Layers {
+		add(l.Source)
+	}
+	for _, p := range d.Predictions {
+		add(p.Source)
+	}
+	return all
+}
+
+// paragraph writes text in lines of at most 80 columns; those after the first are indented by two more.
+func paragraph(b *strings.Builder, indent, text string) {
+	for i, line := range flushpath.Wrap(text, 78-len(indent)) {
+		if i > 0 {
+			line = "  " + line
+		}
+		b.WriteString(indent + line + "\n")
+	}
+}
+
+func onOff(v bool) string {
+	if v {
+		return "on"
+	}
+	return "off"
+}
