@@ -3,16 +3,19 @@ package matrices
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
-// attribute is one setting of the namespaces disk, guest and storage. It takes some words, or whole numbers from min to
-// max, or sizes that are a multiple of some bytes.
+// attribute is one setting of the namespaces disk, guest, storage and device. It takes some words, or whole numbers from min
+// to max, or sizes that are a multiple of some bytes, or times.
 type attribute struct {
 	name     string
 	about    string // what it is, in one line
 	values   []string
 	min, max int64
 	multiple int64 // of a size, in bytes; 0 for the others
+	// shortest and longest bound a time; longest is 0 for the others
+	shortest, longest time.Duration
 }
 
 // onOff are the words of a switch, as libvirt writes them. YAML's true and false are refused, here as in disk attributes:
@@ -40,6 +43,8 @@ func (a attribute) check(prefix string, value Value) *problem {
 	case a.multiple > 0:
 		_, p := checkBytes(full, value, a.multiple)
 		return p
+	case a.longest > 0:
+		return a.checkTime(full, value)
 	}
 	return checkWhole(full, value, a.min, a.max)
 }
@@ -48,11 +53,36 @@ func (a attribute) check(prefix string, value Value) *problem {
 func (a attribute) schema() schema {
 	switch {
 	case a.values != nil:
-		return schema{"description": a.about, "enum": a.values}
+		return schema{"description": a.about, "enum": spellings(a.values)}
 	case a.multiple > 0:
 		return sizeSchema(a.about, a.multiple)
+	case a.longest > 0:
+		return schema{"description": a.about, "type": "string", "pattern": deviceTimeText.String()}
 	}
 	return schema{"description": a.about, "type": []string{"integer", "string"}, "minimum": a.min, "maximum": a.max, "pattern": "^[1-9][0-9]*$"}
+}
+
+// spellings are words as JSON has them: numbers as text and as themselves.
+func spellings(words []string) []any {
+	var all []any
+	for _, w := range words {
+		all = append(all, w)
+		if n, ok := number(w).V.(int64); ok {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+func (a attribute) checkTime(full string, value Value) *problem {
+	d, p := parseDeviceTime(value.String())
+	if p != nil {
+		return problemf("%s cannot be %s", full, p.message).withHint("%s", p.hint)
+	}
+	if d < a.shortest || d > a.longest {
+		return problemf("%s cannot be %q", full, value).withHint("write a time from %v to %v", a.shortest, a.longest)
+	}
+	return nil
 }
 
 func (a attribute) checkWord(full string, value Value) *problem {

@@ -4,11 +4,18 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
 //go:embed *.yaml
 var builtinFiles embed.FS
+
+// claimsFile lies among the matrices and is none.
+const claimsFile = "claims.yaml"
+
+// ClaimsYAML is the file of named hypotheses over cells, which package claims evaluates.
+func ClaimsYAML() ([]byte, error) { return builtinFiles.ReadFile(claimsFile) }
 
 // Builtins are the matrices that come with platter, in the order of their names. Name and Description say what they
 // are, Text is the file.
@@ -17,6 +24,7 @@ func Builtins() ([]*Matrix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the built-in matrices: %w", err)
 	}
+	files = slices.DeleteFunc(files, func(file string) bool { return file == claimsFile })
 	all := make([]*Matrix, len(files))
 	for i, file := range files {
 		text, err := builtinFiles.ReadFile(file)
@@ -27,6 +35,7 @@ func Builtins() ([]*Matrix, error) {
 			return nil, fmt.Errorf("read the built-in matrix %s: %w", file, err)
 		}
 	}
+	slices.SortFunc(all, func(a, b *Matrix) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
 

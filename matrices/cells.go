@@ -44,7 +44,7 @@ func combine(sofar [][]Setting, axis Axis) [][]Setting {
 
 // cell works out what follows from a combination of axis values.
 func (m *Matrix) cell(axes []Setting) Cell {
-	c := Cell{ID: cellID(axes), Axes: axes, Fio: slices.Clone(m.Fio), Storage: m.Storage, Guest: m.Guest}
+	c := Cell{ID: cellID(axes), Axes: axes, Fio: slices.Clone(m.Fio), Storage: m.Storage, Guest: m.Guest, Device: m.Device}
 	for i, axis := range m.Axes {
 		for _, s := range axis.settings(axes[i].Value) {
 			c.set(s)
@@ -68,6 +68,8 @@ func (c *Cell) set(s Setting) {
 		c.Guest.set(name, s.Value)
 	case "storage":
 		c.Storage.set(name, s.Value)
+	case "device":
+		c.Device.set(name, s.Value)
 	case "fio":
 		c.Fio = overlay(c.Fio, Setting{name, s.Value})
 	}
@@ -142,7 +144,7 @@ func escapeID(text string) string {
 
 // Get looks up what the cell sets by its namespaced name, for example "disk.cache" or "fio.bs"; settings of the matrix's
 // sections are found like those of axes. Those of "guest." and "storage." are found with their defaults, sizes in bytes.
-// False means that the cell does not set it: that libvirt, fio or (storage.cluster_size) qemu-img chooses.
+// False means that the cell does not set it: that libvirt, fio, the simulated disk or (storage.cluster_size) qemu-img chooses.
 func (c Cell) Get(full string) (Value, bool) {
 	prefix, name, _ := strings.Cut(full, ".")
 	switch prefix {
@@ -152,6 +154,8 @@ func (c Cell) Get(full string) (Value, bool) {
 		return c.Guest.get(name)
 	case "storage":
 		return c.Storage.get(name)
+	case "device":
+		return c.Device.get(name)
 	case "fio":
 		return find(c.Fio, name)
 	}

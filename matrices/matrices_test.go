@@ -47,6 +47,9 @@ func TestTheBuiltInMatricesGiveTheseCells(t *testing.T) {
 	var b strings.Builder
 	for _, m := range all {
 		fmt.Fprintf(&b, "%s: %s; trials %d; banner %q\n", m.Name, m.Description, m.Trials, m.Banner)
+		if m.Safety != nil {
+			fmt.Fprintf(&b, "safety: %+v\n", *m.Safety)
+		}
 		writeCells(&b, m.Cells())
 	}
 	golden(t, "testdata/builtin.golden", b.String())
@@ -78,6 +81,12 @@ func writeCells(b *strings.Builder, cells []Cell) {
 		fmt.Fprintf(b, "  disk: %s\n  fio: %s\n", spelled(c.Disk), spelled(c.Fio))
 		fmt.Fprintf(b, "  storage: %+v\n  guest: %+v\n", c.Storage, c.Guest)
 		fmt.Fprintf(b, "  ramp %v, runtime %v, working set %d\n", c.Ramp(), c.Runtime(), c.WorkingSet())
+		if c.Device != (Device{}) {
+			fmt.Fprintf(b, "  device: %+v\n", c.Device)
+		}
+		if why := c.SafetyReason(); why != "" {
+			fmt.Fprintf(b, "  no safety: %s\n", why)
+		}
 	}
 }
 
@@ -213,8 +222,17 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 		Guest:   Guest{MemoryBytes: 1 << 30, VCPUs: 2, Filesystem: "none", Barrier: "on", WriteCache: "device", CacheType: "device"},
 		Trials:  10,
 	}
-	got := Matrix{Storage: m.Storage, Guest: m.Guest, Trials: m.Trials}
+	got := Matrix{Storage: m.Storage, Guest: m.Guest, Trials: m.Trials, Safety: m.Safety, Device: m.Device}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestASafetySectionNeedsToSayNothing(t *testing.T) {
+	m := parse(t, with("{disk.cache: [none]}", "{rw: write, runtime: 1}")+"safety: {}\n")
+	want := &Safety{Classes: []string{"guest_crash", "qemu_kill", "host_crash", "power_loss"}, DriveCaches: []string{"volatile"},
+		Seconds: 5, Pattern: "overwrite", SizeBytes: 64 << 20, Points: 200}
+	if diff := cmp.Diff(want, m.Safety); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -344,20 +362,21 @@ func TestTheFileReachesToWhereTheLastJobEnds(t *testing.T) {
 }
 
 func TestACellIsAskedForItsSettingsByTheirFullName(t *testing.T) {
-	c := parse(t, "storage: {format: qcow2, cluster_size: 4KiB}\nguest: {vcpus: \"3\"}\n"+
-		with("{disk.cache: [none], fio.fsync: [1], guest.filesystem: [ext4], variant.v: {a: {guest.barrier: off, fio.bs: 8k}}}",
+	c := parse(t, "storage: {format: qcow2, cluster_size: 4KiB}\nguest: {vcpus: \"3\"}\ndevice: {write_latency: 60us, sector: 4096}\n"+
+		with("{disk.cache: [none], fio.fsync: [1], guest.filesystem: [ext4], variant.v: {a: {guest.barrier: off, fio.bs: 8k, device.dirty_background: 1MiB}}}",
 			"{rw: write, runtime: 10, size: 1m}")).Cells()[0]
 	for full, want := range map[string]string{
 		"disk.cache": "none", "fio.fsync": "1", "fio.rw": "write", "fio.runtime": "10", "fio.bs": "8k",
 		"guest.filesystem": "ext4", "guest.barrier": "off", "guest.write_cache": "device", "guest.cache_type": "device",
 		"guest.memory": "1073741824", "guest.vcpus": "3", "storage.type": "file", "storage.format": "qcow2",
 		"storage.size": "2147483648", "storage.cluster_size": "4096", "storage.preallocation": "off",
+		"device.write_latency": "60µs", "device.sector": "4096", "device.dirty_background": "1048576",
 	} {
 		if v, ok := c.Get(full); !ok || v.String() != want {
 			t.Errorf("%s is %q (%v), want %q", full, v, ok, want)
 		}
 	}
-	for _, full := range []string{"disk.io", "fio.numjobs", "guest.fs", "cache", "storage.sise", "variant.v", ""} {
+	for _, full := range []string{"disk.io", "fio.numjobs", "guest.fs", "cache", "storage.sise", "variant.v", "device.dirty_expire", ""} {
 		if v, ok := c.Get(full); ok {
 			t.Errorf("%q is %q, and the cell does not set it", full, v)
 		}
@@ -417,7 +436,7 @@ func TestBlocksHoldEveryMeasuredCellOnceInAnOrderMadeByTheSeed(t *testing.T) {
 
 func TestAnUnknownBuiltInMatrixIsAnsweredWithTheKnownOnes(t *testing.T) {
 	_, err := Builtin("cache")
-	if want := `there is no built-in matrix "cache": the built-in ones are barriers, cache-modes, demo, fsync-interval, page-cache, sync-semantics`; err == nil || err.Error() != want {
+	if want := `there is no built-in matrix "cache": the built-in ones are barriers, cache-modes, demo, dirty-memory, fsync-interval, page-cache, safety, safety-quick, sync-semantics`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
@@ -532,6 +551,11 @@ func checkMatrix(t *testing.T, m *Matrix) {
 			continue
 		}
 		any = true
+		if s := m.Safety; s != nil && c.SafetyReason() == "" {
+			if _, p := s.misfit(c); p != nil || s.Live < 0 || len(s.Classes)*len(s.DriveCaches) == 0 {
+				t.Errorf("%s: %+v (%v)", c.ID, *s, p)
+			}
+		}
 		if c.Runtime() < 0 || c.Ramp() < 0 || c.WorkingSet() > c.room() {
 			t.Errorf("%s: runtime %v, ramp %v, working set %d of %d", c.ID, c.Runtime(), c.Ramp(), c.WorkingSet(), c.room())
 		}

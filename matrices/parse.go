@@ -75,10 +75,12 @@ func (r *reader) read(root *node) error {
 		{"axes", r.axes, true},
 		{"storage", r.storage, false},
 		{"guest", r.guest, false},
+		{"device", r.device, false},
 		{"workload", r.workload, false},
 		{"fio", r.fio, false},
 		{"exclude", r.exclusions, false},
-		{"trials", r.whole(&m.Trials, maxTrials), false},
+		{"trials", r.whole(&m.Trials, 1, maxTrials), false},
+		{"safety", r.safety, false},
 	})
 	if err != nil {
 		return err
@@ -171,12 +173,12 @@ func (r *reader) line(into *string) func(string, *node) error {
 	}
 }
 
-// whole reads a whole number from 1 to limit.
-func (r *reader) whole(into *int, limit int64) func(string, *node) error {
+// whole reads a whole number from low to high.
+func (r *reader) whole(into *int, low, high int64) func(string, *node) error {
 	return func(what string, n *node) error {
 		v, ok := n.value.V.(int64)
-		if n.kind != scalar || !ok || v < 1 || v > limit {
-			return r.at(n.pos, problemf("%s should be a whole number from 1 to %d", what, limit))
+		if n.kind != scalar || !ok || v < low || v > high {
+			return r.at(n.pos, problemf("%s should be a whole number from %d to %d", what, low, high))
 		}
 		*into = int(v)
 		return nil
@@ -193,6 +195,10 @@ func (r *reader) storage(what string, n *node) error {
 
 func (r *reader) guest(what string, n *node) error {
 	return r.sections(what, n, r.fixed("guest", r.matrix.Guest.set))
+}
+
+func (r *reader) device(what string, n *node) error {
+	return r.sections(what, n, r.fixed("device", r.matrix.Device.set))
 }
 
 // fixed are the keys of a section whose settings may be axes instead.
@@ -338,7 +344,7 @@ func (r *reader) checkCells() error {
 			return err
 		}
 	}
-	return nil
+	return r.checkSafety(cells)
 }
 
 func (r *reader) refusal(c Cell) error {

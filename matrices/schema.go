@@ -48,6 +48,8 @@ func matrixSchema(v vocabulary, workloads []string) schema {
 			"axes":        axesSchema(v),
 			"workload":    schema{"description": "A workload that comes with platter; fio and the axes may override options of it.", "enum": workloads},
 			"fio":         sectionSchema(v, "fio", "The options of the workload, in fio's spelling. Options that are axes do not stand here."),
+			"device":      sectionSchema(v, "device", "The simulated disk that loses power in crash campaigns. Settings that are axes do not stand here."),
+			"safety":      safetySchema(),
 			"exclude":     excludeSchema(v),
 			"trials":      schema{"description": "How often each cell is measured; 10 unless it is said.", "type": "integer", "minimum": 1, "maximum": maxTrials},
 		},

@@ -106,6 +106,21 @@ func fioTimeUnit(unit string) time.Duration {
 	return time.Second
 }
 
+// deviceTimeText is a time in the device section. The unit must be written: the sections beside it count seconds.
+var deviceTimeText = regexp.MustCompile(`^([0-9]{1,9})(us|ms|s|m)$`)
+
+// parseDeviceTime reads a time of the device section: a whole number with us, ms, s or m.
+func parseDeviceTime(text string) (time.Duration, *problem) {
+	if !deviceTimeText.MatchString(text) {
+		return 0, problemf("%q: it is not a time", text).withHint("write a whole number with us, ms, s or m, for example 60us or 2ms")
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, problemf("%q: %v", text, err)
+	}
+	return d, nil
+}
+
 // ParseSize reads a size as the storage section of a matrix has it, in bytes: a whole number with KiB, MiB, GiB or TiB.
 func ParseSize(text string) (int64, error) {
 	n, p := parseSize(text)

@@ -29,7 +29,7 @@ type vocabulary struct {
 func newVocabulary() vocabulary {
 	options := fioOptions()
 	return vocabulary{
-		namespaces: []namespace{diskNamespace(), guestNamespace(), storageNamespace(), fioNamespace(options)},
+		namespaces: []namespace{diskNamespace(), guestNamespace(), storageNamespace(), deviceNamespace(), fioNamespace(options)},
 		rules:      rules(options),
 	}
 }

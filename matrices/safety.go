@@ -1,0 +1,220 @@
+package matrices
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Safety is what a matrix asks of the crash campaigns: after the trials the probe does the workload of each measured cell
+// once on a disk that can lose power, and one log of it is judged for every class and drive cache.
+type Safety struct {
+	Classes     []string // failure classes: guest_crash, qemu_kill, host_crash, power_loss
+	DriveCaches []string // kinds of the drive's own cache: volatile, protected, none
+	Seconds     float64  // how long the probe runs in each cell, 0.1 to 60
+	// Live is how many real cuts each class gets in each group of cells with equal disk.* settings and guest.filesystem (not
+	// in each cell): they check the judgement of the log, and a cut costs some 5 s.
+	Live      int
+	Pattern   string // overwrite, append, file or rename: what one write of the probe is
+	SizeBytes int64  // what the probe works on, all jobs together
+	Points    int    // how many crash points are tried where each takes a check of the whole disk
+}
+
+// Limits of the safety section.
+const (
+	minSafetySeconds = 0.1
+	maxSafetySeconds = 60
+	maxLive          = 300 // which bounds the probability of loss to 1 %
+	maxPoints        = 100_000
+
+	// Of the probe.
+	maxProbeJobs  = 64
+	maxProbeDepth = 256
+	maxProbeBlock = 16 << 20
+	probeSector   = 512
+)
+
+const (
+	patternOverwrite = "overwrite"
+	safetyExample    = "for example {classes: [host_crash, power_loss], seconds: 5}"
+)
+
+func failureClasses() []string {
+	return []string{"guest_crash", "qemu_kill", "host_crash", "power_loss"}
+}
+func driveCaches() []string { return []string{"volatile", "protected", "none"} }
+func patterns() []string    { return []string{patternOverwrite, "append", "file", "rename"} }
+
+func defaultSafety() *Safety {
+	return &Safety{Classes: failureClasses(), DriveCaches: []string{"volatile"}, Seconds: 5, Pattern: patternOverwrite, SizeBytes: 64 << 20, Points: 200}
+}
+
+func (r *reader) safety(what string, n *node) error {
+	s := defaultSafety()
+	r.matrix.Safety = s
+	return r.sections(what, n, []section{
+		{"classes", r.words(&s.Classes, failureClasses()), false},
+		{"drive_cache", r.words(&s.DriveCaches, driveCaches()), false},
+		{"seconds", r.seconds(&s.Seconds), false},
+		{"live", r.whole(&s.Live, 0, maxLive), false},
+		{"pattern", r.oneOf(&s.Pattern, patterns()...), false},
+		{"size", r.bytes(&s.SizeBytes), false},
+		{"points", r.whole(&s.Points, 1, maxPoints), false},
+	})
+}
+
+// words reads a list of some of the known words, each once.
+func (r *reader) words(into *[]string, known []string) func(string, *node) error {
+	return func(what string, n *node) error {
+		if n.kind != list || len(n.items) == 0 || slices.ContainsFunc(n.items, func(item *node) bool { return item.kind != scalar }) {
+			return r.at(n.pos, problemf("%s should be a list of some of: %s", what, strings.Join(known, ", ")).withHint("write them in brackets: [%s]", known[0]))
+		}
+		*into = nil
+		for _, item := range n.items {
+			word := item.value.String()
+			switch {
+			case !slices.Contains(known, word):
+				return r.at(item.pos, problemf("%s has no %q", what, word).withHint("%s", didYouMean(word, known, "it has "+strings.Join(known, ", "))))
+			case slices.Contains(*into, word):
+				return r.at(item.pos, problemf("%s has %q twice", what, word).withHint("remove one"))
+			}
+			*into = append(*into, word)
+		}
+		return nil
+	}
+}
+
+// seconds reads a number of seconds, whole or not.
+func (r *reader) seconds(into *float64) func(string, *node) error {
+	return func(what string, n *node) error {
+		v := math.NaN()
+		switch x := n.value.V.(type) {
+		case int64:
+			v = float64(x)
+		case float64:
+			v = x
+		}
+		if n.kind != scalar || !(v >= minSafetySeconds && v <= maxSafetySeconds) {
+			return r.at(n.pos, problemf("%s should be a number of seconds from %v to %v", what, minSafetySeconds, maxSafetySeconds))
+		}
+		*into = v
+		return nil
+	}
+}
+
+// checkSafety refuses a safety section that no cell can be given, or whose pattern or size does not fit one.
+func (r *reader) checkSafety(cells []Cell) error {
+	s := r.matrix.Safety
+	if s == nil {
+		return nil
+	}
+	first, some := "", false
+	for _, c := range cells {
+		if c.Excluded != "" {
+			continue
+		}
+		if why := c.SafetyReason(); why != "" {
+			if first == "" {
+				first = why
+			}
+			continue
+		}
+		some = true
+		if key, p := s.misfit(c); p != nil {
+			return r.at(r.placeOfSafety(key), p)
+		}
+	}
+	if !some {
+		return r.at(r.places["safety"], problemf("no cell's safety can be measured: %s", first).withHint("change the workload, or remove the section safety"))
+	}
+	return nil
+}
+
+// misfit says which key of the section does not fit a cell, and why.
+func (s *Safety) misfit(c Cell) (key string, p *problem) {
+	block, jobs := c.probeBlock(), max(1, c.size("numjobs"))
+	switch {
+	case s.Pattern != patternOverwrite && c.Guest.Filesystem == "none":
+		return "pattern", problemf("the pattern %s writes files, and there is no file system (cell %s)", s.Pattern, c.ID).
+			withHint("set guest.filesystem to ext4 or xfs, or use the pattern overwrite")
+	case s.SizeBytes < block*jobs:
+		return "size", problemf("safety.size has no block of its own for each job: %d of %d bytes each (cell %s)", jobs, block, c.ID).
+			withHint("make safety.size larger")
+	case s.SizeBytes > c.room():
+		return "size", problemf("safety.size is more than the disk has room for: %d bytes (cell %s)", c.room(), c.ID).
+			withHint("make safety.size smaller or storage.size larger")
+	}
+	return "", nil
+}
+
+// placeOfSafety is where a key of the section stands, or the section where it does not.
+func (r *reader) placeOfSafety(key string) position {
+	if pos, ok := r.places["safety."+key]; ok {
+		return pos
+	}
+	return r.places["safety"]
+}
+
+// SafetyReason says why the safety of the cell cannot be measured, because the probe cannot do its workload; "" when it can.
+// Such a cell is measured for speed all the same. Rate limits and think times are not among the reasons: the probe writes as fast as
+// it can, which exposes more.
+func (c Cell) SafetyReason() string {
+	rw := c.fio("rw")
+	switch {
+	case strings.Contains(c.direction(), "trim"):
+		return "the probe does not trim"
+	case strings.HasSuffix(c.direction(), "read"):
+		return "nothing is written"
+	case strings.Contains(rw, ":"):
+		return "the probe does not know rw=" + rw
+	case c.fio("bsrange") != "" || c.fio("bssplit") != "" || strings.Contains(c.fio("bs"), ","):
+		return "the probe writes blocks of one size"
+	case c.probeBlock()%probeSector != 0:
+		return fmt.Sprintf("the probe marks sectors of %d bytes, and bs is not a multiple of that", probeSector)
+	case c.probeBlock() > maxProbeBlock:
+		return "the probe writes blocks of at most 16 MiB"
+	case c.size("numjobs") > maxProbeJobs:
+		return fmt.Sprintf("the probe has at most %d jobs", maxProbeJobs)
+	case c.size("iodepth") > maxProbeDepth:
+		return fmt.Sprintf("the probe has at most %d writes of a job in flight", maxProbeDepth)
+	case c.engine() == "mmap":
+		return "the probe does not write through a mapping"
+	case c.size("sync_file_range") > 0 || strings.Contains(c.fio("sync_file_range"), ":"):
+		return "sync_file_range promises nothing, and the probe does not call it"
+	}
+	return ""
+}
+
+// probeBlock is the size of a write in bytes; fio's own default is 4 KiB.
+func (c Cell) probeBlock() int64 {
+	if bs := c.size("bs"); bs > 0 {
+		return bs
+	}
+	return 4096
+}
+
+func safetySchema() schema {
+	words := func(about string, known []string) schema {
+		return schema{"description": about, "type": "array", "minItems": 1, "uniqueItems": true, "items": schema{"enum": known}}
+	}
+	whole := func(about string, low, high int) schema {
+		return schema{"description": about, "type": "integer", "minimum": low, "maximum": high}
+	}
+	return schema{
+		"description":          "What each cell loses in a crash: after the trials a probe does its workload on a simulated disk, and the disk's log is judged.",
+		"type":                 "object",
+		"additionalProperties": false,
+		"properties": schema{
+			"classes":     words("The failures; all four unless it is said.", failureClasses()),
+			"drive_cache": words("The drive's own cache: volatile loses its content with the power; volatile unless it is said.", driveCaches()),
+			"seconds": schema{"description": "How long the probe runs in each cell; 5 unless it is said.", "type": "number",
+				"minimum": minSafetySeconds, "maximum": maxSafetySeconds},
+			"live": whole("Real cuts of each class in each group of cells with equal disk settings and file system, as a check of the log's judgement; 0 unless it is said.", 0, maxLive),
+			"pattern": schema{"description": "What one write of the probe is: overwrite a block, append one, make a file, or replace a file; all but overwrite need a file system.",
+				"enum": patterns()},
+			"size":   sizeSchema("What the probe works on, all jobs together; 64MiB unless it is said.", sectionMultiple),
+			"points": whole("How many crash points are tried where each takes a check of the whole disk; 200 unless it is said.", 1, maxPoints),
+		},
+	}
+}
