@@ -24,7 +24,9 @@ func (r Ratio) Bounded() bool { return r.Lo > 0 && !math.IsInf(r.Hi, 1) }
 
 // Within tells whether the whole interval lies within a factor of 1+margin on either side of 1: that b is as a, and not merely
 // that no difference was seen. With the interval of Paired this is an equivalence test at 2.5 % for each side.
-func (r Ratio) Within(margin float64) bool { return r.Bounded() && r.Lo >= 1/(1+margin) && r.Hi <= 1+margin }
+func (r Ratio) Within(margin float64) bool {
+	return r.Bounded() && r.Lo >= 1/(1+margin) && r.Hi <= 1+margin
+}
 
 // Paired compares b with a, which are as long and whose values at one index belong together, for example to one block. No
 // distribution is assumed but that the log ratios are independent and symmetric about their centre. The interval is at Confidence.
