@@ -26,6 +26,13 @@ type Manifest struct {
 	Host       Host      `json:"host"`
 	Guest      Guest     `json:"guest"`
 	Storage    Storage   `json:"storage"`
+	// SafetyClasses and DriveCaches are what the matrix asks of the crash campaigns; empty without any.
+	SafetyClasses []string `json:"safety_classes,omitempty"`
+	DriveCaches   []string `json:"drive_caches,omitempty"`
+	// Device is the settings of the simulated disk that the matrix makes for all cells, by the names of the section device.
+	Device map[string]any `json:"device,omitempty"`
+	// SimulatedTrials says that the trials, too, ran on the simulated disk: their figures are the simulation's.
+	SimulatedTrials bool `json:"simulated_trials,omitempty"`
 }
 
 // Cell is one combination of axis values, measured or excluded.

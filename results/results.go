@@ -15,10 +15,11 @@ import (
 type Run struct {
 	Dir      string
 	Manifest Manifest
-	Trials   []Trial // in the order of the journal; of two records of one trial (a run resumed) only the later
-	Torn     bool    // the journal's last line was cut short, as a crash leaves it; it is not among Trials
+	Trials   []Trial  // in the order of the journal; of two records of one trial (a run resumed) only the later
+	Safety   []Safety // likewise; of two records of one cell, class and drive cache only the later
+	Torn     bool     // the last line of one of the journals was cut short, as a crash leaves it; it is not among the records
 
-	whole int64 // bytes of the journal up to the end of its last whole line
+	whole map[string]int64 // of each torn journal: its bytes up to the end of the last whole line
 }
 
 // Fault says whose an Error is.
@@ -52,8 +53,11 @@ func Read(dir string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &Run{Dir: dir, Manifest: *m}
+	run := &Run{Dir: dir, Manifest: *m, whole: map[string]int64{}}
 	if err := run.readTrials(); err != nil {
+		return nil, err
+	}
+	if err := run.readSafety(); err != nil {
 		return nil, err
 	}
 	return run, nil
@@ -85,11 +89,49 @@ func readManifest(dir string) (*Manifest, error) {
 	return m, nil
 }
 
-// readTrials reads the journal. Its last line is torn when its newline is missing, and also when it has one but is no
-// JSON: the pages of a long line reach the medium in any order. Neither was acknowledged by Append, which returns after
-// the fsync.
 func (r *Run) readTrials() error {
-	path := filepath.Join(r.Dir, TrialsFile)
+	type key struct {
+		cell  string
+		block int
+	}
+	at := map[key]int{}
+	return r.readLines(TrialsFile, "a trial", func(line []byte) error {
+		var t Trial
+		if err := json.Unmarshal(line, &t); err != nil {
+			return err
+		}
+		keepLater(&r.Trials, at, key{t.Cell, t.Block}, t)
+		return nil
+	})
+}
+
+func (r *Run) readSafety() error {
+	at := map[SafetyKey]int{}
+	return r.readLines(SafetyFile, "a safety record", func(line []byte) error {
+		var s Safety
+		if err := json.Unmarshal(line, &s); err != nil {
+			return err
+		}
+		keepLater(&r.Safety, at, s.Key(), s)
+		return nil
+	})
+}
+
+// keepLater adds a record, in the place of the one before it with the same key.
+func keepLater[K comparable, R any](records *[]R, at map[K]int, key K, record R) {
+	if i, again := at[key]; again {
+		(*records)[i] = record
+		return
+	}
+	at[key] = len(*records)
+	*records = append(*records, record)
+}
+
+// readLines reads a journal, which may not be there. Its last line is torn when its newline is missing, and also when it has one
+// but is no JSON: the pages of a long line reach the medium in any order. Neither was acknowledged by Append, which returns after
+// the fsync.
+func (r *Run) readLines(file, what string, take func(line []byte) error) error {
+	path := filepath.Join(r.Dir, file)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -97,30 +139,19 @@ func (r *Run) readTrials() error {
 	if err != nil {
 		return &Error{Path: path, Message: err.Error()}
 	}
-	type key struct {
-		cell  string
-		block int
-	}
-	at := map[key]int{}
+	whole := int64(0)
 	for number := 1; len(text) > 0; number++ {
-		line, rest, whole := bytes.Cut(text, []byte("\n"))
-		if !whole || len(rest) == 0 && !json.Valid(line) {
+		line, rest, ended := bytes.Cut(text, []byte("\n"))
+		if !ended || len(rest) == 0 && !json.Valid(line) {
 			r.Torn = true
+			r.whole[file] = whole
 			break
 		}
-		var t Trial
-		if err := json.Unmarshal(line, &t); err != nil {
-			return &Error{Path: path, Line: number, Fault: Input, Message: fmt.Sprintf("not a trial: %v", err)}
-		}
-		k := key{t.Cell, t.Block}
-		if i, again := at[k]; again {
-			r.Trials[i] = t
-		} else {
-			at[k] = len(r.Trials)
-			r.Trials = append(r.Trials, t)
+		if err := take(line); err != nil {
+			return &Error{Path: path, Line: number, Fault: Input, Message: fmt.Sprintf("not %s: %v", what, err)}
 		}
 		text = rest
-		r.whole += int64(len(line)) + 1
+		whole += int64(len(line)) + 1
 	}
 	return nil
 }

@@ -217,16 +217,19 @@ func TestAJournalThatCouldNotWriteTakesNoMore(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	line, _ := json.Marshal(trial("a", 0))
-	f.Add([]byte(`{"schema":1,"name":"x"}`), append(line, '\n'))
-	f.Add([]byte(`{"schema":1}`), []byte("\n"))
-	f.Fuzz(func(t *testing.T, manifest, trials []byte) {
+	record, _ := json.Marshal(safety("a", PowerLoss, "volatile"))
+	f.Add([]byte(`{"schema":1,"name":"x"}`), append(line, '\n'), append(record, '\n'))
+	f.Add([]byte(`{"schema":1}`), []byte("\n"), []byte{})
+	f.Fuzz(func(t *testing.T, manifest, trials, safety []byte) {
 		dir := t.TempDir()
-		if err := errors.Join(os.WriteFile(filepath.Join(dir, ManifestFile), manifest, 0o644), os.WriteFile(filepath.Join(dir, TrialsFile), trials, 0o644)); err != nil {
-			t.Fatal(err)
+		for name, text := range map[string][]byte{ManifestFile: manifest, TrialsFile: trials, SafetyFile: safety} {
+			if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 		run, err := Read(dir)
-		if err == nil && len(run.Trials) > bytes.Count(trials, []byte("\n")) {
-			t.Error("more trials than lines")
+		if err == nil && (len(run.Trials) > bytes.Count(trials, []byte("\n")) || len(run.Safety) > bytes.Count(safety, []byte("\n"))) {
+			t.Error("more records than lines")
 		}
 	})
 }

@@ -1,6 +1,9 @@
 package results
 
-import "time"
+import (
+	"path/filepath"
+	"time"
+)
 
 // Verdicts of a cell under a failure class.
 const (
@@ -62,6 +65,17 @@ type Safety struct {
 	Seconds   float64     `json:"seconds"` // of the log
 	FlushPath FlushPath   `json:"flush_path"`
 	Effective *CacheFlags `json:"effective,omitempty"`
+}
+
+// SafetyKey is what a safety record is about: of two records with one key the later counts.
+type SafetyKey struct{ Cell, Class, DriveCache string }
+
+// Key is the record's.
+func (s Safety) Key() SafetyKey { return SafetyKey{s.Cell, s.Class, s.DriveCache} }
+
+// SafetyDir is where the raw files of a cell's crash campaign are: raw/CELL/safety.
+func (r *Run) SafetyDir(cell string) string {
+	return filepath.Join(r.Dir, rawDir, cell, safetyDir)
 }
 
 // Exposure is acknowledged but unpromised data that a crash takes, at the worst crash point for each figure: lower bounds,
