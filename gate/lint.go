@@ -1,0 +1,57 @@
+package gate
+
+import (
+	"cmp"
+	"slices"
+
+	"platter/libvirtxml"
+)
+
+// Levels of a finding, in SARIF's words. An error stops a change.
+const (
+	LevelError   = "error"
+	LevelWarning = "warning"
+	LevelNote    = "note"
+)
+
+// Finding is something that lint has to say about a disk, at a place of the domain XML.
+type Finding struct {
+	Rule    string `json:"rule"`  // the ID of one of LintRules
+	Level   string `json:"level"` // LevelError, LevelWarning or LevelNote
+	Message string `json:"message"`
+	File    string `json:"file"`
+	Line    int    `json:"line"`   // from 1
+	Column  int    `json:"column"` // from 1, in characters
+	Domain  string `json:"domain"` // its name; empty when the XML gives none
+	Disk    string `json:"disk"`   // its target; empty for what is about the domain
+}
+
+// Lint says what a policy and the rules of LintRules have against a domain XML; name is what doc is called in errors and
+// findings. It reads the document and nothing else. Findings stand in the order of the document. The error, a
+// *libvirtxml.Error, is for what is no domain XML: malformed, too large, another root element.
+func Lint(policy *Policy, name string, doc []byte) ([]Finding, error) {
+	disks, err := libvirtxml.Disks(name, doc)
+	if err != nil {
+		return nil, err
+	}
+	d, err := readDomain(name, doc)
+	if err != nil {
+		return nil, err
+	}
+	l := linter{policy: policy, file: name, domain: d}
+	if !d.isQEMU() {
+		if len(disks) > 0 {
+			l.add(ruleNotJudged, LevelNote, d.place, "", "a domain of type %q is not run by QEMU, which is all that the rules are about", d.kind)
+		}
+		return l.findings, nil
+	}
+	for i, disk := range disks {
+		l.disk(diskOf(disk, d.disks[i]))
+	}
+	l.duplicates(disks)
+	l.labels(disks)
+	slices.SortStableFunc(l.findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return l.findings, nil
+}

@@ -1,0 +1,368 @@
+package gate
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"platter/flushpath"
+	"platter/libvirtxml"
+)
+
+// LintRule is one of the rules of Lint.
+type LintRule struct {
+	ID     string
+	Level  string // the usual one; a finding may be milder
+	Title  string // one line
+	Help   string // why, and what to do
+	Source string // where the rule comes from
+}
+
+// IDs of the rules.
+const (
+	ruleCacheForbidden  = "cache-forbidden"
+	ruleUnsafe          = "unsafe-not-ephemeral"
+	ruleRefused         = "refused-by-libvirt"
+	ruleContradiction   = "contradiction"
+	ruleFlushEnds       = "flush-path-ends-early"
+	ruleFlushUnknown    = "flush-path-unknown"
+	ruleGuestMayUndo    = "guest-may-undo"
+	ruleMigration       = "blocks-migration"
+	ruleDiscard         = "missing-discard"
+	ruleRBD             = "rbd-without-writeback"
+	ruleLabelWithout    = "label-without-disk"
+	ruleNotJudged       = "not-judged"
+	sourceWriteCache    = "virtio 1.2, 5.2.5 (writeback field of the configuration); QEMU, hw/block/virtio-blk.c (config-wce), hw/scsi/scsi-disk.c (MODE SELECT), hw/ide/core.c (SET FEATURES)"
+	sourceMigrationSafe = "libvirt, src/qemu/qemu_migration.c, qemuMigrationSrcIsAllowed and qemuMigrationSrcIsSafe"
+)
+
+// LintRules are all rules of Lint, in the order of their weight.
+func LintRules() []LintRule {
+	return []LintRule{
+		{ruleCacheForbidden, LevelError, "the policy does not allow this cache mode on this disk",
+			"The first rule under disks in the policy that matches the disk decides. Choose a mode that it lists, or change the policy.",
+			"the policy file"},
+		{ruleUnsafe, LevelError, "cache=unsafe on a disk that is not declared ephemeral",
+			"QEMU drops every flush: what fsync promised is lost when the host crashes. It is allowed where the policy has a rule for disks labelled ephemeral, with a reason, and the domain's metadata labels the disk so.",
+			"QEMU manual, -drive, cache=unsafe; libvirt, formatdomain, driver cache"},
+		{ruleRefused, LevelError, "libvirt refuses to start a domain with these settings",
+			"Change what the message names; libvirt's own words stand in parentheses.",
+			"libvirt, src/conf/domain_validate.c and src/qemu/qemu_validate.c"},
+		{ruleContradiction, LevelWarning, "settings that work against one another",
+			"libvirt takes them, but one of them is without effect or makes the other dangerous.",
+			"libvirt, formatdomain, disk: driver, shareable"},
+		{ruleFlushEnds, LevelWarning, "the guest's flush does not get to the medium",
+			"According to the model of the flush path a layer swallows the flush, so that promises are lost with what lies above the medium. platter explain draws the path.",
+			"platter's model, docs/SAFETY.md, and the source in the message"},
+		{ruleFlushUnknown, LevelNote, "what becomes of a flush is not known",
+			"The model does not know what lies behind this kind of storage: nothing is said about its safety. Ask whoever runs it whether a flush is answered when the data are durable.",
+			"platter's model, docs/SAFETY.md"},
+		{ruleGuestMayUndo, LevelWarning, "the guest may turn a write-through disk into a write-back one by itself",
+			"writethrough and directsync keep even what was not flushed, until the guest turns the disk's write cache on; then QEMU flushes only when asked, as under writeback and none. Do not rely on the mode against the guest. On virtio QEMU's property config-wce=off takes the switch away (<qemu:override>).",
+			sourceWriteCache},
+		{ruleMigration, LevelNote, "the disk stands in the way of live migration",
+			"libvirt refuses to migrate the domain, or does so only with --copy-storage-all or --unsafe.",
+			sourceMigrationSafe},
+		{ruleDiscard, LevelNote, "the guest's discards do not reach the image",
+			"Without discard=unmap the image keeps the space of deleted files. Set discard=unmap unless the image is to stay allocated.",
+			"libvirt, formatdomain, driver discard"},
+		{ruleRBD, LevelNote, "an RBD disk without librbd's cache",
+			"none and directsync turn rbd_cache off, and writethrough flushes it after each write. writeback keeps fsync's promises and gathers small writes.",
+			"QEMU, block/rbd.c; Ceph, librbd settings"},
+		{ruleLabelWithout, LevelWarning, "a label for a disk that the domain does not have",
+			"The label in the metadata names a target that no disk has, so that it says nothing. Correct or remove it.",
+			"platter, docs/lint.md"},
+		{ruleNotJudged, LevelNote, "not judged",
+			"The rules are about disks whose input and output QEMU does.",
+			"platter, docs/lint.md"},
+	}
+}
+
+// linter gathers the findings about one domain.
+type linter struct {
+	policy   *Policy
+	file     string
+	domain   domain
+	findings []Finding
+}
+
+// lintDisk is a disk with all that lint knows of it.
+type lintDisk struct {
+	libvirtxml.Disk
+	diskParts
+}
+
+func diskOf(disk libvirtxml.Disk, parts diskParts) lintDisk { return lintDisk{disk, parts} }
+
+// mode is the cache mode that is in effect: without one, or with default, QEMU's is writeback, but libvirt takes none for a
+// disk that several domains write to (qemuDomainPrepareDiskCachemode in its qemu_domain.c).
+func (d lintDisk) mode() string {
+	switch mode := d.Get("cache"); {
+	case mode != "" && mode != "default":
+		return mode
+	case d.shareable && !d.ReadOnly:
+		return "none"
+	}
+	return "writeback"
+}
+
+// written names the mode as the XML does.
+func (d lintDisk) written() string {
+	switch mode := d.Get("cache"); mode {
+	case "":
+		return "no cache mode (which is " + d.mode() + ")"
+	case "default":
+		return "cache=default (which is " + d.mode() + ")"
+	default:
+		return "cache=" + mode
+	}
+}
+
+// writable says whether the guest can change what is on the disk.
+func (d lintDisk) writable() bool { return !d.ReadOnly && d.Device != "cdrom" }
+
+// format is the image's; libvirt takes raw where nothing is said.
+func (d lintDisk) format() string {
+	if f := d.Get("type"); f != "" {
+		return f
+	}
+	return "raw"
+}
+
+// hasMedium says whether there is something in the drive.
+func (d lintDisk) hasMedium() bool {
+	return d.Source.Path != "" && d.Source.Path != "/" || d.Source.Kind == "nvme" || d.Source.Kind == "network"
+}
+
+// where is the place of the first of some driver attributes that the disk has; without one, bus is <target> and anything
+// else the disk itself.
+func (d lintDisk) where(attrs ...string) place {
+	for _, name := range attrs {
+		for _, a := range d.Driver {
+			if a.Name == name {
+				return place{a.Line, a.Column}
+			}
+		}
+		if name == "bus" {
+			return d.target
+		}
+	}
+	return place{d.Line, d.Column}
+}
+
+func (l *linter) add(rule, level string, at place, disk, format string, args ...any) {
+	l.findings = append(l.findings, Finding{
+		Rule: rule, Level: level, Message: fmt.Sprintf(format, args...),
+		File: l.file, Line: at.line, Column: at.column, Domain: l.domain.name, Disk: disk,
+	})
+}
+
+// disk applies the rules that look at one disk.
+func (l *linter) disk(d lintDisk) {
+	l.refusals(d)
+	if d.Source.Kind == "vhostuser" {
+		l.add(ruleNotJudged, LevelNote, d.where(), d.Target, "disk %s is served by another process (vhost-user), whose caches QEMU does not know", d.Target)
+		return
+	}
+	if !d.hasMedium() || !d.writable() {
+		return
+	}
+	rule := l.policy.diskRule(d, l.domain)
+	allowed := l.cache(d, rule)
+	l.contradictions(d)
+	l.flushPath(d, rule, allowed)
+	l.guestMayUndo(d)
+	l.migration(d)
+	l.discard(d)
+	l.rbd(d)
+}
+
+// diskRule is the first rule of the policy that matches a disk; nil when none does.
+func (p *Policy) diskRule(d lintDisk, dom domain) *DiskRule {
+	label := dom.label(d.Target)
+	same := func(want, have string) bool { return want == "" || want == have }
+	for i, r := range p.Disks {
+		if r.Domain != "" {
+			if ok, err := path.Match(r.Domain, dom.name); err != nil || !ok {
+				continue
+			}
+		}
+		if same(r.Target, d.Target) && same(r.Serial, d.serial) && same(r.Label, label) {
+			return &p.Disks[i]
+		}
+	}
+	return nil
+}
+
+// cache asks the policy about the cache mode. A disk that no rule matches may have any mode but unsafe.
+func (l *linter) cache(d lintDisk, rule *DiskRule) (allowed bool) {
+	mode := d.mode()
+	listed := rule != nil && slices.Contains(rule.Cache, mode)
+	switch {
+	case mode == "unsafe" && !listed:
+		label := l.domain.label(d.Target)
+		has := "it has no label"
+		if label != "" {
+			has = "it is labelled " + label
+		}
+		l.add(ruleUnsafe, LevelError, d.where("cache"), d.Target,
+			"disk %s has cache=unsafe, which drops every flush, and %s does not allow that on it (%s); unsafe is for disks labelled %s",
+			d.Target, l.policy.says(rule), has, Ephemeral)
+	case mode == "unsafe" && rule.unsafeRefused() != "":
+		l.add(ruleUnsafe, LevelError, d.where("cache"), d.Target,
+			"disk %s has cache=unsafe, and %s allows it %s", d.Target, l.policy.says(rule), rule.unsafeRefused())
+	case rule != nil && !listed:
+		l.add(ruleCacheForbidden, LevelError, d.where("cache"), d.Target,
+			"disk %s has %s, and %s allows %s there", d.Target, d.written(), l.policy.says(rule), strings.Join(rule.Cache, ", "))
+	default:
+		return true
+	}
+	return false
+}
+
+// says names the policy, with the line of a rule.
+func (p *Policy) says(rule *DiskRule) string {
+	if rule == nil {
+		return "the policy " + p.Name
+	}
+	return fmt.Sprintf("the policy %s (line %d)", p.Name, rule.Line)
+}
+
+func (l *linter) refusals(d lintDisk) {
+	for _, r := range d.Refusals() {
+		l.add(ruleRefused, LevelError, d.where(r.Attrs...), d.Target, "disk %s: %s", d.Target, r.Reason)
+	}
+	if d.shareable && d.writable() && d.format() != "raw" {
+		l.add(ruleRefused, LevelError, d.where("type"), d.Target,
+			"disk %s: libvirt refuses a shareable disk of format %s (shared access requires use of supported storage format); use raw", d.Target, d.format())
+	}
+}
+
+func (l *linter) contradictions(d lintDisk) {
+	if d.Get("detect_zeroes") == "unmap" && d.Get("discard") != "unmap" {
+		l.add(ruleContradiction, LevelWarning, d.where("detect_zeroes"), d.Target,
+			"disk %s: detect_zeroes=unmap becomes on without discard=unmap; set both", d.Target)
+	}
+	if d.Get("copy_on_read") == "on" && d.format() == "raw" {
+		l.add(ruleContradiction, LevelWarning, d.where("copy_on_read"), d.Target,
+			"disk %s: copy_on_read copies from a backing file, and a raw image has none; remove it", d.Target)
+	}
+	if mode := d.mode(); d.shareable && mode != "none" && mode != "directsync" {
+		l.add(ruleContradiction, LevelWarning, d.where("cache"), d.Target,
+			"disk %s is shareable, and under cache=%s each host reads its own stale copy; use none or directsync", d.Target, mode)
+	}
+}
+
+// flushPath asks the model where a flush of the guest ends.
+func (l *linter) flushPath(d lintDisk, rule *DiskRule, allowed bool) {
+	c := flushpath.Config{Cache: d.mode(), Bus: d.Bus, Format: d.format(), Protocol: d.Source.Protocol, Direct: true, Fsync: 1}
+	unknown := c.Check()
+	if unknown == nil && d.Source.Kind == "volume" {
+		unknown = fmt.Errorf("the pool decides what lies behind a volume")
+	}
+	layer, swallowed := flushpath.Trace(c).SwallowedAt()
+	switch {
+	case swallowed:
+		level, why := LevelWarning, ""
+		if allowed {
+			level, why = LevelNote, fmt.Sprintf("; allowed by %s: %s", l.policy.says(rule), rule.Reason)
+		}
+		l.add(ruleFlushEnds, level, d.where("cache"), d.Target, "disk %s: the guest's flush ends at the %s (%s); what fsync promised is lost by %s%s [%s]",
+			d.Target, layer.Name, layer.Reason, lostBy(c), why, layer.Source)
+	case unknown != nil:
+		l.add(ruleFlushUnknown, LevelNote, d.where(), d.Target, "disk %s: %v", d.Target, unknown)
+	}
+}
+
+// lostBy lists the failure classes that break promises, behind a drive with a volatile cache.
+func lostBy(c flushpath.Config) string {
+	var classes []string
+	for _, class := range flushpath.Classes() {
+		if flushpath.Predict(c, class, flushpath.Volatile).Verdict == flushpath.Loses {
+			classes = append(classes, class)
+		}
+	}
+	if classes == nil {
+		return "whatever takes the caches below"
+	}
+	return strings.Join(classes, ", ")
+}
+
+// guestMayUndo is about modes that promise more than the guest asked for.
+func (l *linter) guestMayUndo(d lintDisk) {
+	back := map[string]string{"writethrough": "writeback", "directsync": "none"}[d.mode()]
+	switches := map[string]string{
+		"virtio": "virtio's config-wce", "scsi": "SCSI's MODE SELECT", "usb": "SCSI's MODE SELECT",
+		"sata": "ATA's SET FEATURES", "ide": "ATA's SET FEATURES",
+	}
+	with, ok := switches[d.Bus]
+	if back == "" || !ok || d.Device == "lun" {
+		return
+	}
+	if d.Bus == "virtio" && (l.domain.noConfigWCE || d.alias != "" && slices.Contains(l.domain.withoutWCE, d.alias)) {
+		return
+	}
+	l.add(ruleGuestMayUndo, LevelWarning, d.where("cache"), d.Target,
+		"disk %s: the guest may turn cache=%s into %s by itself (%s)", d.Target, d.mode(), back, with)
+}
+
+// migration follows qemuMigrationSrcIsAllowed and qemuMigrationSrcIsSafe in libvirt 9.0. Whether a path is on a shared file
+// system only the host can tell. Since libvirt 5.7 and QEMU 4.2 a cached mode is no obstacle any more: QEMU drops the cache.
+func (l *linter) migration(d lintDisk) {
+	if d.transient {
+		l.add(ruleMigration, LevelWarning, d.where(), d.Target, "disk %s is transient, and libvirt migrates no domain with such a disk", d.Target)
+		return
+	}
+	mode := d.mode()
+	cached := mode != "none" && mode != "directsync" && !d.shareable
+	const unsafe = "with cache=%s libvirt before 5.7 or QEMU before 4.2 also wants --unsafe (none and directsync do not)"
+	switch {
+	case d.Source.Kind == "nvme":
+		l.add(ruleMigration, LevelWarning, d.where(), d.Target, "disk %s is an NVMe device of this host: libvirt migrates the domain only with --copy-storage-all", d.Target)
+	case d.Source.Kind == "file" && cached:
+		l.add(ruleMigration, LevelNote, d.where("cache"), d.Target, "disk %s is a file: unless it is on a shared file system, migration needs --copy-storage-all; "+unsafe, d.Target, mode)
+	case d.Source.Kind == "file":
+		l.add(ruleMigration, LevelNote, d.where(), d.Target, "disk %s is a file: unless it is on a shared file system, migration needs --copy-storage-all", d.Target)
+	case cached && (d.Source.Kind == "block" || d.Source.Kind == "volume"):
+		l.add(ruleMigration, LevelNote, d.where("cache"), d.Target, "disk %s: "+unsafe, d.Target, mode)
+	}
+}
+
+func (l *linter) discard(d lintDisk) {
+	if d.Device == "disk" && d.Get("discard") == "" {
+		l.add(ruleDiscard, LevelNote, d.where("no attribute"), d.Target, "disk %s has no discard: space that the guest frees stays allocated; set discard=unmap, or ignore to say that it is meant", d.Target)
+	}
+}
+
+func (l *linter) rbd(d lintDisk) {
+	mode := d.mode()
+	if d.Source.Protocol != "rbd" || mode == "writeback" || mode == "unsafe" {
+		return
+	}
+	what := "turns librbd's cache off"
+	if mode == "writethrough" {
+		what = "flushes librbd's cache after each write"
+	}
+	l.add(ruleRBD, LevelNote, d.where("cache"), d.Target, "disk %s: cache=%s %s; writeback keeps fsync's promises too", d.Target, mode, what)
+}
+
+// duplicates finds targets that two disks have.
+func (l *linter) duplicates(disks []libvirtxml.Disk) {
+	seen := map[string]bool{}
+	for i, d := range disks {
+		if d.Target != "" && seen[d.Target] {
+			l.add(ruleRefused, LevelError, l.domain.disks[i].target, d.Target, "disk %s: libvirt refuses two disks with one target (target '%s' duplicated for disk sources)", d.Target, d.Target)
+		}
+		seen[d.Target] = true
+	}
+}
+
+// labels finds labels of disks that are not there.
+func (l *linter) labels(disks []libvirtxml.Disk) {
+	for _, label := range l.domain.labels {
+		if !slices.ContainsFunc(disks, func(d libvirtxml.Disk) bool { return d.Target == label.target }) {
+			l.add(ruleLabelWithout, LevelWarning, label.place, "", "the metadata label the disk %q as %q, and the domain has no such disk", label.target, label.label)
+		}
+	}
+}
