@@ -38,7 +38,7 @@ type Disk struct {
 
 	generation atomic.Int64 // that is served; 0 after a cut
 	newest     int64        // from 1; the one to come is one more
-	removed    bool
+	stop       func()       // ends its background
 
 	current, staged, medium layer
 	host, drive             dirty
@@ -195,7 +195,7 @@ func (d *Disk) latency(flags uint16) time.Duration {
 
 // failed is the errno of an error of the layers' files. The log no longer tells what is in them.
 func (d *Disk) failed(err error) syscall.Errno {
-	if d.order.log != nil && d.order.fault == nil {
+	if d.order.log != nil && d.number != unlogged && d.order.fault == nil {
 		d.order.fault = rig("image %s: its layers could not be written: %w", d.name, err)
 	}
 	if errors.Is(err, syscall.ENOSPC) {

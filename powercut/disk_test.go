@@ -15,8 +15,6 @@ import (
 	"platter/powercut/oplog"
 )
 
-const testSector = minSector
-
 // naive is what the three layers hold according to a log, written down as plainly as oplog's documentation says it: for each
 // layer the sectors that it holds above the one below.
 type naive struct {

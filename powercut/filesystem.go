@@ -1,0 +1,254 @@
+package powercut
+
+import (
+	"sync"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"platter/powercut/oplog"
+)
+
+// generation is what a node of the file system stands for: a disk as it is until it is cut. Descriptors keep it.
+type generation struct {
+	disk   *Disk
+	number int64
+}
+
+// filesystem is a flat directory of images. It works on FUSE's own requests: only there is O_DSYNC of a write seen, which sends no
+// fsync when the kernel does not cache the file.
+//
+// An open's handle is its flags, so that a discard knows whether it came O_DIRECT.
+type filesystem struct {
+	fuse.RawFileSystem
+
+	mu    sync.RWMutex
+	names map[string]uint64 // to nodes
+	nodes map[uint64]generation
+	last  uint64 // node given out
+}
+
+func newFilesystem() *filesystem {
+	return &filesystem{
+		RawFileSystem: fuse.NewDefaultRawFileSystem(),
+		names:         map[string]uint64{}, nodes: map[uint64]generation{}, last: fuse.FUSE_ROOT_ID,
+	}
+}
+
+// show serves a generation of a disk under names. Names that led elsewhere lead here for who opens them from now on.
+func (fs *filesystem) show(g generation, names ...string) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.last++
+	fs.nodes[fs.last] = g
+	for _, n := range names {
+		fs.names[n] = fs.last
+	}
+}
+
+// hide takes names away. Who has them open keeps them.
+func (fs *filesystem) hide(d *Disk) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for name, node := range fs.names {
+		if fs.nodes[node].disk == d {
+			delete(fs.names, name)
+		}
+	}
+}
+
+func (fs *filesystem) node(id uint64) (generation, bool) {
+	fs.mu.RLock()
+	defer fs.mu.RUnlock()
+	g, ok := fs.nodes[id]
+	return g, ok
+}
+
+func (fs *filesystem) String() string { return fsType }
+
+func (fs *filesystem) Lookup(_ <-chan struct{}, header *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	fs.mu.RLock()
+	id, ok := fs.names[name]
+	g := fs.nodes[id]
+	fs.mu.RUnlock()
+	if !ok || header.NodeId != fuse.FUSE_ROOT_ID {
+		return fuse.ENOENT
+	}
+	// No time out is given: a name leads to another generation after a restore.
+	out.NodeId, out.Generation = id, 1
+	attributes(&out.Attr, id, g)
+	return fuse.OK
+}
+
+func attributes(a *fuse.Attr, id uint64, g generation) {
+	a.Ino = id
+	if id == fuse.FUSE_ROOT_ID {
+		a.Mode, a.Nlink = syscall.S_IFDIR|0o755, 2
+		return
+	}
+	a.Mode, a.Nlink = syscall.S_IFREG|0o666, 1 // QEMU runs as another user
+	a.Size, a.Blksize = uint64(g.disk.size), pageBytes
+	a.Blocks = g.disk.blocks()
+}
+
+func (fs *filesystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	g, ok := fs.node(in.NodeId)
+	if !ok && in.NodeId != fuse.FUSE_ROOT_ID {
+		return fuse.ENOENT
+	}
+	attributes(&out.Attr, in.NodeId, g)
+	return fuse.OK
+}
+
+// SetAttr takes owners, modes and times for granted: libvirt sets them. The size of a disk is what it is.
+func (fs *filesystem) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	g, ok := fs.node(in.NodeId)
+	if !ok && in.NodeId != fuse.FUSE_ROOT_ID {
+		return fuse.ENOENT
+	}
+	if size, asked := in.GetSize(); asked && (!ok || size != uint64(g.disk.size)) {
+		return fuse.EPERM
+	}
+	attributes(&out.Attr, in.NodeId, g)
+	return fuse.OK
+}
+
+func (fs *filesystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	g, ok := fs.node(in.NodeId)
+	if !ok {
+		return fuse.ENOENT
+	}
+	if !g.disk.alive(g.number) {
+		return fuse.EIO
+	}
+	out.Fh = uint64(in.Flags)
+	out.OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_PARALLEL_DIRECT_WRITES
+	return fuse.OK
+}
+
+func (fs *filesystem) Read(_ <-chan struct{}, in *fuse.ReadIn, b []byte) (fuse.ReadResult, fuse.Status) {
+	g, ok := fs.node(in.NodeId)
+	if !ok {
+		return nil, fuse.EIO
+	}
+	n, errno := g.disk.read(g.number, b[:min(len(b), int(in.Size))], int64(in.Offset), in.Flags&syscall.O_DIRECT != 0)
+	if errno != 0 {
+		return nil, fuse.Status(errno)
+	}
+	return fuse.ReadResultData(b[:n]), fuse.OK
+}
+
+func (fs *filesystem) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
+	g, ok := fs.node(in.NodeId)
+	if !ok {
+		return 0, fuse.EIO
+	}
+	n, errno := g.disk.write(g.number, data, int64(in.Offset), openFlags(in.Flags))
+	return uint32(n), fuse.Status(errno)
+}
+
+// Writev is what the server calls for every write; its data are in one piece unless they came through a guest's memory.
+func (fs *filesystem) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (uint32, fuse.Status) {
+	if len(data) == 1 {
+		return fs.Write(cancel, in, data[0])
+	}
+	return 0, fuse.ENOSYS // it joins them and calls Write
+}
+
+// openFlags are the flags of oplog for those of open(2). The kernel adds O_DSYNC to those of a write with RWF_DSYNC.
+func openFlags(flags uint32) uint16 {
+	var f uint16
+	if flags&syscall.O_DIRECT != 0 {
+		f |= oplog.Direct
+	}
+	if flags&syscall.O_DSYNC != 0 { // O_SYNC has this bit too
+		f |= oplog.Dsync
+	}
+	return f
+}
+
+func (fs *filesystem) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	g, ok := fs.node(in.NodeId)
+	if !ok {
+		return fuse.EIO
+	}
+	return fuse.Status(g.disk.flush(g.number))
+}
+
+// Flush comes at each close(2), which promises nothing.
+func (fs *filesystem) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.OK }
+
+// FsyncDir is answered for those who make sure of names: ours are not in the layers.
+func (fs *filesystem) FsyncDir(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.OK }
+
+// Fallocate with PUNCH_HOLE or ZERO_RANGE writes zeros. Plain fallocate has nothing to do: a disk has its size.
+func (fs *filesystem) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+	g, ok := fs.node(in.NodeId)
+	if !ok {
+		return fuse.EIO
+	}
+	const zeroes = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_ZERO_RANGE
+	if in.Mode&^(zeroes|unix.FALLOC_FL_KEEP_SIZE) != 0 {
+		return fuse.ENOTSUP
+	}
+	if in.Mode&unix.FALLOC_FL_KEEP_SIZE == 0 && in.Offset+in.Length > uint64(g.disk.size) {
+		return fuse.EPERM
+	}
+	if in.Mode&zeroes == 0 {
+		return fuse.OK
+	}
+	return fuse.Status(g.disk.zero(g.number, int64(in.Offset), int64(in.Length), openFlags(uint32(in.Fh))))
+}
+
+func (fs *filesystem) Lseek(_ <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse.Status {
+	g, ok := fs.node(in.NodeId)
+	if !ok {
+		return fuse.EIO
+	}
+	if in.Whence != unix.SEEK_DATA && in.Whence != unix.SEEK_HOLE {
+		return fuse.EINVAL
+	}
+	at, errno := g.disk.seek(g.number, int64(in.Offset), int(in.Whence))
+	out.Offset = uint64(at)
+	return fuse.Status(errno)
+}
+
+func (fs *filesystem) OpenDir(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
+	return fuse.OK
+}
+
+func (fs *filesystem) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	for i, e := range fs.entries() {
+		if uint64(i) >= in.Offset && !out.AddDirEntry(e) {
+			break
+		}
+	}
+	return fuse.OK
+}
+
+func (fs *filesystem) entries() []fuse.DirEntry {
+	fs.mu.RLock()
+	defer fs.mu.RUnlock()
+	entries := []fuse.DirEntry{
+		{Name: ".", Mode: syscall.S_IFDIR, Ino: fuse.FUSE_ROOT_ID}, {Name: "..", Mode: syscall.S_IFDIR, Ino: fuse.FUSE_ROOT_ID},
+	}
+	for _, name := range sortedKeys(fs.names) {
+		entries = append(entries, fuse.DirEntry{Name: name, Mode: syscall.S_IFREG, Ino: fs.names[name]})
+	}
+	for i := range entries {
+		entries[i].Off = uint64(i + 1)
+	}
+	return entries
+}
+
+func (fs *filesystem) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	fs.mu.RLock()
+	defer fs.mu.RUnlock()
+	out.Bsize, out.Frsize, out.NameLen = pageBytes, pageBytes, maxName
+	for _, node := range fs.names {
+		out.Blocks += uint64(fs.nodes[node].disk.size) / pageBytes
+	}
+	out.Files = uint64(len(fs.names))
+	return fuse.OK
+}
