@@ -17,6 +17,7 @@ import (
 	"platter/orchestrator"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
+	"platter/powercut"
 	"platter/results"
 )
 
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Description:          "Start with: platter doctor, then platter run demo.\nEvery command has help with examples: platter COMMAND --help.\n" + exitStatusHelp,
 		Commands: []*cli.Command{
 			doctorCommand(), guestCommand(), matricesCommand(), planCommand(), runCommand(),
-			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), cleanupCommand(),
+			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), powercutCommand(), cleanupCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // exit codes are the table below, nothing else
 		OnUsageError:   usageError,
@@ -130,6 +131,7 @@ func exitCode(ctx context.Context, err error) int {
 		hv         *hypervisor.Error
 		image      *guest.Error
 		run        *results.Error
+		disk       *powercut.Error
 		command    *guest.ExitError
 	)
 	switch {
@@ -151,6 +153,11 @@ func exitCode(ctx context.Context, err error) int {
 		return exitRig
 	case errors.As(err, &run):
 		if run.Fault == results.Input {
+			return exitUsage
+		}
+		return exitRig
+	case errors.As(err, &disk):
+		if disk.Fault == powercut.Usage {
 			return exitUsage
 		}
 		return exitRig
