@@ -77,7 +77,7 @@ func FuzzFiosAnswer(f *testing.F) {
 }
 
 func TestScriptsHoldNoQuoteThatWouldEndThem(t *testing.T) {
-	for _, s := range []string{prepareScript, fioScript, formatScript, releaseScript} {
+	for _, s := range []string{prepareScript, fioScript, formatScript, releaseScript, askProbeScript, takeProbeScript} {
 		if strings.Contains(s, "'") {
 			t.Errorf("script has a single quote: %s", s)
 		}

@@ -73,8 +73,9 @@ type ProbeLoss struct {
 	FirstLost     string `json:"first_lost"`     // the first broken promise that was found, in words; empty when there is none
 }
 
-// probePath is where the probe lies in the guest: memory, as all of its root.
-const probePath = "/run/platter/probe"
+// probePath is where the probe lies in the guest: in memory, as all that is written to its root, and not in /run, from which
+// nothing may be executed.
+const probePath = "/sbin/platter-probe"
 
 // architectures are Go's names for what uname -m says.
 var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64"}
@@ -98,9 +99,9 @@ echo "$v"
 
 // takeProbeScript makes standard input the probe, whose digest is $1.
 const takeProbeScript = `
-cd /run/platter || exit 1
-rm -f probe.sha256
-cat >probe.new && chmod 0755 probe.new && mv -f probe.new probe && echo "$1" >probe.sha256
+p=` + probePath + `
+rm -f $p.sha256
+cat >$p.new && chmod 0755 $p.new && mv -f $p.new $p && echo "$1" >$p.sha256
 `
 
 // SendProbe makes sure that the guest has this platter's probe. Only the first call on a connection asks the guest, and only a

@@ -113,15 +113,6 @@ func (f *kernelFile) Close() error {
 	return nil
 }
 
-// size is the file's or device's, in bytes.
-func (f *kernelFile) size() (int64, error) {
-	n, err := unix.Seek(f.fd, 0, io.SeekEnd)
-	if err != nil {
-		return 0, fmt.Errorf("ask %s for its size: %w", f.name, err)
-	}
-	return n, nil
-}
-
 // isDevice tells whether it is a block device.
 func (f *kernelFile) isDevice() (bool, error) {
 	var st unix.Stat_t

@@ -44,7 +44,7 @@ func everyWay(t *testing.T, try func(t *testing.T, o options)) {
 func TestEveryPromiseIsTrueAndOnTheWitnessBeforeTheNextOperation(t *testing.T) {
 	deepest := 0
 	everyWay(t, func(t *testing.T, o options) {
-		w, r := newWatcher(o, 50*o.layout.Jobs)
+		w, r := newWatcher(o, 40*o.layout.Jobs)
 		rep, err := r.jobs()
 		if err != nil || rep.Error != "" {
 			t.Fatal(err, rep.Error)
@@ -138,10 +138,10 @@ func TestALieIsSeenAndPromisesEveryWrite(t *testing.T) {
 func TestAFailureOfTheDataDiskEndsTheRunAndIsNotPromised(t *testing.T) {
 	everyWay(t, func(t *testing.T, o options) {
 		for _, op := range []string{"write", "fsync", "fdatasync"} {
-			w, r := newWatcher(o, 60*o.layout.Jobs)
+			w, r := newWatcher(o, 30*o.layout.Jobs)
 			broke := false
 			w.fail = func(what string, job int, sequence uint32) error {
-				if what == op && sequence >= 20 && !broke {
+				if what == op && sequence >= 8 && !broke {
 					broke = true
 					return unix.EIO
 				}
