@@ -38,7 +38,7 @@ func BenchmarkTrial(b *testing.B) {
 		sum.BootS += e.Trial.Phases.BootS
 	}}
 	b.ResetTimer()
-	if err := r.Do(b.Context(), p.Steps); err != nil {
+	if err := r.Do(b.Context(), p.Work()); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportMetric(sum.BootS, "boot-s")
@@ -73,7 +73,7 @@ fio: {rw: randwrite, bs: 4k, ioengine: libaio, iodepth: 8, direct: 1, size: 256m
 				wall, boot, measure = wall+e.Trial.Phases.WallS, boot+e.Trial.Phases.BootS, measure+e.Trial.Phases.MeasureS
 			}
 		}}
-		if err := errors.Join(r.Do(b.Context(), p.Steps), journal.Close()); err != nil {
+		if err := errors.Join(r.Do(b.Context(), p.Work()), journal.Close()); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(100*measure/(wall-boot), "%-measuring")

@@ -205,6 +205,7 @@ type liveMachine struct {
 	client  *guest.Client // nil until the guest answered
 	console string
 	disk    *libvirtxml.ScratchDisk // nil while none is attached
+	witness *libvirtxml.ScratchDisk // the disk that the probe records its promises on; nil while none is attached
 	mounted bool                    // whether the disk's file system is mounted in the guest
 	fio     *guest.Fio              // waits for its job; nil before the first disk
 }
@@ -232,6 +233,12 @@ func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) e
 
 // Detach implements Machine.
 func (m *liveMachine) Detach(ctx context.Context) error {
+	if m.witness != nil {
+		if err := m.domain.Detach(ctx, m.witness.Target); err != nil {
+			return m.explain(ctx, err)
+		}
+		m.witness = nil
+	}
 	if m.disk == nil {
 		return nil
 	}

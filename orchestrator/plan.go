@@ -55,6 +55,49 @@ type Plan struct {
 	Seed  uint64
 	// Trials is the number of blocks.
 	Trials int
+	// Campaigns are the crash campaigns, made after the steps; Safety is what they ask, nil without them.
+	Campaigns []Campaign
+	Safety    *matrices.Safety
+}
+
+// Work is what a run has to do: the plan's, or what is left of it.
+type Work struct {
+	Steps     []Step
+	Campaigns []Campaign
+	Safety    *matrices.Safety
+}
+
+// Work is all of the plan.
+func (p Plan) Work() Work { return Work{Steps: p.Steps, Campaigns: p.Campaigns, Safety: p.Safety} }
+
+// planned is how long the work takes beside booting and filling images, roughly.
+func (w Work) planned() time.Duration {
+	var d time.Duration
+	for _, s := range w.Steps {
+		d += stepEstimate(s)
+	}
+	for _, c := range w.Campaigns {
+		d += campaignEstimate(c, *w.Safety)
+	}
+	return d
+}
+
+// Cuts is how many live cuts the campaigns make together.
+func (p Plan) Cuts() int {
+	n := 0
+	for _, c := range p.Campaigns {
+		n += c.Cuts * len(p.Safety.Classes)
+	}
+	return n
+}
+
+// campaignEstimate is how long a campaign takes with its live cuts, roughly.
+func campaignEstimate(c Campaign, s matrices.Safety) time.Duration {
+	d := time.Duration(s.Seconds*float64(time.Second)) + estimatedCampaign
+	if c.Cell.Guest.Filesystem != "none" {
+		d += estimatedChecks
+	}
+	return d + time.Duration(c.Cuts*len(s.Classes))*estimatedCut
 }
 
 // What a run costs beside measuring, as seen under emulation on two cores; measured runs print their own.
@@ -88,6 +131,7 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 			p.Boots = append(p.Boots, bootOf(c))
 		}
 	}
+	p.Campaigns, p.Safety = campaigns(m, cells, bootOf), m.Safety
 	blocks := matrices.Blocks(cells, trials, seed)
 	for _, boot := range p.Boots {
 		for b, block := range blocks {
@@ -130,9 +174,9 @@ func (p Plan) Bytes() int64 {
 	return sum + passing
 }
 
-// Estimate is how long the steps take, roughly.
-func (p Plan) Estimate(steps []Step) time.Duration {
-	if len(steps) == 0 {
+// Estimate is how long work of the plan takes, roughly.
+func (p Plan) Estimate(todo Work) time.Duration {
+	if len(todo.Steps)+len(todo.Campaigns) == 0 {
 		return 0
 	}
 	total := time.Duration(len(p.Boots)) * estimatedBoot
@@ -142,10 +186,14 @@ func (p Plan) Estimate(steps []Step) time.Duration {
 			total += estimatedFormat + time.Duration(float64(shape.FileBytes)/estimatedLayout*float64(time.Second))
 		}
 	}
-	for _, s := range steps {
-		total += stepEstimate(s)
+	kinds := map[controlKey]bool{}
+	for _, c := range todo.Campaigns {
+		if !kinds[keyOf(c)] {
+			kinds[keyOf(c)] = true
+			total += time.Duration(len(controlsFor(c.Cell.Guest.Filesystem, todo.Safety.Classes))) * (controlTime + estimatedCampaign)
+		}
 	}
-	return total
+	return total + todo.planned()
 }
 
 func stepEstimate(s Step) time.Duration {

@@ -63,7 +63,7 @@ func TestAPlanHoldsEveryMeasuredCellOnceABlockInAnOrderOfTheSeed(t *testing.T) {
 	if other := NewPlan(m, 4, 8); reflect.DeepEqual(p.Steps, other.Steps) {
 		t.Error("another seed gave the same plan")
 	}
-	if p.Estimate(p.Steps) <= 0 || p.Estimate(p.Steps[:10]) >= p.Estimate(p.Steps) {
+	if p.Estimate(p.Work()) <= 0 || p.Estimate(Work{Steps: p.Steps[:10]}) >= p.Estimate(p.Work()) {
 		t.Error("the estimate does not grow with the steps")
 	}
 }

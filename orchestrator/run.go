@@ -24,6 +24,8 @@ type Run struct {
 	// Tell hears of what happens, for progress; it is called from the goroutine of Do.
 	Tell func(Event)
 
+	crashes *crashes // nil for a run without campaigns
+
 	machine Machine
 	boot    Boot
 	booted  time.Duration // of the machine at hand, until a trial has taken it into its account
@@ -36,9 +38,10 @@ type Run struct {
 
 // Event is something that happened during a run.
 type Event struct {
-	Trial   *results.Trial // a trial that is over; nil for the others
-	Message string         // what is going on now
-	Done    int            // trials over, of Total
+	Trial   *results.Trial   // a trial that is over; nil for the others
+	Safety  []results.Safety // the records of a crash campaign that is over; nil for the others
+	Message string           // what is going on now
+	Done    int              // trials and campaigns over, of Total
 	Total   int
 	Left    time.Duration // estimated from the trials so far
 }
@@ -55,16 +58,16 @@ const closeLimit = 60 * time.Second
 // givenUpBoots is after how many failed boots in a row the remaining trials fail without another try.
 const givenUpBoots = 3
 
-// Do carries out steps, which are the plan's or what is left of them. When ctx ends it stops between two system calls of
-// the trial at hand, which is not recorded, and returns ctx's error. Failed trials are recorded and are no error.
-func (r *Run) Do(ctx context.Context, steps []Step) (err error) {
+// Do carries out work, which is the plan's or what is left of it: trials first, then crash campaigns. When ctx ends it stops between two
+// system calls of the trial or campaign at hand, which is not recorded, and returns ctx's error. Failed ones are recorded and are no error.
+func (r *Run) Do(ctx context.Context, todo Work) (err error) {
 	r.silent, r.images, r.unmade = map[Boot]int{}, map[Shape]*Scratch{}, map[Shape]error{}
 	defer r.closeImages()
 	defer func() { err = errors.Join(err, r.closeMachine(ctx)) }()
-	began := time.Now()
-	r.ended = began
-	for i, s := range steps {
-		r.Tell(Event{Message: s.Cell.ID, Done: i, Total: len(steps), Left: left(began, i, steps)})
+	clock := newClock(todo)
+	r.ended = time.Now()
+	for _, s := range todo.Steps {
+		r.Tell(clock.event(s.Cell.ID))
 		t := r.step(ctx, s)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -75,24 +78,54 @@ func (r *Run) Do(ctx context.Context, steps []Step) (err error) {
 		if err := r.Journal.Append(t); err != nil {
 			return err
 		}
-		r.Tell(Event{Trial: &t, Done: i + 1, Total: len(steps), Left: left(began, i+1, steps)})
+		clock.passed(stepEstimate(s))
+		e := clock.event("")
+		e.Trial = &t
+		r.Tell(e)
+	}
+	return r.campaigns(ctx, todo.Campaigns, clock)
+}
+
+// campaigns makes the crash campaigns and keeps the records of each before the next one starts.
+func (r *Run) campaigns(ctx context.Context, all []Campaign, clock *clock) error {
+	for _, c := range all {
+		r.Tell(clock.event("crash campaign: " + c.Cell.ID))
+		records := r.crashes.do(ctx, c)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		for _, s := range records {
+			if err := r.Journal.AppendSafety(s); err != nil {
+				return err
+			}
+		}
+		clock.passed(r.crashes.estimate(c))
+		e := clock.event("")
+		e.Safety = records
+		r.Tell(e)
 	}
 	return nil
 }
 
-// left estimates what the remaining steps take: as planned at first, then by the pace so far.
-func left(began time.Time, done int, steps []Step) time.Duration {
-	planned := func(ss []Step) (d time.Duration) {
-		for _, s := range ss {
-			d += stepEstimate(s)
-		}
-		return d
+// clock estimates what the rest of a run takes: as planned at first, then by the pace so far.
+type clock struct {
+	began         time.Time
+	planned, past time.Duration
+	done, total   int
+}
+
+func newClock(todo Work) *clock {
+	return &clock{began: time.Now(), planned: todo.planned(), total: len(todo.Steps) + len(todo.Campaigns)}
+}
+
+func (c *clock) passed(planned time.Duration) { c.past += planned; c.done++ }
+
+func (c *clock) event(message string) Event {
+	left := c.planned - c.past
+	if c.past > 0 {
+		left = time.Duration(float64(left) * float64(time.Since(c.began)) / float64(c.past))
 	}
-	rest := planned(steps[done:])
-	if past := planned(steps[:done]); past > 0 {
-		return time.Duration(float64(rest) * float64(time.Since(began)) / float64(past))
-	}
-	return rest
+	return Event{Message: message, Done: c.done, Total: c.total, Left: left}
 }
 
 // step makes one trial, booting a machine first where there is none that fits.

@@ -26,7 +26,7 @@ func fakeRun(t *testing.T, ctx context.Context, lab *fakeLab, steps []Step, p Pl
 	}
 	defer journal.Close()
 	r := &Run{Lab: lab, Journal: journal, Storage: t.TempDir(), Plan: p, Host: results.Host{MemoryBytes: 1 << 40, CPUs: 1 << 10}, Tell: func(Event) {}}
-	err = r.Do(ctx, steps)
+	err = r.Do(ctx, Work{Steps: steps})
 	run, readErr := results.Read(dir)
 	if readErr != nil {
 		t.Fatal(readErr)

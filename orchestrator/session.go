@@ -27,6 +27,7 @@ type Settings struct {
 	Trials  int
 	Seed    uint64
 	Resume  bool     // go on with the run in Dir
+	Program string   // path of platter's own executable, which serves the disk that can lose power
 	Tool    string   // "platter VERSION", for the manifest
 	Command []string // the command line, for the manifest
 	Tell    func(Event)
@@ -34,8 +35,10 @@ type Settings struct {
 
 // Outcome is how a run ended that was not cut short.
 type Outcome struct {
-	Done   int // trials made by this call
-	Failed int // of them
+	Done      int // trials made by this call
+	Failed    int // of them
+	Campaigns int // crash campaigns made by this call
+	Unjudged  int // of them: those that failed
 }
 
 // Execute carries out a run from connecting to clean-up. When it returns, guest, scratch images and saved guest are gone,
@@ -56,27 +59,44 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 		}
 	}
 	manifest := s.manifest(site, plan)
-	journal, steps, err := s.journal(manifest, plan)
+	journal, todo, err := s.journal(manifest, plan)
 	if err != nil {
 		return o, err
 	}
 	defer func() { err = errors.Join(err, journal.Close()) }()
-	if len(steps) == 0 {
+	if len(todo.Steps)+len(todo.Campaigns) == 0 {
 		return o, nil
 	}
 	run := &Run{
 		Lab: site.lab(), Journal: journal, Storage: site.work.path, Plan: plan, Host: manifest.Host,
 		Tell: func(e Event) {
-			if e.Trial != nil {
-				o.Done++
-				if e.Trial.Status == results.Failed {
-					o.Failed++
-				}
-			}
+			o.count(e)
 			s.Tell(e)
 		},
 	}
-	return o, run.Do(ctx, steps)
+	if len(todo.Campaigns) > 0 {
+		// Before any guest starts: a QEMU does not see what is mounted later.
+		if run.crashes, err = newCrashes(ctx, run, s, *todo.Safety); err != nil {
+			return o, err
+		}
+		defer func() { err = errors.Join(err, run.crashes.Close(ctx)) }()
+	}
+	return o, run.Do(ctx, todo)
+}
+
+func (o *Outcome) count(e Event) {
+	if e.Trial != nil {
+		o.Done++
+		if e.Trial.Status == results.Failed {
+			o.Failed++
+		}
+	}
+	if e.Safety != nil {
+		o.Campaigns++
+		if e.Safety[0].Status == results.Failed {
+			o.Unjudged++
+		}
+	}
 }
 
 // site is where guests of one run or shell live: the connection to libvirt, the guest image, the work directory.
@@ -215,20 +235,20 @@ func (s Settings) manifest(site *site, p Plan) results.Manifest {
 	return m
 }
 
-// journal opens the run directory and gives the steps that are left to do.
-func (s Settings) journal(m results.Manifest, p Plan) (*results.Journal, []Step, error) {
+// journal opens the run directory and gives the work that is left to do.
+func (s Settings) journal(m results.Manifest, p Plan) (*results.Journal, Work, error) {
 	if !s.Resume {
 		j, err := results.Create(s.Dir, m)
-		return j, p.Steps, err
+		return j, p.Work(), err
 	}
 	j, done, err := results.Resume(s.Dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, Work{}, err
 	}
 	if err := comparable(done.Manifest, m); err != nil {
-		return nil, nil, errors.Join(err, j.Close())
+		return nil, Work{}, errors.Join(err, j.Close())
 	}
-	return j, remaining(p.Steps, done.Trials), nil
+	return j, Work{Steps: remaining(p.Steps, done.Trials), Campaigns: unjudged(p.Campaigns, done.Safety), Safety: p.Safety}, nil
 }
 
 // comparable refuses to go on with a run on other ground than it began on.
@@ -291,4 +311,20 @@ func searchable(dir string, facts hypervisor.Facts) error {
 		return &Error{Fault: Usage, Message: fmt.Sprintf("QEMU's user cannot reach %s: %v: name another directory with --storage", dir, err)}
 	}
 	return nil
+}
+
+// unjudged are the campaigns of which not every record was made.
+func unjudged(campaigns []Campaign, records []results.Safety) []Campaign {
+	failed, made := map[string]bool{}, map[string]bool{}
+	for _, r := range records {
+		made[r.Cell] = true
+		failed[r.Cell] = failed[r.Cell] || r.Status == results.Failed
+	}
+	var left []Campaign
+	for _, c := range campaigns {
+		if !made[c.Cell.ID] || failed[c.Cell.ID] {
+			left = append(left, c)
+		}
+	}
+	return left
 }

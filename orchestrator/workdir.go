@@ -11,6 +11,8 @@ import (
 	"regexp"
 
 	"golang.org/x/sys/unix"
+
+	"platter/powercut"
 )
 
 // A workdir holds everything of a run that must not outlive it: scratch image, saved guest, console. Its name starts with
@@ -78,6 +80,9 @@ func (w *workdir) Close() error {
 
 // removeWorkdir removes a work directory, its lock last: what a removal that is cut short leaves can still be found.
 func removeWorkdir(path string) error {
+	if err := powercut.RemoveStale(powerMount(path)); err != nil {
+		return fmt.Errorf("remove work directory: %w", err)
+	}
 	entries, err := os.ReadDir(path)
 	for _, e := range entries {
 		if e.Name() != lockFile {

@@ -44,10 +44,13 @@ type errUsage struct{ message string }
 func (e *errUsage) Error() string { return e.message }
 
 // errUnmeasured says that trials failed; they are in the run directory with their reasons.
-type errUnmeasured struct{ failed, done int }
+type errUnmeasured struct {
+	failed, done int
+	what, file   string
+}
 
 func (e *errUnmeasured) Error() string {
-	return fmt.Sprintf("%d of %d trials failed; their reasons stand in the table above and in trials.jsonl", e.failed, e.done)
+	return fmt.Sprintf("%d of %d %s failed; their reasons stand in the table above and in %s", e.failed, e.done, e.what, e.file)
 }
 
 // run is the whole program but for the process around it.

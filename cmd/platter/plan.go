@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -73,7 +74,10 @@ func printPlan(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) {
 	fmt.Fprintf(w, "trials          %d\n", len(p.Steps))
 	fmt.Fprintf(w, "boots           %d\n", len(p.Boots))
 	fmt.Fprintf(w, "scratch images  %d, %d MiB\n", len(p.Shapes()), p.Bytes()>>20)
-	fmt.Fprintf(w, "expected time   about %s under emulation\n\n", round(p.Estimate(p.Steps)))
+	if n := len(p.Campaigns); n > 0 {
+		fmt.Fprintf(w, "crash campaigns %d, of %s; %d live cuts\n", n, strings.Join(p.Safety.Classes, ", "), p.Cuts())
+	}
+	fmt.Fprintf(w, "expected time   about %s under emulation\n\n", round(p.Estimate(p.Work())))
 	for _, a := range m.Axes {
 		fmt.Fprintf(w, "  %-18s %s\n", a.Name, orchestrator.AxisKind(a.Name))
 	}
@@ -103,6 +107,13 @@ type planJSON struct {
 	ExpectedS float64     `json:"expected_s"`
 	Cells     []planCell  `json:"cells"`
 	Trials    []planTrial `json:"trials"`
+	// Campaigns are the crash campaigns, made after the trials.
+	Campaigns []planCampaign `json:"campaigns,omitempty"`
+}
+
+type planCampaign struct {
+	Cell string `json:"cell"`
+	Cuts int    `json:"cuts"` // live ones, of each class
 }
 
 type planCell struct {
@@ -118,7 +129,7 @@ type planTrial struct {
 }
 
 func printPlanJSON(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) error {
-	out := planJSON{Schema: 1, Name: m.Name, Seed: p.Seed, Blocks: p.Trials, Boots: len(p.Boots), ExpectedS: p.Estimate(p.Steps).Seconds()}
+	out := planJSON{Schema: 1, Name: m.Name, Seed: p.Seed, Blocks: p.Trials, Boots: len(p.Boots), ExpectedS: p.Estimate(p.Work()).Seconds()}
 	for _, c := range p.Cells {
 		axes := map[string]matrices.Value{}
 		for _, a := range c.Axes {
@@ -128,6 +139,9 @@ func printPlanJSON(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) error {
 	}
 	for _, s := range p.Steps {
 		out.Trials = append(out.Trials, planTrial{Order: s.Order, Block: s.Block, Cell: s.Cell.ID})
+	}
+	for _, c := range p.Campaigns {
+		out.Campaigns = append(out.Campaigns, planCampaign{c.Cell.ID, c.Cuts})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")

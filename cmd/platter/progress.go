@@ -43,7 +43,11 @@ func (p *progress) tell(e orchestrator.Event) {
 		_ = p.bar.Clear()
 		fmt.Fprintln(p.w, trialLine(e))
 		_ = p.bar.Set(e.Done)
-	case e.Trial != nil:
+	case len(e.Safety) > 0 && e.Safety[0].Status == results.Failed:
+		_ = p.bar.Clear()
+		fmt.Fprintln(p.w, safetyLine(e))
+		_ = p.bar.Set(e.Done)
+	case e.Trial != nil || len(e.Safety) > 0:
 		_ = p.bar.Set(e.Done)
 	default:
 		text := e.Message
@@ -58,15 +62,38 @@ func (p *progress) line(e orchestrator.Event) {
 	switch {
 	case e.Trial != nil:
 		fmt.Fprintln(p.w, trialLine(e))
+	case len(e.Safety) > 0:
+		fmt.Fprintln(p.w, safetyLine(e))
 	case e.Total == 0:
 		fmt.Fprintln(p.w, e.Message)
 	}
 }
 
+// safetyLine is a finished crash campaign in one line.
+func safetyLine(e orchestrator.Event) string {
+	first := e.Safety[0]
+	text := numbered(e, first.Cell)
+	if first.Status == results.Failed {
+		return text + "  failed: " + first.Failure.Message
+	}
+	for _, s := range e.Safety {
+		text += fmt.Sprintf("  %s %s", s.Class, s.Verdict)
+		if s.DriveCache != "volatile" {
+			text += " (" + s.DriveCache + ")"
+		}
+	}
+	return text + fmt.Sprintf("  %s left", round(e.Left))
+}
+
+// numbered begins a line about a cell with how far the run is.
+func numbered(e orchestrator.Event, cell string) string {
+	return fmt.Sprintf("%*d/%d  %s", len(fmt.Sprint(e.Total)), e.Done, e.Total, cell)
+}
+
 // trialLine is a finished trial in one line.
 func trialLine(e orchestrator.Event) string {
 	t := e.Trial
-	head := fmt.Sprintf("%*d/%d  %s", len(fmt.Sprint(e.Total)), e.Done, e.Total, t.Cell)
+	head := numbered(e, t.Cell)
 	if t.Status == results.Failed {
 		return head + "  failed: " + t.Failure.Message
 	}

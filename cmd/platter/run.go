@@ -53,18 +53,21 @@ func runAction(c *cli.Context) error {
 	settings.Tell = p.tell
 	outcome, err := orchestrator.Execute(c.Context, settings)
 	p.finish()
-	if outcome.Done > 0 {
+	if outcome.Done+outcome.Campaigns > 0 {
 		err = errors.Join(showRun(c, settings.Dir), err)
 	}
 	if err != nil {
-		if outcome.Done > 0 {
+		if outcome.Done+outcome.Campaigns > 0 {
 			fmt.Fprintf(c.App.ErrWriter, "\nGo on with: platter run --resume %s\n", settings.Dir)
 		}
 		return err
 	}
 	fmt.Fprintf(c.App.Writer, "\nNext: platter report %s\n", settings.Dir)
 	if outcome.Failed > 0 {
-		return &errUnmeasured{outcome.Failed, outcome.Done}
+		return &errUnmeasured{outcome.Failed, outcome.Done, "trials", "trials.jsonl"}
+	}
+	if outcome.Unjudged > 0 {
+		return &errUnmeasured{outcome.Unjudged, outcome.Campaigns, "crash campaigns", "safety.jsonl"}
 	}
 	return nil
 }
@@ -75,8 +78,12 @@ func runSettings(c *cli.Context) (orchestrator.Settings, error) {
 	if err != nil {
 		return orchestrator.Settings{}, err
 	}
+	program, err := os.Executable()
+	if err != nil {
+		return orchestrator.Settings{}, fmt.Errorf("find platter's own executable: %w", err)
+	}
 	s := orchestrator.Settings{
-		URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
+		Program: program, URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
 		Tool: "platter " + version(), Command: os.Args,
 	}
 	if dir := c.String("resume"); dir != "" {

@@ -1,0 +1,533 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"platter/flushpath"
+	"platter/libvirtxml"
+	"platter/matrices"
+	"platter/orchestrator/guest"
+	"platter/powercut"
+	"platter/powercut/replay"
+	"platter/powercut/witness"
+	"platter/results"
+)
+
+// Campaign is the crash campaign of one cell: the probe is run on a disk that can lose power, every crash point of its log is
+// judged for all failure classes and drive caches, and the power is cut for real as often as the cell's group asks for.
+type Campaign struct {
+	Cell matrices.Cell
+	Boot Boot
+	Cuts int // live cuts of each class
+}
+
+// What a campaign and a live cut cost beside the probe's own time, as seen under emulation on two cores.
+const (
+	estimatedCampaign = 2500 * time.Millisecond
+	estimatedCut      = 5 * time.Second
+	estimatedChecks   = 4 * time.Second // of the file system, on survivors
+)
+
+// campaigns are those of a matrix with a safety section, in its order. Live cuts are made on one cell of each group with equal
+// disk settings and file system: the first that promises something, else the first.
+func campaigns(m *matrices.Matrix, cells []matrices.Cell, boot func(matrices.Cell) Boot) []Campaign {
+	if m.Safety == nil {
+		return nil
+	}
+	var all []Campaign
+	chosen := map[string]int{} // group → position in all
+	for _, c := range cells {
+		if c.Excluded != "" || c.SafetyReason() != "" {
+			continue
+		}
+		all = append(all, Campaign{Cell: c, Boot: boot(c)})
+		at, known := chosen[cutGroup(c)]
+		if !known || !promises(all[at].Cell) && promises(c) {
+			chosen[cutGroup(c)] = len(all) - 1
+		}
+	}
+	for _, at := range chosen {
+		all[at].Cuts = m.Safety.Live
+	}
+	slices.SortStableFunc(all, func(a, b Campaign) int { return bootOrder(cells, a, b) })
+	return all
+}
+
+// bootOrder keeps the campaigns of one boot configuration together, in the order in which the configurations come first.
+func bootOrder(cells []matrices.Cell, a, b Campaign) int {
+	first := func(c Campaign) int {
+		return slices.IndexFunc(cells, func(o matrices.Cell) bool {
+			return o.Guest.MemoryBytes == c.Boot.MemoryBytes && o.Guest.VCPUs == c.Boot.VCPUs
+		})
+	}
+	return first(a) - first(b)
+}
+
+func cutGroup(c matrices.Cell) string {
+	return fmt.Sprint(c.Disk, c.Guest.Filesystem, c.Guest.MemoryBytes, c.Guest.VCPUs, c.Storage.Format)
+}
+
+// promises tells whether the cell's application is promised anything.
+func promises(c matrices.Cell) bool {
+	return number(c, "fsync", 0) > 0 || number(c, "fdatasync", 0) > 0 || syncWrites(c)
+}
+
+func number(c matrices.Cell, option string, otherwise int) int {
+	n, err := strconv.Atoi(setting(c.Fio, option))
+	if err != nil {
+		return otherwise
+	}
+	return n
+}
+
+// campaignNumber names a cell's campaign in every stamp.
+func campaignNumber(seed uint64, what string) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", seed, what)
+	return h.Sum64() | 1
+}
+
+// probeJob is the cell's fio job in the probe's words.
+func probeJob(c matrices.Cell, s matrices.Safety, seed uint64) (guest.ProbeJob, error) {
+	bs, err := matrices.ParseSize(fioDefault(c, "bs", "4k"))
+	if err != nil {
+		return guest.ProbeJob{}, fmt.Errorf("cell %s: bs: %w", c.ID, err)
+	}
+	jobs := number(c, "numjobs", 1)
+	rw := fioDefault(c, "rw", "randwrite")
+	layout := witness.Layout{
+		Campaign: campaignNumber(seed, "run"), Pattern: s.Pattern, Jobs: jobs, BlockBytes: int(bs),
+		Blocks: max(1, int(s.SizeBytes/bs)/jobs), Random: rw == "randwrite" || rw == "randrw", Seed: seed,
+	}
+	if err := layout.Check(); err != nil {
+		return guest.ProbeJob{}, fmt.Errorf("cell %s: %w", c.ID, err)
+	}
+	sync := fioDefault(c, "sync", "none")
+	switch sync {
+	case "0":
+		sync = "none"
+	case "1":
+		sync = "sync"
+	}
+	return guest.ProbeJob{
+		Layout: layout, RW: rw, RWMixRead: number(c, "rwmixread", 50), Direct: direct(c), Sync: sync,
+		Fsync: number(c, "fsync", 0), Fdatasync: number(c, "fdatasync", 0), IODepth: number(c, "iodepth", 1),
+		Runtime: time.Duration(s.Seconds * float64(time.Second)),
+	}, nil
+}
+
+func fioDefault(c matrices.Cell, option, otherwise string) string {
+	if v := setting(c.Fio, option); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+// modelOf is the cell as the model of the flush path takes it. The images of campaigns are allocated in full, so that qcow2 has
+// no metadata to lose when blocks are overwritten.
+func modelOf(c matrices.Cell, pattern string) flushpath.Config {
+	knob := func(v string) string {
+		if v == "device" {
+			return ""
+		}
+		return v
+	}
+	format := c.Storage.Format
+	if pattern == witness.Overwrite {
+		format = "raw"
+	}
+	return flushpath.Config{
+		Cache: cache(c), Bus: bus(c), Format: format, Filesystem: c.Guest.Filesystem,
+		Barrier: c.Guest.Barrier != "off", WriteCache: knob(c.Guest.WriteCache), CacheType: knob(c.Guest.CacheType),
+		Direct: direct(c), Sync: probeSync(c), Fsync: number(c, "fsync", 0), Fdatasync: number(c, "fdatasync", 0),
+		Grows: pattern != witness.Overwrite,
+	}
+}
+
+func probeSync(c matrices.Cell) string {
+	if syncWrites(c) {
+		return "dsync"
+	}
+	return "none"
+}
+
+const (
+	witnessSerial = "platter-witness"
+	witnessTarget = "vdy" // out of the way of the scratch disk's
+	probeSlack    = 30 * time.Second
+)
+
+// crashes makes the campaigns of a run.
+type crashes struct {
+	run      *Run
+	disk     *powercut.Process
+	launch   func(context.Context) (*powercut.Process, error)
+	safety   matrices.Safety
+	seed     uint64
+	bases    map[base]*baseImage
+	controls map[controlKey][]results.Control
+	images   int    // made so far, for their names
+	mount    string // of the simulated disk
+	mutant   string // how the simulated disk misbehaves, in tests of the judgement
+}
+
+// newCrashes starts the simulated disk of a run.
+func newCrashes(ctx context.Context, run *Run, s Settings, safety matrices.Safety) (*crashes, error) {
+	x := &crashes{run: run, safety: safety, seed: s.Seed, bases: map[base]*baseImage{}, controls: map[controlKey][]results.Control{}}
+	mount := powerMount(run.Storage)
+	x.mount = mount
+	if err := os.MkdirAll(mount, 0o755); err != nil {
+		return nil, rigError("make the simulated disk's directory", err)
+	}
+	x.launch = func(ctx context.Context) (*powercut.Process, error) {
+		return powercut.Launch(ctx, s.Program, mount, filepath.Join(run.Storage, "layers"))
+	}
+	var err error
+	x.disk, err = x.launch(ctx)
+	return x, err
+}
+
+// powerMount is where a work directory's simulated disk is mounted.
+func powerMount(workdir string) string { return filepath.Join(workdir, "power") }
+
+// Close ends the simulated disk, after the last machine; also after ctx has ended.
+func (x *crashes) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+	x.closeBases()
+	return x.disk.Close(ctx)
+}
+
+// recording is a log of a probe's run with what is needed to judge it.
+type recording struct {
+	campaign replay.Campaign
+	log      string // path of the log
+	base     *baseImage
+	probe    guest.ProbeRun
+	path     results.FlushPath
+	flags    results.CacheFlags
+	names    [2]string // of data and witness on the simulated disk
+}
+
+// do makes one campaign with its live cuts and gives its records, one for each class and drive cache. A campaign that fails
+// gives failed records and no error.
+func (x *crashes) do(ctx context.Context, c Campaign) []results.Safety {
+	records, err := x.try(ctx, c)
+	if err == nil || ctx.Err() != nil {
+		return records
+	}
+	failure := &results.Failure{Fault: string(faultOf(err)), Message: err.Error()}
+	if x.run.machine != nil {
+		failure.Console = x.run.machine.Console()
+	}
+	if cerr := x.recover(ctx); cerr != nil {
+		failure.Message += "; and " + cerr.Error()
+	}
+	records = nil
+	for _, q := range x.questions() {
+		records = append(records, results.Safety{Cell: c.Cell.ID, Class: q.Class, DriveCache: q.DriveCache, Method: x.method(c.Cell),
+			Status: results.Failed, Failure: failure, Started: time.Now()})
+	}
+	return records
+}
+
+// recover ends the machine after a failed campaign, and starts the simulated disk anew if it died: a machine that is running
+// would not see its new mount.
+func (x *crashes) recover(ctx context.Context) error {
+	err := x.run.closeMachine(ctx)
+	select {
+	case <-x.disk.Dead():
+	default:
+		return err
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+	err = errors.Join(err, x.disk.Close(closing))
+	disk, launched := x.launch(ctx)
+	if launched != nil {
+		return errors.Join(err, launched)
+	}
+	x.disk = disk
+	return err
+}
+
+// estimate is how long a campaign takes, roughly.
+func (x *crashes) estimate(c Campaign) time.Duration { return campaignEstimate(c, x.safety) }
+
+// questions are the classes and drive caches that are asked about.
+func (x *crashes) questions() []replay.Question {
+	var qs []replay.Question
+	for _, class := range x.safety.Classes {
+		for _, drive := range x.safety.DriveCaches {
+			qs = append(qs, replay.Question{Class: class, DriveCache: drive})
+		}
+	}
+	return qs
+}
+
+// method is how the cell's crash points are judged.
+func (x *crashes) method(c matrices.Cell) string {
+	if c.Storage.Format != "raw" || x.safety.Pattern != witness.Overwrite {
+		return results.Sampled
+	}
+	return results.EveryOp
+}
+
+func (x *crashes) try(ctx context.Context, c Campaign) ([]results.Safety, error) {
+	started := time.Now()
+	if err := x.needControls(ctx, c); err != nil {
+		return nil, err
+	}
+	job, err := probeJob(c.Cell, x.safety, x.seed)
+	if err != nil {
+		return nil, &Error{Fault: Usage, Message: err.Error()}
+	}
+	rec, err := x.record(ctx, c, job, nil)
+	if err != nil {
+		return nil, err
+	}
+	records, err := x.judge(ctx, c, rec)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.keep(c.Cell.ID, rec); err != nil {
+		return nil, err
+	}
+	for i := range records {
+		r := &records[i]
+		r.Started, r.Status = started, results.OK
+		r.Cell, r.Method = c.Cell.ID, x.method(c.Cell)
+		r.FlushPath, r.Effective = rec.path, &rec.flags
+		if rec.probe.IODepth != job.IODepth {
+			r.IODepth = rec.probe.IODepth
+		}
+		r.Controls = x.controlsOf(c, r.Class)
+		p := flushpath.Predict(modelOf(c.Cell, x.safety.Pattern), r.Class, r.DriveCache)
+		r.Predicted, r.PredictedExposed = p.Verdict, p.Exposed
+	}
+	if err := x.cuts(ctx, c, job, records); err != nil {
+		return nil, err
+	}
+	for i := range records {
+		records[i].Verdict, records[i].Reason = verdict(records[i])
+	}
+	return records, nil
+}
+
+// record runs the probe on a new disk that can lose power and keeps the log. With end, which is called while the probe runs and
+// ends the machine, the log ends there, and the images stay for it to look at.
+func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, end func(context.Context, *recording, Subject) error) (*recording, error) {
+	if err := x.run.needMachine(ctx, c.Boot); err != nil {
+		return nil, err
+	}
+	base, err := x.base(ctx, c, job.Layout)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := x.run.machine.(Subject)
+	if !ok {
+		return nil, &Error{Fault: Rig, Message: "this lab makes no crash campaigns"}
+	}
+	rec := &recording{base: base, campaign: replay.Campaign{
+		Layout: job.Layout, Data: 0, Witness: 1, Extents: base.extents, Filesystem: c.Cell.Guest.Filesystem, Format: c.Cell.Storage.Format,
+		SizeBytes: base.size, Classes: x.safety.Classes, DriveCaches: x.safety.DriveCaches,
+	}}
+	if err := m.Detach(ctx); err != nil {
+		return nil, err
+	}
+	path, watch, err := x.makeImages(ctx, c.Cell, rec)
+	if err != nil {
+		return nil, err
+	}
+	err = x.probe(ctx, c, job, rec, m, path, watch, end)
+	if err == nil && end == nil {
+		err = m.Detach(ctx)
+	}
+	if err != nil || end == nil {
+		err = errors.Join(err, x.remove(ctx, rec.names[:]...))
+	}
+	return rec, err
+}
+
+// makeImages makes the data image and the witness on the simulated disk and starts their log.
+func (x *crashes) makeImages(ctx context.Context, c matrices.Cell, rec *recording) (data, watch string, err error) {
+	x.images++
+	rec.names = [2]string{fmt.Sprintf("data-%d.img", x.images), fmt.Sprintf("witness-%d.img", x.images)}
+	rec.log = filepath.Join(x.run.Storage, fmt.Sprintf("oplog-%d", x.images))
+	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path, Settings: deviceSettings(c.Device, x.safety.DriveCaches[0], x.mutant)})
+	if err != nil {
+		return "", "", rigError("make the simulated disk", err)
+	}
+	watch, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[1], SizeBytes: witness.DiskBytes})
+	if err == nil {
+		err = x.disk.StartLog(ctx, rec.log, rec.names[:]...)
+	}
+	if err != nil {
+		return "", "", rigError("make the witness disk", errors.Join(err, x.disk.Remove(ctx, rec.names[0])))
+	}
+	return data, watch, nil
+}
+
+func rigError(op string, err error) error {
+	return &Error{Fault: Rig, Message: fmt.Sprintf("%s: %v", op, err)}
+}
+
+// deviceSettings are the simulated disk's as the matrix has them.
+func deviceSettings(d matrices.Device, drive, mutant string) powercut.Settings {
+	return powercut.Settings{
+		DriveCache: drive, WriteLatency: d.WriteLatency, FlushLatency: d.FlushLatency, DirtyExpire: d.DirtyExpire,
+		DirtyBackgroundBytes: d.DirtyBackground, DriveCacheBytes: d.DriveCacheSize, SectorBytes: d.Sector, Mutant: mutant,
+	}
+}
+
+// probe plugs the disks in and runs the probe on them.
+func (x *crashes) probe(ctx context.Context, c Campaign, job guest.ProbeJob, rec *recording, m Subject, path, watch string, end func(context.Context, *recording, Subject) error) error {
+	ctx, cancel := context.WithTimeout(ctx, attachLimit+prepareLimit+job.Runtime+probeSlack)
+	defer cancel()
+	if err := m.Attach(ctx, scratchDisk(c.Cell, path)); err != nil {
+		return fmt.Errorf("attach simulated disk of cell %s: %w", c.Cell.ID, err)
+	}
+	if err := m.AttachWitness(ctx, witnessDisk(watch)); err != nil {
+		return fmt.Errorf("attach witness disk: %w", err)
+	}
+	disk, err := m.Prepare(ctx, setupOf(c.Cell, rec.base.fileBytes))
+	if err != nil {
+		return err
+	}
+	before, err := m.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if want := expected(c.Cell); before.Flags != want {
+		return &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.Cell.ID, before.Flags, want)}
+	}
+	rec.flags = before.Flags
+	atImage, err := x.counters(ctx, rec)
+	if err != nil {
+		return err
+	}
+	job.Target = disk.Target
+	if end != nil {
+		return x.probeUntil(ctx, job, rec, m, end)
+	}
+	if rec.probe, err = m.Probe(ctx, job); err != nil {
+		return err
+	}
+	if rec.probe.Error != "" {
+		return &Error{Fault: Guest, Message: fmt.Sprintf("cell %s: the probe failed: %s", c.Cell.ID, rec.probe.Error)}
+	}
+	after, err := m.Read(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := x.counters(ctx, rec)
+	if err != nil {
+		return err
+	}
+	if _, err := x.disk.StopLog(ctx); err != nil {
+		return rigError("end the log", err)
+	}
+	rec.path = campaignPath(job, rec.probe, difference(after.Counters, before.Counters).FlushOps, now.Flushes-atImage.Flushes)
+	return nil
+}
+
+// probeUntil runs the probe until end has ended the machine.
+func (x *crashes) probeUntil(ctx context.Context, job guest.ProbeJob, rec *recording, m Subject, end func(context.Context, *recording, Subject) error) error {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	job.Runtime = time.Minute // it does not live to see it
+	done := make(chan error, 1)
+	go func() {
+		_, err := m.Probe(running, job)
+		done <- err
+	}()
+	if err := x.probing(ctx, rec, done); err != nil {
+		return err
+	}
+	err := end(ctx, rec, m)
+	stop()
+	<-done // fails, as it must
+	return err
+}
+
+// probing waits until the witness has heard of the probe.
+func (x *crashes) probing(ctx context.Context, rec *recording, done <-chan error) error {
+	for {
+		s, err := x.disk.Status(ctx)
+		if err != nil {
+			return rigError("watch the probe", err)
+		}
+		if i := slices.IndexFunc(s.Images, func(i powercut.ImageStatus) bool { return i.Name == rec.names[1] }); i >= 0 && s.Images[i].Counters.Writes > 0 {
+			return nil
+		}
+		select {
+		case err := <-done:
+			return fmt.Errorf("the probe ended before the cut: %w", err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (x *crashes) counters(ctx context.Context, rec *recording) (powercut.Counters, error) {
+	s, err := x.disk.Status(ctx)
+	if err != nil {
+		return powercut.Counters{}, rigError("read the simulated disk's counters", err)
+	}
+	for _, i := range s.Images {
+		if i.Name == rec.names[0] {
+			return i.Counters, nil
+		}
+	}
+	return powercut.Counters{}, rigError("read the simulated disk's counters", errors.New("it has no image "+rec.names[0]))
+}
+
+// campaignPath is the measured flush path of a campaign: the probe's syncs, QEMU's flush operations, flushes at the image.
+func campaignPath(job guest.ProbeJob, run guest.ProbeRun, qemu, image int64) results.FlushPath {
+	var syncs, writes int64
+	for _, j := range run.Jobs {
+		syncs += j.Syncs
+		writes += j.Writes
+	}
+	p := results.FlushPath{Fio: &syncs, QEMU: &qemu, Image: &image}
+	if job.Sync != "none" {
+		p.FioDsyncWrites = &writes
+	}
+	return p
+}
+
+func witnessDisk(path string) libvirtxml.ScratchDisk {
+	return libvirtxml.ScratchDisk{File: path, Format: "raw", Bus: "virtio", Target: witnessTarget, Serial: witnessSerial,
+		Driver: []libvirtxml.Attr{{Name: "cache", Value: "none"}}}
+}
+
+func setupOf(c matrices.Cell, fileBytes int64) guest.Setup {
+	return guest.Setup{Filesystem: c.Guest.Filesystem, Barrier: c.Guest.Barrier, WriteCache: c.Guest.WriteCache, CacheType: c.Guest.CacheType, FileBytes: fileBytes}
+}
+
+// remove takes images off the simulated disk, also after ctx has ended.
+func (x *crashes) remove(ctx context.Context, names ...string) error {
+	select {
+	case <-x.disk.Dead():
+		return nil // they went with it
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+	var errs []error
+	for _, n := range names {
+		if err := x.disk.Remove(ctx, n); err != nil {
+			errs = append(errs, rigError("remove a simulated disk", err))
+		}
+	}
+	return errors.Join(errs...)
+}

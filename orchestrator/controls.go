@@ -1,0 +1,131 @@
+package orchestrator
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"platter/matrices"
+	"platter/powercut/replay"
+	"platter/results"
+)
+
+// controlKey is the kind of guest and disk on which controls are worth something for a campaign.
+type controlKey struct {
+	boot       Boot
+	filesystem string
+	format     string
+}
+
+// controlTime is how long a control's probe runs.
+const controlTime = 1500 * time.Millisecond
+
+// control is a configuration that must lose.
+type control struct {
+	name    string
+	classes []string
+	cache   string
+	barrier string
+	lies    bool // the probe writes buffered and promises without a sync
+}
+
+// controlsFor are the controls of a kind of guest for the classes asked for (docs/SAFETY.md).
+func controlsFor(filesystem string, classes []string) []control {
+	all := []control{
+		{name: "unsafe", classes: []string{results.HostCrash, results.PowerLoss}, cache: "unsafe", barrier: "on"},
+		{name: "a probe that lies", classes: []string{results.GuestCrash, results.QEMUKill}, cache: "none", barrier: "on", lies: true},
+	}
+	if filesystem == "ext4" {
+		all = append(all, control{name: "none without barriers", classes: []string{results.PowerLoss}, cache: "none", barrier: "off"})
+	}
+	var asked []control
+	for _, c := range all {
+		c.classes = slices.DeleteFunc(slices.Clone(c.classes), func(class string) bool { return !slices.Contains(classes, class) })
+		if len(c.classes) > 0 {
+			asked = append(asked, c)
+		}
+	}
+	return asked
+}
+
+func keyOf(c Campaign) controlKey {
+	return controlKey{boot: c.Boot, filesystem: c.Cell.Guest.Filesystem, format: c.Cell.Storage.Format}
+}
+
+// controlsOf are the controls that were made for a campaign's class.
+func (x *crashes) controlsOf(c Campaign, class string) []results.Control {
+	var of []results.Control
+	for _, made := range x.controls[keyOf(c)] {
+		if made.Class == class {
+			of = append(of, made)
+		}
+	}
+	return of
+}
+
+// needControls makes the controls for a campaign's kind of guest unless they were made before.
+func (x *crashes) needControls(ctx context.Context, c Campaign) error {
+	if _, made := x.controls[keyOf(c)]; made {
+		return nil
+	}
+	var all []results.Control
+	for _, k := range controlsFor(c.Cell.Guest.Filesystem, x.safety.Classes) {
+		made, err := x.control(ctx, c, k)
+		if err != nil {
+			return err
+		}
+		all = append(all, made...)
+	}
+	x.controls[keyOf(c)] = all
+	return nil
+}
+
+// control makes one, at fdatasync=1 on a volatile drive cache with the campaign's file system and format.
+func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results.Control, error) {
+	cell := controlCell(c.Cell, k)
+	x.run.Tell(Event{Message: "control: " + k.name})
+	job, err := probeJob(cell, x.safety, x.seed)
+	if err != nil {
+		return nil, &Error{Fault: Usage, Message: err.Error()}
+	}
+	job.Runtime = controlTime
+	if k.lies {
+		job.Lie, job.Direct, job.Fdatasync = true, false, 0
+	}
+	volatile := *x
+	volatile.safety.DriveCaches = []string{"volatile"}
+	rec, err := volatile.record(ctx, Campaign{Cell: cell, Boot: c.Boot}, job, nil)
+	x.images, x.disk = volatile.images, volatile.disk
+	if err != nil {
+		return nil, err
+	}
+	defer rec.discard()
+	var qs []replay.Question
+	for _, class := range k.classes {
+		qs = append(qs, replay.Question{Class: class, DriveCache: "volatile"})
+	}
+	judged, err := x.judgeQuestions(ctx, cell, rec, qs)
+	if err != nil {
+		return nil, err
+	}
+	var all []results.Control
+	for _, r := range judged {
+		all = append(all, results.Control{Name: k.name, Class: r.Class, Promises: r.Promises, PromisesLost: r.PromisesLost,
+			Lost: r.PromisesLost > 0 || r.Promises > 0 && r.Filesystem != ""})
+	}
+	return all, nil
+}
+
+// controlCell is the cell with a control's disk and syncs.
+func controlCell(c matrices.Cell, k control) matrices.Cell {
+	c.ID = "control " + k.name
+	c.Disk = []matrices.Setting{{Name: "cache", Value: matrices.Value{V: k.cache}}}
+	c.Guest.Barrier, c.Guest.WriteCache, c.Guest.CacheType = k.barrier, "device", "device"
+	c.Fio = slices.DeleteFunc(slices.Clone(c.Fio), func(s matrices.Setting) bool {
+		return slices.Contains([]string{"fsync", "fdatasync", "sync", "direct", "iodepth", "rw"}, s.Name)
+	})
+	one := matrices.Value{V: int64(1)}
+	c.Fio = append(c.Fio, matrices.Setting{Name: "fdatasync", Value: one}, matrices.Setting{Name: "direct", Value: one},
+		matrices.Setting{Name: "rw", Value: matrices.Value{V: "randwrite"}})
+	return c
+}

@@ -1,0 +1,357 @@
+package orchestrator
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"platter/matrices"
+	"platter/powercut/replay"
+	"platter/powercut/witness"
+	"platter/results"
+)
+
+// checkedPoints is at how many crash points the file system of a cell is checked whose promises are judged at every one.
+const checkedPoints = 6
+
+// judge gives a record for each class and drive cache; verdict, model and controls are not in it yet.
+func (x *crashes) judge(ctx context.Context, c Campaign, rec *recording) ([]results.Safety, error) {
+	x.run.Tell(Event{Message: "judging " + c.Cell.ID})
+	return x.judgeQuestions(ctx, c.Cell, rec, x.questions())
+}
+
+func (x *crashes) judgeQuestions(ctx context.Context, c matrices.Cell, rec *recording, qs []replay.Question) ([]results.Safety, error) {
+	if x.method(c) == results.Sampled {
+		return x.judgeSampled(ctx, c, rec, qs)
+	}
+	outcomes, err := replay.EveryFile(rec.log, rec.campaign, qs)
+	if err != nil {
+		return nil, rigError("judge the log of cell "+c.ID, err)
+	}
+	var records []results.Safety
+	for _, o := range outcomes {
+		records = append(records, everyRecord(o))
+	}
+	if c.Guest.Filesystem != "ext4" {
+		return records, nil
+	}
+	points, err := replay.PointsFile(rec.log, checkedPoints, x.seed)
+	if err != nil {
+		return nil, rigError("judge the log of cell "+c.ID, err)
+	}
+	err = x.sample(ctx, rec, qs, points, func(i int, at replay.At, s survivor) error {
+		if s.broken != "" && records[i].Filesystem == "" {
+			records[i].Filesystem = s.broken
+			if records[i].Worst == nil {
+				records[i].Worst = &results.CrashPoint{Point: at.Point}
+			}
+		}
+		return nil
+	})
+	return records, err
+}
+
+// everyRecord takes over what the replay found.
+func everyRecord(o replay.Outcome) results.Safety {
+	r := results.Safety{
+		Class: o.Class, DriveCache: o.DriveCache, CrashPoints: o.CrashPoints, Writes: o.Writes, Promises: o.Promises, PromisesLost: o.PromisesLost,
+		PointsLost: o.PointsLost, Torn: o.Torn, Seconds: o.Seconds,
+		Exposure: results.Exposure{Writes: o.Exposure.Writes, Bytes: o.Exposure.Bytes, MS: o.Exposure.MS, Censored: o.Exposure.Censored},
+	}
+	if o.Worst != nil {
+		r.Worst = &results.CrashPoint{Point: o.Worst.Point, MS: o.Worst.MS}
+	}
+	for _, p := range o.Strip {
+		r.Strip = append(r.Strip, results.StripPoint{CrashPoint: results.CrashPoint{Point: p.Point.Point, MS: p.Point.MS},
+			PromisesLost: p.PromisesLost, ExposedWrites: p.ExposedWrites, ExposedMS: p.ExposedMS})
+	}
+	return r
+}
+
+// judgeSampled makes the survivors of some crash points and checks each.
+func (x *crashes) judgeSampled(ctx context.Context, c matrices.Cell, rec *recording, qs []replay.Question) ([]results.Safety, error) {
+	points, err := replay.PointsFile(rec.log, x.safety.Points, x.seed)
+	if err != nil {
+		return nil, rigError("judge the log of cell "+c.ID, err)
+	}
+	records := make([]results.Safety, len(qs))
+	for i, q := range qs {
+		records[i] = results.Safety{Class: q.Class, DriveCache: q.DriveCache}
+	}
+	err = x.sample(ctx, rec, qs, points, func(i int, at replay.At, s survivor) error {
+		loss, ledger, err := x.checkSurvivor(ctx, rec, at, s)
+		if err != nil {
+			return err
+		}
+		r := &records[i]
+		r.CrashPoints++
+		r.Writes, r.Promises = max(r.Writes, ledger.Writes()), max(r.Promises, ledger.Promises())
+		if loss.PromisesLost > 0 {
+			r.PointsLost++
+		}
+		if loss.PromisesLost > r.PromisesLost || r.Worst == nil {
+			r.PromisesLost, r.Worst = loss.PromisesLost, &results.CrashPoint{Point: at.Point}
+		}
+		r.Torn = max(r.Torn, loss.Torn)
+		r.Exposure.Writes, r.Exposure.Bytes = max(r.Exposure.Writes, loss.ExposedWrites), max(r.Exposure.Bytes, loss.ExposedBytes)
+		if s.broken != "" && r.Filesystem == "" {
+			r.Filesystem = s.broken
+		}
+		return nil
+	})
+	return records, err
+}
+
+// survivor is what is left of the data image after a crash.
+type survivor struct {
+	path   string
+	broken string // what the file system's or the format's checker said; empty when it is whole
+}
+
+// sample makes the survivor of each question at each point and gives it to use. Questions that take the same layers share
+// their survivors. Every other one loses only a random part of what may be lost.
+func (x *crashes) sample(ctx context.Context, rec *recording, qs []replay.Question, points []int64, use func(question int, at replay.At, s survivor) error) error {
+	for n, point := range points {
+		seed := uint64(0)
+		if n%2 == 1 {
+			seed = x.seed + uint64(point)
+		}
+		for i, q := range qs {
+			if same := firstLike(qs, i); same < i {
+				continue
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			at := replay.At{Point: point, Question: q, Seed: seed}
+			s, err := x.survive(ctx, rec, at)
+			if err != nil {
+				return err
+			}
+			for j := i; j < len(qs) && err == nil; j++ {
+				if firstLike(qs, j) == i {
+					err = use(j, at, s)
+				}
+			}
+			os.Remove(s.path)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// firstLike is the first question that takes the same layers as question i: a drive cache that is protected, or none, leaves of
+// a power loss what a crash of the host leaves.
+func firstLike(qs []replay.Question, i int) int {
+	layers := func(q replay.Question) string {
+		switch {
+		case q.Class == results.PowerLoss && q.DriveCache != "volatile":
+			return results.HostCrash
+		default:
+			return q.Class
+		}
+	}
+	for j := range i {
+		if layers(qs[j]) == layers(qs[i]) {
+			return j
+		}
+	}
+	return i
+}
+
+// survive materialises a survivor and has its file system or format checked on it.
+func (x *crashes) survive(ctx context.Context, rec *recording, at replay.At) (survivor, error) {
+	s := survivor{path: filepath.Join(x.run.Storage, "survivor.img")}
+	if err := x.materialise(ctx, rec, at, s.path); err != nil {
+		return s, err
+	}
+	var err error
+	switch {
+	case rec.campaign.Format != "raw":
+		s, err = asRaw(ctx, s, rec.campaign.Format)
+	case rec.campaign.Filesystem == "ext4":
+		s.broken, err = checkExt4(ctx, s.path)
+	}
+	if err == nil && s.broken == "" && rec.campaign.Format != "raw" && rec.campaign.Filesystem == "ext4" {
+		s.broken, err = checkExt4(ctx, s.path)
+	}
+	return s, err
+}
+
+// materialise writes the survivor of a crash point to path.
+func (x *crashes) materialise(ctx context.Context, rec *recording, at replay.At, path string) error {
+	if err := copySparse(ctx, rec.base.path, path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		err = errors.Join(replay.SurvivorFile(rec.log, rec.campaign, at, f), f.Close())
+	}
+	if err != nil {
+		return rigError("make a survivor", err)
+	}
+	return nil
+}
+
+func copySparse(ctx context.Context, from, to string) error {
+	out, err := exec.CommandContext(ctx, "cp", "--reflink=auto", "--sparse=always", from, to).CombinedOutput()
+	if err != nil {
+		return rigError("copy an image", fmt.Errorf("%w: %s", err, lastLine(string(out))))
+	}
+	return nil
+}
+
+// asRaw has QEMU's own tools check a survivor and turn it into a raw image. Leaked clusters are no damage.
+func asRaw(ctx context.Context, s survivor, format string) (survivor, error) {
+	out, err := exec.CommandContext(ctx, "qemu-img", "check", "-f", format, s.path).CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 2 {
+		s.broken = "qemu-img check: " + lastLine(string(out))
+	} else if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 3) {
+		s.broken = "qemu-img check: " + lastLine(string(out))
+	}
+	raw := s.path + ".raw"
+	if err := qemuImg(ctx, "convert", "-f", format, "-O", "raw", s.path, raw); err != nil {
+		if ctx.Err() != nil {
+			return s, err
+		}
+		s.broken = err.Error()
+		return s, nil
+	}
+	os.Remove(s.path)
+	s.path = raw
+	return s, nil
+}
+
+// checkExt4 plays the journal, lets e2fsck tidy up what a healthy crash leaves (orphans, counters), and then wants nothing left to
+// complain of. It gives what e2fsck said, or nothing.
+func checkExt4(ctx context.Context, image string) (string, error) {
+	for _, step := range []struct {
+		args   []string
+		status int // the highest that is fine
+	}{
+		{[]string{"-E", "journal_only", "-y"}, 1},
+		{[]string{"-p"}, 1},
+		{[]string{"-fn"}, 0},
+	} {
+		out, err := exec.CommandContext(ctx, "e2fsck", append(step.args, image)...).CombinedOutput()
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		var exit *exec.ExitError
+		switch {
+		case err == nil:
+		case errors.As(err, &exit) && exit.ExitCode() <= step.status && exit.ExitCode() > 0:
+		case errors.As(err, &exit):
+			return fmt.Sprintf("e2fsck %s: %s", strings.Join(step.args, " "), complaint(string(out))), nil
+		default:
+			return "", rigError("check a survivor's file system", err)
+		}
+	}
+	return "", nil
+}
+
+// complaint is the first line of e2fsck's that says something beyond its version and passes.
+func complaint(out string) string {
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "e2fsck ") && !strings.HasPrefix(line, "Pass ") {
+			return line
+		}
+	}
+	return "failed"
+}
+
+// checkSurvivor reads a survivor back against what was promised and acknowledged at its point.
+func (x *crashes) checkSurvivor(ctx context.Context, rec *recording, at replay.At, s survivor) (replay.Loss, *replay.Ledger, error) {
+	ledger, err := replay.LedgerFile(rec.log, rec.campaign, at.Point)
+	if err != nil {
+		return replay.Loss{}, nil, rigError("read the ledger", err)
+	}
+	if rec.campaign.Layout.Pattern != witness.Overwrite {
+		loss, err := checkFiles(ctx, s, rec.campaign, ledger)
+		return loss, ledger, err
+	}
+	f, err := os.Open(s.path)
+	if err != nil {
+		return replay.Loss{}, nil, rigError("read a survivor", err)
+	}
+	defer f.Close()
+	loss, err := replay.Check(f, rec.campaign, ledger)
+	if err != nil {
+		return replay.Loss{}, nil, rigError("read a survivor", err)
+	}
+	return loss, ledger, nil
+}
+
+// keep stores a campaign beside the cell's raw files, so that platter replay can make any survivor of it.
+func (x *crashes) keep(cell string, rec *recording) error {
+	defer rec.discard()
+	dir, err := x.run.Journal.SafetyDir(cell)
+	if err != nil {
+		return rigError("keep the campaign", err)
+	}
+	if rec.campaign.Filesystem != "none" || rec.campaign.Format != "raw" {
+		if rec.campaign.Base, err = x.keepBase(dir, rec.base); err != nil {
+			return rigError("keep the campaign", err)
+		}
+	}
+	text, err := json.MarshalIndent(rec.campaign, "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "campaign.json"), append(text, '\n'), 0o644)
+	}
+	if err == nil {
+		err = compress(rec.log, filepath.Join(dir, "oplog.gz"))
+	}
+	if err != nil {
+		return rigError("keep the campaign", err)
+	}
+	return nil
+}
+
+// keepBase stores the image that campaigns began from, once for all of them, and gives its path from dir.
+func (x *crashes) keepBase(dir string, b *baseImage) (string, error) {
+	raw := filepath.Dir(filepath.Dir(dir))
+	if b.kept == "" {
+		kept := filepath.Join(raw, filepath.Base(b.path)+".gz")
+		if err := compress(b.path, kept); err != nil {
+			return "", err
+		}
+		b.kept = kept
+	}
+	return filepath.Rel(dir, b.kept)
+}
+
+// compress writes a file gzip'd. Stamps and zeros shrink to a few hundredths.
+func compress(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	z, err := gzip.NewWriterLevel(out, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(z, in); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
+// discard removes the log.
+func (rec *recording) discard() { os.Remove(rec.log) }

@@ -1,0 +1,166 @@
+package orchestrator
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"platter/matrices"
+	"platter/powercut"
+	"platter/results"
+)
+
+// realProgram builds platter, which serves the simulated disk.
+func realProgram(t testing.TB) string {
+	t.Helper()
+	needReal(t)
+	path := filepath.Join(t.TempDir(), "platter")
+	if out, err := exec.Command("go", "build", "-o", path, "platter/cmd/platter").CombinedOutput(); err != nil {
+		t.Fatalf("build platter: %v: %s", err, out)
+	}
+	return path
+}
+
+// realCrashes gives a run on the real lab that can make the campaigns of a matrix, and those campaigns.
+func realCrashes(t *testing.T, matrix string) (*Run, []Campaign) {
+	t.Helper()
+	program := realProgram(t)
+	l, _ := realLab(t)
+	m, err := matrices.Parse("test.yaml", []byte(matrix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPlan(m, 1, 7)
+	manifest := results.Manifest{Schema: results.Schema}
+	for _, c := range p.Cells {
+		manifest.Cells = append(manifest.Cells, results.Cell{ID: c.ID, Excluded: c.Excluded})
+	}
+	journal, err := results.Create(filepath.Join(t.TempDir(), "run"), manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &Run{Lab: l, silent: map[Boot]int{}, Journal: journal, Storage: l.work.path, Plan: p, Host: hostFacts(), Tell: func(e Event) { t.Log(e.Message) }}
+	if run.crashes, err = newCrashes(t.Context(), run, Settings{Program: program, Seed: 7}, *m.Safety); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := run.closeMachine(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := run.crashes.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		journal.Close()
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil || strings.Contains(string(mounts), l.work.path) {
+			t.Errorf("the simulated disk is still mounted (%v)", err)
+		}
+	})
+	return run, p.Campaigns
+}
+
+// crashMatrix is a matrix of campaigns of a second.
+func crashMatrix(axes, safety string) string {
+	return `
+name: crash
+storage: {size: 64MiB}
+guest: {memory: 512MiB}
+axes: {` + axes + `}
+fio: {rw: randwrite, bs: 4k, direct: 1, size: 16m, runtime: 1}
+safety: {seconds: 1, size: 4MiB, ` + safety + `}
+`
+}
+
+func TestEveryVerdictOnRealGuestsIsTheModels(t *testing.T) {
+	run, all := realCrashes(t, crashMatrix("disk.cache: [none, writeback, writethrough, directsync, unsafe], fio.fsync: [0, 1]", "drive_cache: [volatile, protected]"))
+	if len(all) != 10 {
+		t.Fatalf("%d campaigns, want 10", len(all))
+	}
+	for _, c := range all {
+		for _, r := range run.crashes.do(t.Context(), c) {
+			name := r.Cell + " " + r.Class + " " + r.DriveCache
+			switch {
+			case r.Status != results.OK:
+				t.Fatalf("%s: %s", name, r.Failure.Message)
+			case r.Verdict != r.Predicted:
+				t.Errorf("%s: %s (%s), predicted %s; %d of %d promises lost", name, r.Verdict, r.Reason, r.Predicted, r.PromisesLost, r.Promises)
+			case r.CrashPoints < 100 || r.Writes < 20:
+				t.Errorf("%s: %d crash points of %d writes are too few to say anything", name, r.CrashPoints, r.Writes)
+			case !r.PredictedExposed && r.Exposure.Writes > 0:
+				t.Errorf("%s: %d writes exposed, and the model expects none", name, r.Exposure.Writes)
+			case r.Predicted == results.NoPromise && r.PredictedExposed && r.Exposure.Writes == 0:
+				t.Errorf("%s: nothing exposed, and the model expects it", name)
+			}
+		}
+	}
+}
+
+func TestLiveCutsOnAFileSystemAgreeWithTheirReplay(t *testing.T) {
+	run, all := realCrashes(t, crashMatrix("guest.filesystem: [ext4], disk.cache: [none, unsafe], fio.fsync: [1]", "live: 1"))
+	for _, c := range all {
+		for _, r := range run.crashes.do(t.Context(), c) {
+			name := r.Cell + " " + r.Class
+			switch {
+			case r.Status != results.OK:
+				t.Fatalf("%s: %s", name, r.Failure.Message)
+			case r.Verdict != r.Predicted:
+				t.Errorf("%s: %s (%s), predicted %s; %d of %d promises lost; %s", name, r.Verdict, r.Reason, r.Predicted, r.PromisesLost, r.Promises, r.Filesystem)
+			case r.Live == nil || r.Live.Cuts != 1 || !r.Live.Agrees || r.Live.Promises == 0:
+				t.Errorf("%s: live cuts %+v", name, r.Live)
+			case (r.Live.PromisesLost > 0) != (r.Predicted == results.Loses):
+				t.Errorf("%s: %d of %d promises lost at the live cut, predicted %s", name, r.Live.PromisesLost, r.Live.Promises, r.Predicted)
+			}
+		}
+	}
+}
+
+func TestADiskThatMisbehavesIsNotCalledSafe(t *testing.T) {
+	run, all := realCrashes(t, crashMatrix("disk.cache: [none], fio.fsync: [1]", "classes: [power_loss], live: 1"))
+	for _, mutant := range []string{powercut.IgnoreFlush, powercut.LateFlush, powercut.Tear, powercut.Reorder} {
+		run.crashes.mutant = mutant
+		run.crashes.controls = map[controlKey][]results.Control{}
+		for _, r := range run.crashes.do(t.Context(), all[0]) {
+			if r.Status != results.OK {
+				t.Fatalf("%s: %s", mutant, r.Failure.Message)
+			}
+			t.Logf("%s: %s, %s; live %+v", mutant, r.Verdict, r.Reason, r.Live)
+			if r.Verdict == results.Safe || r.Verdict == results.NoPromise {
+				t.Errorf("%s is called %s", mutant, r.Verdict)
+			}
+		}
+	}
+}
+
+func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
+	run, all := realCrashes(t, crashMatrix("disk.cache: [none, unsafe], fio.fsync: [1]", "classes: [host_crash]"))
+	if err := run.crashes.needControls(t.Context(), all[0]); err != nil {
+		t.Fatal(err)
+	}
+	killed := make(chan error, 1)
+	go func() {
+		time.Sleep(900 * time.Millisecond)
+		p, err := os.FindProcess(run.crashes.disk.PID())
+		if err == nil {
+			err = p.Kill()
+		}
+		killed <- err
+	}()
+	first := run.crashes.do(t.Context(), all[0])
+	if err := <-killed; err != nil {
+		t.Fatal(err)
+	}
+	if first[0].Status != results.Failed || first[0].Failure.Fault != string(Rig) {
+		t.Errorf("the campaign whose disk died: %+v", first[0])
+	}
+	for _, r := range run.crashes.do(t.Context(), all[1]) {
+		if r.Status != results.OK || r.Verdict != results.Loses {
+			t.Errorf("the next campaign: %s %s %+v", r.Status, r.Verdict, r.Failure)
+		}
+	}
+}

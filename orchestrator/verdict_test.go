@@ -1,0 +1,84 @@
+package orchestrator
+
+import (
+	"math"
+	"testing"
+
+	"platter/results"
+)
+
+// lost is a control that lost, as it must.
+var lost = []results.Control{{Name: "unsafe", Promises: 100, PromisesLost: 100, Lost: true}}
+
+func TestAVerdictFollowsTheRules(t *testing.T) {
+	clean := &results.LiveCuts{Cuts: 1, Promises: 10, Agrees: true}
+	for _, c := range []struct {
+		name   string
+		record results.Safety
+		want   string
+	}{
+		{"kept promises are safe", results.Safety{Promises: 100, CrashPoints: 400, Controls: lost}, results.Safe},
+		{"one broken promise is a loss", results.Safety{Promises: 100, PromisesLost: 1, PointsLost: 1, Controls: lost}, results.Loses},
+		{"nothing promised is no promise, whatever was exposed", results.Safety{Writes: 50, Exposure: results.Exposure{Writes: 50}, Controls: lost}, results.NoPromise},
+		{"a torn block is counted apart", results.Safety{Promises: 100, Torn: 3, Controls: lost}, results.Safe},
+		{"a broken file system is a loss where something was promised", results.Safety{Promises: 100, Filesystem: "e2fsck: no", Controls: lost}, results.Loses},
+		{"a broken file system breaks no promise that was not made", results.Safety{Filesystem: "e2fsck: no", Controls: lost}, results.NoPromise},
+		{"a live cut that lost is a loss", results.Safety{Promises: 100, Controls: lost, Live: &results.LiveCuts{Cuts: 1, Lost: 1, PromisesLost: 2, Promises: 9, Agrees: true}}, results.Loses},
+		{"clean live cuts are safe", results.Safety{Promises: 100, Controls: lost, Live: clean}, results.Safe},
+		{"a live cut that disagrees makes it worth nothing", results.Safety{Promises: 100, Controls: lost, Live: &results.LiveCuts{Cuts: 1, Disagreement: "differs"}}, results.Invalid},
+		{"without a control it is worth nothing", results.Safety{Promises: 100}, results.Invalid},
+		{"a control that did not lose makes it worth nothing", results.Safety{Promises: 100, PromisesLost: 4, Controls: []results.Control{{Name: "unsafe", Promises: 100}}}, results.Invalid},
+		{"one of two controls that did not lose is enough", results.Safety{Promises: 100, Controls: append([]results.Control{{Name: "none without barriers"}}, lost...)}, results.Invalid},
+	} {
+		got, reason := verdict(c.record)
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		if (reason != "") != (got == results.Invalid) {
+			t.Errorf("%s: reason %q", c.name, reason)
+		}
+	}
+}
+
+func TestCleanCutsBoundTheProbabilityOfLoss(t *testing.T) {
+	// The figures of the rule of three's exact form, 1 − 0.05^(1/N).
+	for n, want := range map[int]float64{1: 0.95, 30: 0.095, 300: 0.00994} {
+		if got := cleanBound(n); math.Abs(got-want) > 0.0005 {
+			t.Errorf("%d cuts: %.4f, want %.4f", n, got, want)
+		}
+	}
+}
+
+func TestControlsAreThoseOfTheClassesAskedFor(t *testing.T) {
+	names := func(filesystem string, classes ...string) []string {
+		var all []string
+		for _, c := range controlsFor(filesystem, classes) {
+			for _, class := range c.classes {
+				all = append(all, c.name+"/"+class)
+			}
+		}
+		return all
+	}
+	for _, c := range []struct {
+		filesystem string
+		classes    []string
+		want       []string
+	}{
+		{"none", []string{results.PowerLoss}, []string{"unsafe/power_loss"}},
+		{"none", []string{results.GuestCrash, results.QEMUKill, results.HostCrash, results.PowerLoss},
+			[]string{"unsafe/host_crash", "unsafe/power_loss", "a probe that lies/guest_crash", "a probe that lies/qemu_kill"}},
+		{"ext4", []string{results.PowerLoss}, []string{"unsafe/power_loss", "none without barriers/power_loss"}},
+		{"ext4", []string{results.GuestCrash}, []string{"a probe that lies/guest_crash"}},
+	} {
+		got := names(c.filesystem, c.classes...)
+		if len(got) != len(c.want) {
+			t.Errorf("%s %v: %v, want %v", c.filesystem, c.classes, got, c.want)
+			continue
+		}
+		for i := range got {
+			if got[i] != c.want[i] {
+				t.Errorf("%s %v: %v, want %v", c.filesystem, c.classes, got, c.want)
+			}
+		}
+	}
+}
