@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Kind of an event.
@@ -125,7 +126,7 @@ func (w *Writer) Flush() error { return w.w.Flush() }
 
 func (e Event) hasData() bool { return e.Kind == Write && e.Flags&Zero == 0 }
 
-// ErrTruncated is wrapped in the error of a log that ends in the middle of an event.
+// ErrTruncated is wrapped in the error of a log that ends in the middle of its head or of an event.
 var ErrTruncated = errors.New("the log is cut short")
 
 // Reader reads a log from its beginning.
@@ -142,7 +143,10 @@ type Reader struct {
 func NewReader(r io.Reader) (*Reader, error) {
 	b := bufio.NewReaderSize(r, 1<<20)
 	head := make([]byte, headerBytes)
-	if _, err := io.ReadFull(b, head); err != nil || string(head[:len(magic)]) != magic {
+	if n, err := io.ReadFull(b, head); err != nil || string(head[:len(magic)]) != magic {
+		if n > 0 && strings.HasPrefix(magic, string(head[:min(n, len(magic))])) {
+			return nil, fmt.Errorf("read head of log, at byte %d: %w", n, cut(err))
+		}
 		return nil, errors.New("not an operation log of platter's (or of another version)")
 	}
 	reader := &Reader{r: b, at: int64(headerBytes)}
@@ -186,7 +190,7 @@ func (r *Reader) Next() (Event, []byte, error) {
 		if errors.Is(err, io.EOF) {
 			return Event{}, nil, io.EOF
 		}
-		return Event{}, nil, r.bad(cut(err))
+		return Event{}, nil, r.bad(r.events+1, cut(err))
 	}
 	le := binary.LittleEndian
 	e := Event{
@@ -194,7 +198,7 @@ func (r *Reader) Next() (Event, []byte, error) {
 		TimeNS: int64(le.Uint64(b[16:])), Offset: int64(le.Uint64(b[24:])), Length: int64(le.Uint64(b[32:])),
 	}
 	if err := r.check(e); err != nil {
-		return Event{}, nil, r.bad(err)
+		return Event{}, nil, r.bad(r.events+1, err)
 	}
 	r.events++
 	r.at += eventBytes
@@ -206,7 +210,7 @@ func (r *Reader) Next() (Event, []byte, error) {
 	}
 	r.data = r.data[:e.Length]
 	if _, err := io.ReadFull(r.r, r.data); err != nil {
-		return Event{}, nil, r.bad(cut(err))
+		return Event{}, nil, r.bad(r.events, cut(err))
 	}
 	r.at += e.Length
 	return e, r.data, nil
@@ -220,8 +224,9 @@ func cut(err error) error {
 	return err
 }
 
-func (r *Reader) bad(err error) error {
-	return fmt.Errorf("event %d of the log, at byte %d: %w", r.events, r.at, err)
+// bad says where the log is bad: at the n-th event, from 1, and how many bytes of the log are before it or its data.
+func (r *Reader) bad(n int64, err error) error {
+	return fmt.Errorf("event %d of the log, at byte %d: %w", n, r.at, err)
 }
 
 func (r *Reader) check(e Event) error {
@@ -232,7 +237,7 @@ func (r *Reader) check(e Event) error {
 		return fmt.Errorf("no image %d", e.Image)
 	case e.Offset < 0 || e.Length < 0 || e.hasData() && e.Length > maxLength || e.Length > maxZero:
 		return fmt.Errorf("impossible range %d+%d", e.Offset, e.Length)
-	case e.Kind != Cut && e.Offset+e.Length > r.images[e.Image].SizeBytes:
+	case e.Kind != Cut && e.Offset > r.images[e.Image].SizeBytes-e.Length:
 		return fmt.Errorf("range %d+%d is beyond the image's %d bytes", e.Offset, e.Length, r.images[e.Image].SizeBytes)
 	}
 	return nil

@@ -1,0 +1,79 @@
+package replay
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"platter/powercut/witness"
+)
+
+// WriteBase writes the data image as it was when the log began into an empty file. dir is where campaign.json lies.
+func (c Campaign) WriteBase(dir string, image *os.File) error {
+	if err := image.Truncate(c.SizeBytes); err != nil {
+		return err
+	}
+	if c.Base != "" {
+		return c.unpack(filepath.Join(dir, c.Base), image)
+	}
+	if c.Filesystem != "none" && c.Filesystem != "" || c.Format != "raw" || len(c.Extents) > 0 {
+		return errors.New("the campaign names no image to begin from (base), and has more on its disk than the probe's blocks")
+	}
+	return c.prefill(image)
+}
+
+// prefill writes the probe's blocks as they are before its first write.
+func (c Campaign) prefill(image *os.File) error {
+	l := c.Layout
+	b := make([]byte, l.BlockBytes)
+	for job := range l.Jobs {
+		for n := range l.Blocks {
+			witness.Stamp{Campaign: l.Campaign, Job: uint16(job), Block: uint32(n)}.PutBlock(b)
+			if _, err := image.WriteAt(b, l.Home(uint16(job), uint32(n))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// unpack writes a gzip-compressed image sparsely.
+func (c Campaign) unpack(path string, image *os.File) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open the image that the campaign began from: %w", err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	b := make([]byte, 64<<10)
+	for at := int64(0); ; {
+		n, err := io.ReadFull(z, b)
+		if at+int64(n) > c.SizeBytes {
+			return fmt.Errorf("%s is larger than the campaign's image of %d bytes", path, c.SizeBytes)
+		}
+		if !zero(b[:n]) {
+			if _, err := image.WriteAt(b[:n], at); err != nil {
+				return err
+			}
+		}
+		at += int64(n)
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && n > 0 && ended(z):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read %s at byte %d: %w", path, at, err)
+		}
+	}
+}
+
+// ended tells whether a stream came to its own end, and was not cut short.
+func ended(z io.Reader) bool {
+	_, err := z.Read(make([]byte, 1))
+	return errors.Is(err, io.EOF)
+}

@@ -1,0 +1,102 @@
+package replay
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"platter/powercut/oplog"
+)
+
+// source opens a log to be read from its beginning; it may do so any number of times.
+type source func() (*oplog.Reader, io.Closer, error)
+
+// file is a log in a file, plain or compressed by gzip.
+func file(path string) source {
+	return func() (*oplog.Reader, io.Closer, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		log, err := reader(f)
+		if err != nil {
+			return nil, nil, errors.Join(err, f.Close())
+		}
+		return log, f, nil
+	}
+}
+
+func reader(f io.Reader) (*oplog.Reader, error) {
+	b := bufio.NewReaderSize(f, 1<<20)
+	if head, err := b.Peek(2); err != nil || !bytes.Equal(head, []byte{0x1f, 0x8b}) {
+		return oplog.NewReader(b)
+	}
+	z, err := gzip.NewReader(b)
+	if err != nil {
+		return nil, err
+	}
+	return oplog.NewReader(z)
+}
+
+// each calls f with every event up to and including the crash point, or to the end of the log when point is negative.
+func (s source) each(c Campaign, point int64, f func(e oplog.Event, data []byte) error) error {
+	log, closer, err := s()
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	if err := c.checkLog(log); err != nil {
+		return err
+	}
+	return each(log, point, f)
+}
+
+// inFile says of an error in which log it is.
+func inFile(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("operation log %s: %w", path, err)
+}
+
+// PointError is the error of a crash point that the log does not have.
+type PointError struct {
+	Point int64
+	Last  int64 // crash point of the log
+}
+
+func (e *PointError) Error() string {
+	return fmt.Sprintf("no crash point %d: the log has 1 to %d", e.Point, e.Last)
+}
+
+// each calls f with the events of a log as source.each does. Its errors name the event and its byte.
+func each(log *oplog.Reader, point int64, f func(e oplog.Event, data []byte) error) error {
+	ended := false
+	for log.Events() != point {
+		at := log.Offset()
+		e, data, err := log.Next()
+		if err == io.EOF && point < 0 {
+			return nil
+		}
+		if err == io.EOF {
+			return &PointError{Point: point, Last: log.Events()}
+		}
+		if err != nil {
+			return err
+		}
+		if ended && e.Kind != oplog.Cut {
+			err = errors.New("something happened after the cut")
+		} else {
+			err = f(e, data)
+		}
+		if err != nil {
+			return fmt.Errorf("event %d of the log, at byte %d: %w", log.Events(), at, err)
+		}
+		ended = e.Kind == oplog.Cut
+	}
+	return nil
+}
