@@ -20,7 +20,7 @@ type watcher struct {
 	mu    sync.Mutex
 	o     options
 	stop  *atomic.Bool
-	limit int // data writes after which the run is told to stop
+	limit int // data writes, shared evenly by the jobs, after which the run is told to stop
 
 	inodes map[string]*inode
 	// namesDurable are the names that a sync of the directory has made durable, with the inode that they lead to.
@@ -28,7 +28,6 @@ type watcher struct {
 	made         int
 	dirsOpened   int
 
-	writes     int
 	flying     map[[2]int]bool            // job and block of writes under way
 	issued     map[int]uint32             // by job: highest sequence that was begun
 	ended      map[int]map[uint32]*inode  // by job and sequence: writes that returned, and where they are
@@ -159,9 +158,7 @@ func (f *fakeFile) WriteAt(b []byte, offset int64) error {
 	w.flying[key] = true
 	w.issued[job] = max(w.issued[job], s.Sequence)
 	w.where[job][s.Sequence] = f.path
-	if w.writes++; w.writes >= w.limit {
-		w.stop.Store(true)
-	}
+	w.stopIfEnough()
 	failure := w.failure("write", job, s.Sequence)
 	w.mu.Unlock()
 	dawdle()
@@ -180,6 +177,16 @@ func (f *fakeFile) WriteAt(b []byte, offset int64) error {
 		}
 	}
 	return nil
+}
+
+// stopIfEnough stops the run once each of its jobs has begun its share of the limit.
+func (w *watcher) stopIfEnough() {
+	for job := range w.o.layout.Jobs {
+		if int(w.issued[job])*w.o.layout.Jobs < w.limit {
+			return
+		}
+	}
+	w.stop.Store(true)
 }
 
 func (w *watcher) failure(op string, job int, sequence uint32) error {
