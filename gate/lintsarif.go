@@ -13,7 +13,7 @@ import (
 // LintFailure is a file that could not be judged.
 type LintFailure struct {
 	File    string `json:"file"`
-	Message string `json:"message"`
+	Message string `json:"message"` // with the file and the place, where there is one
 }
 
 // WriteSARIF writes findings as SARIF 2.1.0, the format that code hosts show beside the lines of a pull request. Version is

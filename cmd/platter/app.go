@@ -24,6 +24,7 @@ import (
 // Exit codes, the same for every command.
 const (
 	exitOK          = 0
+	exitFail        = 1 // the verdict of a check
 	exitUsage       = 2
 	exitRig         = 3
 	exitUnmeasured  = 4
@@ -68,6 +69,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Commands: []*cli.Command{
 			doctorCommand(), guestCommand(), matricesCommand(), planCommand(), runCommand(),
 			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), powercutCommand(), cleanupCommand(),
+			lintCommand(), policiesCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // exit codes are the table below, nothing else
 		OnUsageError:   usageError,
@@ -129,6 +131,7 @@ func exitCode(ctx context.Context, err error) int {
 		usage      *errUsage
 		matrix     *matrices.Error
 		xml        *libvirtxml.Error
+		findings   *errFindings
 		unmeasured *errUnmeasured
 		orch       *orchestrator.Error
 		hv         *hypervisor.Error
@@ -142,6 +145,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage), errors.As(err, &matrix), errors.As(err, &xml):
 		return exitUsage
+	case errors.As(err, &findings):
+		return exitFail
 	case errors.As(err, &unmeasured), errors.As(err, &command):
 		return exitUnmeasured
 	case errors.As(err, &orch):
