@@ -375,17 +375,3 @@ func TestABadFileOfClaimsIsRefused(t *testing.T) {
 		}
 	}
 }
-
-func FuzzReadHypotheses(f *testing.F) {
-	text, err := matrices.ClaimsYAML()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(text)
-	f.Add([]byte("- {name: a, cells: {disk.cache: [[1], {}]}}"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if all, err := readHypotheses(text); err == nil {
-			(&evidence{}).evaluate(all)
-		}
-	})
-}
