@@ -59,7 +59,7 @@ func LintRules() []LintRule {
 			"The model does not know what lies behind this kind of storage: nothing is said about its safety. Ask whoever runs it whether a flush is answered when the data are durable.",
 			"platter's model, docs/SAFETY.md"},
 		{ruleGuestMayUndo, LevelWarning, "the guest may turn a write-through disk into a write-back one by itself",
-			"writethrough and directsync keep even what was not flushed, until the guest turns the disk's write cache on; then QEMU flushes only when asked, as under writeback and none. Do not rely on the mode against the guest. On virtio QEMU's property config-wce=off takes the switch away (<qemu:override>).",
+			"writethrough and directsync keep even what was not flushed, until the guest turns the disk's write cache on; then QEMU flushes only when asked, as under writeback and none. Do not rely on the mode against the guest. On virtio QEMU's property config-wce=off (<qemu:override>) takes the switch away from Linux guests.",
 			sourceWriteCache},
 		{ruleMigration, LevelNote, "the disk stands in the way of live migration",
 			"libvirt refuses to migrate the domain, or does so only with --copy-storage-all or --unsafe.",
@@ -201,14 +201,9 @@ func (l *linter) cache(d lintDisk, rule *DiskRule) (allowed bool) {
 	listed := rule != nil && slices.Contains(rule.Cache, mode)
 	switch {
 	case mode == "unsafe" && !listed:
-		label := l.domain.label(d.Target)
-		has := "it has no label"
-		if label != "" {
-			has = "it is labelled " + label
-		}
 		l.add(ruleUnsafe, LevelError, d.where("cache"), d.Target,
-			"disk %s has cache=unsafe, which drops every flush, and %s does not allow that on it (%s); unsafe is for disks labelled %s",
-			d.Target, l.policy.says(rule), has, Ephemeral)
+			"disk %s has cache=unsafe, which drops every flush, and %s does not allow that on this disk, %s",
+			d.Target, l.policy.says(rule), labelled(l.domain.label(d.Target)))
 	case mode == "unsafe" && rule.unsafeRefused() != "":
 		l.add(ruleUnsafe, LevelError, d.where("cache"), d.Target,
 			"disk %s has cache=unsafe, and %s allows it %s", d.Target, l.policy.says(rule), rule.unsafeRefused())
@@ -219,6 +214,17 @@ func (l *linter) cache(d lintDisk, rule *DiskRule) (allowed bool) {
 		return true
 	}
 	return false
+}
+
+// labelled says what a disk's label has to do with unsafe.
+func labelled(label string) string {
+	switch label {
+	case Ephemeral:
+		return "though it is labelled " + Ephemeral + ": no rule for such disks allows unsafe there"
+	case "":
+		return "which has no label: unsafe is for disks labelled " + Ephemeral
+	}
+	return "which is labelled " + label + ": unsafe is for disks labelled " + Ephemeral
 }
 
 // says names the policy, with the line of a rule.

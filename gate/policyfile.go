@@ -129,7 +129,12 @@ func (f policyFile) syntaxError(err error) error {
 		}
 	}
 	message, _, _ = strings.Cut(message, "\n")
-	return f.problem(line, column, "", "the YAML cannot be read: %s", strings.Trim(strconv.Quote(message), `"`))
+	return f.problem(line, column, "", "the YAML cannot be read: %s", strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, message))
 }
 
 // positionOf is where a node begins. The parser's own position of a mapping is that of its first colon.

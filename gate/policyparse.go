@@ -312,7 +312,7 @@ func (r *policyReader) evidence(what string, n ast.Node) error {
 }
 
 // ageText is an age: days or hours.
-var ageText = regexp.MustCompile(`^([1-9][0-9]{0,6})([dh])$`)
+var ageText = regexp.MustCompile(`^([1-9][0-9]{0,3})([dh])$`)
 
 func (r *policyReader) age(into *time.Duration) reading {
 	return func(what string, n ast.Node) error {
@@ -321,7 +321,7 @@ func (r *policyReader) age(into *time.Duration) reading {
 		if m == nil {
 			return r.at(n, "for example 30d or 12h", "%s should be a number of days or hours", what)
 		}
-		count, _ := strconv.Atoi(m[1]) // at most seven digits
+		count, _ := strconv.Atoi(m[1]) // at most four digits
 		unit := time.Hour
 		if m[2] == "d" {
 			unit = 24 * time.Hour
