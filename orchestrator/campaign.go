@@ -225,6 +225,9 @@ func (x *crashes) do(ctx context.Context, c Campaign) []results.Safety {
 		return records
 	}
 	failure := &results.Failure{Fault: string(faultOf(err)), Message: err.Error()}
+	if x.died() {
+		failure.Fault, failure.Message = string(Rig), "the server of the simulated disk died: "+failure.Message
+	}
 	if x.run.machine != nil {
 		failure.Console = x.run.machine.Console()
 	}
@@ -243,9 +246,7 @@ func (x *crashes) do(ctx context.Context, c Campaign) []results.Safety {
 // would not see its new mount.
 func (x *crashes) recover(ctx context.Context) error {
 	err := x.run.closeMachine(ctx)
-	select {
-	case <-x.disk.Dead():
-	default:
+	if !x.died() {
 		return err
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
@@ -261,6 +262,16 @@ func (x *crashes) recover(ctx context.Context) error {
 
 // estimate is how long a campaign takes, roughly.
 func (x *crashes) estimate(c Campaign) time.Duration { return campaignEstimate(c, x.safety) }
+
+// died tells whether the simulated disk's server has ended.
+func (x *crashes) died() bool {
+	select {
+	case <-x.disk.Dead():
+		return true
+	default:
+		return false
+	}
+}
 
 // questions are the classes and drive caches that are asked about.
 func (x *crashes) questions() []replay.Question {
@@ -516,10 +527,8 @@ func setupOf(c matrices.Cell, fileBytes int64) guest.Setup {
 
 // remove takes images off the simulated disk, also after ctx has ended.
 func (x *crashes) remove(ctx context.Context, names ...string) error {
-	select {
-	case <-x.disk.Dead():
+	if x.died() {
 		return nil // they went with it
-	default:
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()

@@ -69,7 +69,7 @@ func realCrashes(t *testing.T, matrix string) (*Run, []Campaign) {
 func crashMatrix(axes, safety string) string {
 	return `
 name: crash
-storage: {size: 64MiB}
+storage: {size: 256MiB}
 guest: {memory: 512MiB}
 axes: {` + axes + `}
 fio: {rw: randwrite, bs: 4k, direct: 1, size: 16m, runtime: 1}
@@ -121,7 +121,7 @@ func TestLiveCutsOnAFileSystemAgreeWithTheirReplay(t *testing.T) {
 }
 
 func TestADiskThatMisbehavesIsNotCalledSafe(t *testing.T) {
-	run, all := realCrashes(t, crashMatrix("disk.cache: [none], fio.fsync: [1]", "classes: [power_loss], live: 1"))
+	run, all := realCrashes(t, crashMatrix("disk.cache: [none], fio.fsync: [8]", "classes: [power_loss], live: 1"))
 	for _, mutant := range []string{powercut.IgnoreFlush, powercut.LateFlush, powercut.Tear, powercut.Reorder} {
 		run.crashes.mutant = mutant
 		run.crashes.controls = map[controlKey][]results.Control{}

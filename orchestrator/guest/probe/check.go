@@ -83,14 +83,15 @@ func (l ledger) generations(job int) (promised, acknowledged []uint32) {
 	return promised, acknowledged
 }
 
-// count adds what a block with these generations means; found is the oldest that any of its sectors has, -1 for damage.
+// count adds what a block with these generations means; found is the oldest that any of its sectors has, -1 for damage. Generations
+// that can be lost are from 1: damage loses them all, and no more.
 func (r *loss) count(promised, acknowledged uint32, found int64, where string, args ...any) {
 	p, a := int64(promised), int64(acknowledged)
-	if found < p {
-		r.PromisesLost += p - found
+	if p > 0 && found < p {
+		r.PromisesLost += p - max(found, 0)
 		r.first(where+": generation %d was promised, %s was found", append(args, p, generation(found))...)
 	}
-	r.ExposedWrites += max(0, a-max(p, found))
+	r.ExposedWrites += max(0, a-max(p, found, 0))
 }
 
 func (r *loss) first(format string, args ...any) {
