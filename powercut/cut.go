@@ -34,16 +34,16 @@ func (d *Disk) lose(p uint32, lost, survive uint8, volatile bool) error {
 	d.host.remove(p, lost)
 	if volatile {
 		d.drive.remove(p, lost)
-		if err := d.copySectors(d.medium, d.current, p, survive); err != nil {
+		if err := d.copySectors(&d.medium, &d.current, p, survive); err != nil {
 			return err
 		}
-		return d.copySectors(d.current, d.medium, p, gone)
+		return d.copySectors(&d.current, &d.medium, p, gone)
 	}
 	d.drive.add(p, survive, d.now()) // it had just reached the drive
-	if err := d.copySectors(d.current, d.staged, p, gone&host&drive); err != nil {
+	if err := d.copySectors(&d.current, &d.staged, p, gone&host&drive); err != nil {
 		return err
 	}
-	return d.copySectors(d.current, d.medium, p, gone&^drive)
+	return d.copySectors(&d.current, &d.medium, p, gone&^drive)
 }
 
 // survivors are those of a page's lost sectors that survive, by oplog's dice; the drive's sectors of 4096 bytes by that of their

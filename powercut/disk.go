@@ -64,8 +64,8 @@ func newDisk(o *order, dir, name string, size int64, settings Settings) (*Disk, 
 		host: newDirty(size), drive: newDirty(size), kick: make(chan struct{}, 1),
 	}
 	d.generation.Store(1)
-	for _, l := range []*layer{&d.current, &d.staged, &d.medium} {
-		if *l, err = newLayer(dir, size); err != nil {
+	for _, l := range d.layers() {
+		if err := l.make(dir, size, &o.budget); err != nil {
 			d.closeLayers()
 			return nil, rig("make image %s in %s: %w", name, dir, err)
 		}
@@ -73,10 +73,12 @@ func newDisk(o *order, dir, name string, size int64, settings Settings) (*Disk, 
 	return d, nil
 }
 
+func (d *Disk) layers() []*layer { return []*layer{&d.current, &d.staged, &d.medium} }
+
 // load makes the beginning of the disk a copy of a file, on the medium. It must be called before anything else.
-func (d *Disk) load(from layer, length int64) error {
-	for _, to := range []layer{d.current, d.medium} {
-		if err := copyRange(to, from, 0, length, d.order.copy); err != nil {
+func (d *Disk) load(from *layer, length int64) error {
+	for _, to := range []*layer{&d.current, &d.medium} {
+		if err := copyRange(to, from, 0, length); err != nil {
 			return err
 		}
 	}
@@ -84,10 +86,8 @@ func (d *Disk) load(from layer, length int64) error {
 }
 
 func (d *Disk) closeLayers() {
-	for _, l := range []layer{d.current, d.staged, d.medium} {
-		if l.File != nil {
-			l.Close()
-		}
+	for _, l := range d.layers() {
+		l.close()
 	}
 }
 
@@ -227,18 +227,18 @@ func (d *Disk) apply(e oplog.Event, data []byte) error {
 			return err
 		}
 	}
-	if err := d.put(d.current, e, data); err != nil || e.Flags&oplog.Dsync == 0 {
+	if err := d.put(&d.current, e, data); err != nil || e.Flags&oplog.Dsync == 0 {
 		return err
 	}
 	if d.aligned(e.Offset, int(e.Length)) {
-		return d.put(d.medium, e, data)
+		return d.put(&d.medium, e, data)
 	}
 	sector := int64(d.settings.SectorBytes)
 	from, to := e.Offset/sector*sector, (e.Offset+e.Length+sector-1)/sector*sector
-	return copyRange(d.medium, d.current, from, to-from, d.order.copy)
+	return copyRange(&d.medium, &d.current, from, to-from)
 }
 
-func (d *Disk) put(l layer, e oplog.Event, data []byte) error {
+func (d *Disk) put(l *layer, e oplog.Event, data []byte) error {
 	if e.Flags&oplog.Zero != 0 {
 		return l.zero(e.Offset, e.Length)
 	}
@@ -247,7 +247,7 @@ func (d *Disk) put(l layer, e oplog.Event, data []byte) error {
 
 // stage keeps the drive's version of sectors that the host's page cache is about to cover.
 func (d *Disk) stage(p uint32, bits uint8) error {
-	return d.copySectors(d.staged, d.current, p, d.drive.get(p)&bits&^d.host.get(p))
+	return d.copySectors(&d.staged, &d.current, p, d.drive.get(p)&bits&^d.host.get(p))
 }
 
 // leavePage writes back what the host's page cache holds of a page beside the sectors bits, which go to the drive without it:
@@ -260,7 +260,7 @@ func (d *Disk) leavePage(p uint32, bits uint8) error {
 }
 
 // copySectors copies sectors of a page.
-func (d *Disk) copySectors(to, from layer, p uint32, bits uint8) error {
+func (d *Disk) copySectors(to, from *layer, p uint32, bits uint8) error {
 	for i := 0; bits>>i != 0; i++ {
 		if bits>>i&1 == 0 {
 			continue
@@ -269,7 +269,7 @@ func (d *Disk) copySectors(to, from layer, p uint32, bits uint8) error {
 		for bits>>(i+n)&1 != 0 {
 			n++
 		}
-		if err := copyData(to, from, int64(p)<<pageShift+int64(i)*minSector, int64(n)*minSector, d.order.copy); err != nil {
+		if err := copyData(to, from, int64(p)<<pageShift+int64(i)*minSector, int64(n)*minSector); err != nil {
 			return err
 		}
 		i += n
@@ -373,7 +373,7 @@ func (d *Disk) flushLayers() (runs int, err error) {
 // sync moves everything to the medium.
 func (d *Disk) sync() (runs int, err error) {
 	pages := d.dirtyPages()
-	runs, err = d.copyRuns(d.medium, d.current, pages)
+	runs, err = d.copyRuns(&d.medium, &d.current, pages)
 	if err != nil {
 		return runs, err
 	}
@@ -389,7 +389,7 @@ func (d *Disk) flushSome(keep func(i, n int) uint8) error {
 	pages := slices.Clone(d.dirtyPages())
 	for i, p := range pages {
 		bits := (d.host.get(p) | d.drive.get(p)) & keep(i, len(pages))
-		if err := d.copySectors(d.medium, d.current, p, bits); err != nil {
+		if err := d.copySectors(&d.medium, &d.current, p, bits); err != nil {
 			return err
 		}
 		d.host.remove(p, bits)
@@ -415,10 +415,10 @@ func (d *Disk) dirtyPages() []uint32 {
 
 // copyRuns copies whole pages, neighbours together, and returns in how many pieces. It sorts pages. Their clean sectors must be
 // the same in both layers.
-func (d *Disk) copyRuns(to, from layer, pages []uint32) (runs int, err error) {
+func (d *Disk) copyRuns(to, from *layer, pages []uint32) (runs int, err error) {
 	err = d.eachRun(pages, func(offset, length int64, _ []uint32) error {
 		runs++
-		return copyRange(to, from, offset, length, d.order.copy)
+		return copyRange(to, from, offset, length)
 	})
 	return runs, err
 }

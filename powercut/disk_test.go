@@ -572,10 +572,26 @@ func TestAHugeDiscardTakesNoSpace(t *testing.T) {
 	if errno := d.flush(1); errno != 0 {
 		t.Fatal(errno)
 	}
-	for name, l := range map[string]layer{"current": d.current, "staged": d.staged, "medium": d.medium} {
+	for name, l := range map[string]*layer{"current": &d.current, "staged": &d.staged, "medium": &d.medium} {
 		var st syscall.Stat_t
 		if err := syscall.Fstat(l.fd, &st); err != nil || st.Blocks > 64 {
 			t.Errorf("%s takes %d blocks, %v", name, st.Blocks, err)
 		}
+	}
+}
+
+func TestAFullFileSystemIsAnErrorAndNotTheEndOfTheServer(t *testing.T) {
+	d := newRehearsal(t, 1<<20, Settings{}).disk
+	// A mapped page behind the end of its file faults as one does for which there is no block.
+	if err := d.current.Truncate(pageBytes); err != nil {
+		t.Fatal(err)
+	}
+	for _, flags := range []uint16{0, oplog.Direct, oplog.Dsync} {
+		if _, errno := d.write(1, make([]byte, pageBytes), 8*pageBytes, flags); errno != syscall.ENOSPC {
+			t.Errorf("write with flags %d: %v", flags, errno)
+		}
+	}
+	if _, err := d.order.stopLog([]*Disk{d}); err == nil {
+		t.Error("the log says nothing of it")
 	}
 }

@@ -246,9 +246,11 @@ func (fs *filesystem) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.Stat
 	fs.mu.RLock()
 	defer fs.mu.RUnlock()
 	out.Bsize, out.Frsize, out.NameLen = pageBytes, pageBytes, maxName
-	for _, node := range fs.names {
-		out.Blocks += uint64(fs.nodes[node].disk.size) / pageBytes
+	for name, node := range fs.names {
+		if d := fs.nodes[node].disk; name == d.name { // a survivor has two names
+			out.Blocks += uint64(d.size) / pageBytes
+			out.Files++
+		}
 	}
-	out.Files = uint64(len(fs.names))
 	return fuse.OK
 }

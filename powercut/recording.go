@@ -11,16 +11,16 @@ import (
 // order is the one order of all that happens to the disks that share it, and the log of it. Its lock protects the disks' layers.
 type order struct {
 	sync.Mutex
-	begin time.Time
-	log   *oplog.Writer // nil when nothing is logged
-	epoch int           // counts the logs, so that an operation that began before one is seen
-	start time.Time     // of the log
-	ops   uint64        // of the log
-	fault error         // the first error in writing the log
-	copy  []byte        // scratch for moving data between layers
+	begin  time.Time
+	log    *oplog.Writer // nil when nothing is logged
+	epoch  int           // counts the logs, so that an operation that began before one is seen
+	start  time.Time     // of the log
+	ops    uint64        // of the log
+	fault  error         // the first error in writing the log
+	budget budget        // of the disks' mappings
 }
 
-func newOrder() *order { return &order{begin: time.Now(), copy: make([]byte, 256<<10)} }
+func newOrder() *order { return &order{begin: time.Now()} }
 
 // startLog begins a log of the disks, which must hold nothing that is not on their media.
 func (o *order) startLog(w io.Writer, disks []*Disk) error {

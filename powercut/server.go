@@ -200,8 +200,8 @@ func (s *Server) create(spec ImageSpec) (string, error) {
 		return "", err
 	}
 	if from.File != nil {
-		s.order.Lock() // for its scratch
-		err := d.load(from, length)
+		s.order.Lock() // for its budget
+		err := d.load(&from, length)
 		s.order.Unlock()
 		if err != nil {
 			d.closeLayers()
@@ -244,7 +244,8 @@ func openFrom(spec ImageSpec) (layer, int64, error) {
 		f.Close()
 		return layer{}, 0, usage("image %s: %w", spec.Name, err)
 	}
-	return layer{f, int(f.Fd())}, length, nil
+	// A bitmap of pages none of which is mapped: it is read by pread(2).
+	return layer{File: f, fd: int(f.Fd()), mapped: make([]uint64, (length>>pageShift)/64+1)}, length, nil
 }
 
 // checkRoom refuses an image that could fill the file system of its layers: a full one would end clients' writes in the
@@ -407,7 +408,10 @@ func (s *Server) cut(class string) (point int64, err error) {
 		return 0, nil
 	}
 	s.order.append(nil, oplog.Event{Kind: oplog.Cut}, nil)
-	return s.order.log.Events(), s.order.fault
+	if err := errors.Join(s.order.fault, s.order.log.Flush()); err != nil {
+		return 0, rig("log %s: %w", s.logFile.Name(), err)
+	}
+	return s.order.log.Events(), nil
 }
 
 // restore serves what survived. The log, if there is one, is over: it tells of one generation only.
@@ -473,6 +477,7 @@ func (s *Server) status() Status {
 	defer s.order.Unlock()
 	st := Status{Mount: s.mount, State: s.state, Cut: s.class, Images: []ImageStatus{}}
 	if s.logFile != nil && s.order.log != nil {
+		_ = s.order.log.Flush() // an error comes again at its end
 		st.Log = &LogInfo{File: s.logFile.Name(), Events: s.order.log.Events(), Bytes: fileSize(s.logFile)}
 	}
 	for _, d := range s.disks {
@@ -496,12 +501,12 @@ func fileSize(f fs.File) int64 {
 }
 
 // allocated is what the layers take on their file system, in bytes.
-func (d *Disk) allocated() int64 { return blocks(d.current) + blocks(d.medium) }
+func (d *Disk) allocated() int64 { return blocks(&d.current) + blocks(&d.medium) }
 
 // blocks is what the newest content takes, in units of 512 bytes as stat(2) has them.
-func (d *Disk) blocks() uint64 { return uint64(blocks(d.current)) / 512 }
+func (d *Disk) blocks() uint64 { return uint64(blocks(&d.current)) / 512 }
 
-func blocks(l layer) int64 {
+func blocks(l *layer) int64 {
 	var st unix.Stat_t
 	if unix.Fstat(l.fd, &st) != nil {
 		return 0

@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 		err = Serve(ctx, os.Args[3], os.Args[4], os.Args[0], os.Stdin, os.Stdout)
 	case GuardCommand:
 		err = Guard(os.Args[3], os.Args[4], os.Stdin)
+	case "copier":
+		err = serveCopier(os.Args[3])
 	}
 	if err != nil {
 		os.Stderr.WriteString("platter: " + err.Error() + "\n")
@@ -575,7 +577,7 @@ func TestFioVerifiesWhatItWroteOverTheMount(t *testing.T) {
 		{"--ioengine=libaio", "--direct=1", "--rw=randwrite", "--bs=4k", "--iodepth=16"},
 		{"--ioengine=sync", "--rw=write", "--bs=1m", "--sync=dsync"},
 	} {
-		args = append([]string{"--name=x", "--filename=" + path, "--size=32m", "--verify=crc32c", "--verify_fatal=1", "--allow_file_create=0"}, args...)
+		args = append([]string{"--name=x", "--filename=" + path, "--size=32m", "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--allow_file_create=0"}, args...)
 		if out, err := exec.Command(fio, args...).CombinedOutput(); err != nil {
 			t.Errorf("fio %v: %v\n%s", args, err, out)
 		}

@@ -155,14 +155,14 @@ func (d *Disk) copyDrive(offset, length int64, run []uint32) error {
 		covered = covered || d.host.get(p) != 0
 	}
 	if !covered {
-		return copyRange(d.medium, d.current, offset, length, d.order.copy)
+		return copyRange(&d.medium, &d.current, offset, length)
 	}
 	for _, p := range run {
 		host, drive := d.host.get(p), d.drive.get(p)
-		if err := d.copySectors(d.medium, d.current, p, drive&^host); err != nil {
+		if err := d.copySectors(&d.medium, &d.current, p, drive&^host); err != nil {
 			return err
 		}
-		if err := d.copySectors(d.medium, d.staged, p, drive&host); err != nil {
+		if err := d.copySectors(&d.medium, &d.staged, p, drive&host); err != nil {
 			return err
 		}
 	}
