@@ -50,8 +50,9 @@ func judgeAt(log source, c Campaign, at At) (*Judgement, error) {
 func (j *judge) settle(r *Judgement, left layer) {
 	found := make([]int32, len(j.blocks))
 	var sum figures
+	d := j.campaign.dice(r.Seed)
 	for b := range j.blocks {
-		v := j.subset(left, uint32(b), r.Seed)
+		v := j.subset(left, uint32(b), d)
 		found[b] = v.gen
 		sum.lost, sum.exposed, sum.torn = sum.lost+v.lost, sum.exposed+v.exposed, sum.torn+v.torn
 	}

@@ -49,12 +49,16 @@ func every(log *oplog.Reader, c Campaign, questions []Question, watch func(point
 		if err := j.take(e, data); err != nil {
 			return err
 		}
+		var unsettled []uint32
 		spot := j.chosen(log.Events())
+		if spot {
+			unsettled = j.unsettled()
+		}
 		for _, t := range tallies {
 			f, age, first := j.at(t.layer)
 			t.add(log.Events(), j.now, f, age, first)
 			if spot {
-				t.Torn = max(t.Torn, j.tornBy(t.layer, uint64(log.Events())))
+				t.Torn = max(t.Torn, j.tornBy(t.layer, c.dice(uint64(log.Events())), unsettled))
 			}
 			if watch != nil {
 				watch(log.Events(), t.layer, f, age)
@@ -91,6 +95,7 @@ type judge struct {
 	oldest       [layers]cursor
 
 	flushes, dsyncWrites int64
+	examined             int64 // blocks, for torn ones
 }
 
 // block is one block in all layers.

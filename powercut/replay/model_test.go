@@ -23,6 +23,7 @@ type script struct {
 	walks   []*witness.Walk
 	sent    []uint32
 	serials [][2]uint64
+	half    []byte // a block of which one half was written
 }
 
 const (
@@ -219,13 +220,15 @@ func (n *naive) survivor(l layer, seed uint64) []byte {
 		return image
 	}
 	unit := n.c.sector()
-	for at := int64(0); at < n.c.SizeBytes; at++ {
-		switch dice := oplog.Dice(seed, n.c.Data, at/unit*unit/512); {
-		case dice&3 == 1:
-			image[at] = n.layers[replied][at]
-		case dice&3 == 3:
-			image[at] = n.layers[arrived][at]
+	for at := int64(0); at < n.c.SizeBytes; at += unit {
+		from := l
+		switch oplog.Dice(seed, n.c.Data, at/512) & 3 {
+		case 1:
+			from = replied
+		case 3:
+			from = arrived
 		}
+		copy(image[at:min(at+unit, n.c.SizeBytes)], n.layers[from][at:])
 	}
 	return image
 }

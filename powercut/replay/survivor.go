@@ -36,7 +36,7 @@ func survive(log source, c Campaign, at At, image *os.File) error {
 	if err := log.each(c, at.Point, h.take); err != nil {
 		return err
 	}
-	w := &restoration{history: h, image: image, at: at, left: left}
+	w := &restoration{history: h, image: image, dice: c.dice(at.Seed), left: left}
 	if err := log.each(c, at.Point, w.take); err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (h *history) move(e oplog.Event, from, to layer) {
 type restoration struct {
 	*history
 	image *os.File
-	at    At
+	dice  dice
 	left  layer
 	seen  int64
 	zeros []byte
@@ -271,7 +271,7 @@ func (r *restoration) survived(n int64) origin {
 	if p == nil {
 		return 0
 	}
-	return p.sectors[n%pageSectors][r.campaign.pick(r.left, r.at.Seed, n)]
+	return p.sectors[n%pageSectors][r.dice.pick(r.left, n)]
 }
 
 // whole is the last write that filled a sector with the content of an origin.
