@@ -221,7 +221,7 @@ func TestABrowserDrawsTheReportWithoutAWordOrARequest(t *testing.T) {
 	}{{"light", 1280}, {"dark", 1280}, {"light", 390}, {"dark", 390}} {
 		t.Run(fmt.Sprintf("%s, %d wide", view.scheme, view.width), func(t *testing.T) {
 			b := newBrowser(t)
-			path := reportFile(t, withFailures(), generated(2, 2))
+			path := reportFile(t, withFailures(), withSafety(6))
 			b.open(t, path, view.width, view.scheme)
 			drawings := evaluate[[]drawing](t, b, drawingsScript)
 			if len(drawings) != 6 {
@@ -234,6 +234,15 @@ func TestABrowserDrawsTheReportWithoutAWordOrARequest(t *testing.T) {
 				if d.Beyond > 0 {
 					t.Errorf("%s: %d shapes or words stick out", d.ID, d.Beyond)
 				}
+			}
+			verdicts := evaluate[[]string](t, b, `[...document.querySelectorAll("[aria-label='Safety of each cell'] td")].map((e) => e.className + " " + e.textContent)`)
+			for _, want := range []string{"safe SAFE", "loses LOSES 4\u202f124/4\u202f125", "invalid INVALID", " – ≥5.0\u202fs", "loses LOSES 3/3\u202f375 ≠"} {
+				if !slices.Contains(verdicts, want) {
+					t.Errorf("no verdict %q among %q", want, verdicts)
+				}
+			}
+			if claims := evaluate[int](t, b, `document.querySelectorAll(".claims dt").length`); claims != 6 {
+				t.Errorf("%d claims, want 6", claims)
 			}
 			if overflow := evaluate[int](t, b, `document.documentElement.scrollWidth - innerWidth`); overflow > 0 {
 				t.Errorf("the page is %d pixels wider than the window", overflow)

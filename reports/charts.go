@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
@@ -121,7 +122,7 @@ func axesLabel(c Cell, axes []int) string {
 	for _, i := range axes {
 		some.Axes = append(some.Axes, c.Axes[i])
 	}
-	return label(some)
+	return labelOf(some.Axes)
 }
 
 // categories are the labels of rows as ECharts wants them on an axis; names of groups are bold and not cut short.
@@ -197,7 +198,7 @@ func iopsChart(m *Model, prefix string) (*chart, error) {
 	c := &chart{
 		ID: prefix + "iops", Title: "IOPS by cell", Draw: "iops", Height: axisHeight + iopsHeight*len(all),
 		Caption: "Bars: median over the trials. Whiskers: 95\u202f% interval of the median; a bar without whiskers has too few trials for one.",
-		Summary: "Bar chart of the median IOPS of each cell. " + m.Answer,
+		Summary: "Bar chart of the median IOPS of each cell. " + strings.Join(m.Answer, " "),
 	}
 	bar := charts.NewBar()
 	bar.SetGlobalOptions(frame(c.ID, valueAxis("value", 0, nil), rowAxis(all), 72)...)

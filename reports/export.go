@@ -15,14 +15,17 @@ import (
 )
 
 // Formats are what Export writes.
-func Formats() []string { return []string{"csv", "json", "benchfmt"} }
+func Formats() []string { return []string{"csv", "safety-csv", "json", "benchfmt"} }
 
 // Export writes the trials of a run, one by one: as CSV with a header, as one JSON object, or in the Go benchmark format
-// that benchstat reads. A format that is not among Formats() is an error.
+// that benchstat reads. The safety records are in the JSON object, and as CSV in a table of their own. A format that is not among
+// Formats() is an error.
 func Export(w io.Writer, run *results.Run, format string) error {
 	switch format {
 	case "csv":
 		return exportCSV(w, run)
+	case "safety-csv":
+		return exportSafetyCSV(w, run)
 	case "json":
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", " ")
@@ -30,7 +33,8 @@ func Export(w io.Writer, run *results.Run, format string) error {
 			Schema   int              `json:"schema"`
 			Manifest results.Manifest `json:"manifest"`
 			Trials   []results.Trial  `json:"trials"`
-		}{results.Schema, run.Manifest, run.Trials})
+			Safety   []results.Safety `json:"safety,omitempty"`
+		}{results.Schema, run.Manifest, run.Trials, run.Safety})
 	case "benchfmt":
 		return exportBenchfmt(w, run)
 	default:
@@ -134,6 +138,49 @@ func exportCSV(w io.Writer, run *results.Run) error {
 			text := "" // not measured
 			if f.ok {
 				text = strconv.FormatFloat(f.value, 'f', -1, 64)
+			}
+			row = append(row, text)
+		}
+		if err := out.Write(row); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// exportSafetyCSV writes a row for each safety record. The figures of a campaign that failed are empty.
+func exportSafetyCSV(w io.Writer, run *results.Run) error {
+	out := csv.NewWriter(w)
+	header := append([]string{"class", "drive-cache"}, run.Manifest.Axes...)
+	header = append(header, "status", "method", "verdict", "predicted")
+	figures := []struct {
+		name  string
+		value func(results.Safety) any
+	}{
+		{"crash-points", func(s results.Safety) any { return s.CrashPoints }}, {"writes", func(s results.Safety) any { return s.Writes }},
+		{"promises", func(s results.Safety) any { return s.Promises }}, {"promises-lost", func(s results.Safety) any { return s.PromisesLost }},
+		{"points-lost", func(s results.Safety) any { return s.PointsLost }}, {"torn", func(s results.Safety) any { return s.Torn }},
+		{"exposed-writes", func(s results.Safety) any { return s.Exposure.Writes }}, {"exposed-bytes", func(s results.Safety) any { return s.Exposure.Bytes }},
+		{"exposed-ms", func(s results.Safety) any { return s.Exposure.MS }}, {"exposed-censored", func(s results.Safety) any { return s.Exposure.Censored }},
+	}
+	for _, f := range figures {
+		header = append(header, f.name)
+	}
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	axes := axesOf(run)
+	for _, s := range run.Safety {
+		row := []string{s.Class, s.DriveCache}
+		for _, a := range axes[s.Cell] {
+			row = append(row, a.Text())
+		}
+		row = append(row, s.Status, s.Method, s.Verdict, s.Predicted)
+		for _, f := range figures {
+			text := ""
+			if s.Status == results.OK {
+				text = Axis{Value: f.value(s)}.Text()
 			}
 			row = append(row, text)
 		}

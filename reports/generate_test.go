@@ -66,3 +66,89 @@ func generatedTrial(rng *rand.Rand, c results.Cell, cell, block, order int) resu
 	}
 	return t
 }
+
+// withSafety is a generated run with crash campaigns as the model has them, one surprise, one INVALID class and live cuts.
+func withSafety(trials int) *results.Run {
+	run := generated(trials, 1)
+	m := &run.Manifest
+	m.Matrix = `name: generated
+axes: {disk.cache: [none, writeback, writethrough, directsync, unsafe], fio.fsync: [0, 1]}
+exclude: [{disk.cache: unsafe, fio.fsync: 0}]
+fio: {rw: randwrite, direct: 1, runtime: 1}
+safety: {drive_cache: [volatile, protected], live: 1}
+`
+	m.SafetyClasses, m.DriveCaches = []string{results.GuestCrash, results.QEMUKill, results.HostCrash, results.PowerLoss}, []string{"volatile", "protected"}
+	for i, c := range m.Cells {
+		for _, class := range m.SafetyClasses {
+			for _, drive := range m.DriveCaches {
+				if c.Excluded == "" {
+					run.Safety = append(run.Safety, generatedSafety(c, i, class, drive))
+				}
+			}
+		}
+	}
+	return run
+}
+
+func generatedSafety(c results.Cell, cell int, class, drive string) results.Safety {
+	mode, fsync := c.Axes["disk.cache"].(string), c.Axes["fio.fsync"].(float64)
+	host := class == results.HostCrash || class == results.PowerLoss
+	writes := int64(3000 + 125*cell)
+	n := func(v int64) *int64 { return &v }
+	s := results.Safety{Cell: c.ID, Class: class, DriveCache: drive, Method: results.EveryOp, Status: results.OK, Started: time.Date(2026, 1, 2, 4, 0, cell, 0, time.UTC),
+		Verdict: results.Safe, Predicted: results.Safe, CrashPoints: 3 * writes, Writes: writes, Seconds: 5,
+		Worst: &results.CrashPoint{Point: 3*writes - 1, MS: 4990}, FlushPath: results.FlushPath{Fio: n(writes * int64(fsync)), QEMU: n(writes * int64(fsync)), Image: n(writes * int64(fsync))},
+		Controls: []results.Control{{Name: "unsafe", Class: class, Promises: 6000, PromisesLost: 5999, Lost: true}}}
+	if !host {
+		s.Controls[0].Name = "a probe that lies"
+	}
+	if fsync == 1 {
+		s.Promises = writes
+	} else {
+		s.Verdict, s.Predicted = results.NoPromise, results.NoPromise
+	}
+	if host && (mode == "writeback" || mode == "unsafe") || class == results.PowerLoss && drive == "volatile" && mode == "none" {
+		s.PredictedExposed = true
+		s.Exposure = results.Exposure{Writes: 1, Bytes: 4096, MS: 0.4}
+		if fsync == 0 {
+			s.Exposure = results.Exposure{Writes: writes, Bytes: 4096 * writes, MS: 4980, Censored: true}
+		}
+	}
+	if host && mode == "unsafe" {
+		s.Verdict, s.Predicted, s.PromisesLost, s.PointsLost = results.Loses, results.Loses, writes-1, 3*writes-5
+	}
+	if fsync == 1 && drive == "volatile" {
+		s.Live = &results.LiveCuts{Cuts: 1, Promises: 400, Bound: 0.95, Agrees: true}
+		if s.Verdict == results.Loses {
+			s.Live.Lost, s.Live.PromisesLost, s.Live.Bound = 1, 400, 0
+		}
+	}
+	switch {
+	case mode == "writeback" && fsync == 1 && class == results.PowerLoss && drive == "volatile": // the surprise
+		s.Verdict, s.PromisesLost, s.PointsLost, s.Torn = results.Loses, 3, 17, 1
+	case mode == "directsync" && fsync == 1 && class == results.QEMUKill:
+		s.Verdict, s.Reason = results.Invalid, "a live cut and the replay of its log disagree: 3 promises against 0"
+		if s.Live != nil {
+			s.Live.Agrees, s.Live.Disagreement = false, "3 promises against 0"
+		}
+	}
+	return s
+}
+
+// withFailedCampaigns has besides failed trials a campaign that failed and a cell that was not judged yet.
+func withFailedCampaigns() *results.Run {
+	run := withSafety(6)
+	var kept []results.Safety
+	for _, s := range run.Safety {
+		switch s.Cell {
+		case "disk.cache=none,fio.fsync=1":
+			s = results.Safety{Cell: s.Cell, Class: s.Class, DriveCache: s.DriveCache, Method: s.Method, Status: results.Failed, Started: s.Started,
+				Failure: &results.Failure{Fault: "guest", Message: "the probe failed: no space left on device", Console: []string{"I/O error"}}}
+		case "disk.cache=writeback,fio.fsync=0":
+			continue
+		}
+		kept = append(kept, s)
+	}
+	run.Safety = kept
+	return run
+}

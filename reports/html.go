@@ -50,6 +50,42 @@ type section struct {
 	Layers []layer
 	Marked []markedWarning
 	Charts []chart
+	Losses lossTable // empty for a run without crash campaigns
+}
+
+// lossTable is what the cells lose, a row each.
+type lossTable struct {
+	Columns []string
+	Rows    [][]loss // by cell
+}
+
+// loss is a verdict for people, and the class of its style.
+type loss struct{ Text, Class, Replay string }
+
+func newLossTable(m *Model) lossTable {
+	var t lossTable
+	if len(m.Safety.Rows) == 0 {
+		return t
+	}
+	columns := merged(m.Safety, m.Cells)
+	for _, v := range columns {
+		t.Columns = append(t.Columns, strings.Join(v.names, ", "))
+	}
+	for i, c := range m.Cells {
+		var row []loss
+		for _, v := range columns {
+			l := loss{Text: v.texts[i]}
+			if r := m.Safety.row(c.ID, v.first); r != nil && r.Status == results.OK {
+				l.Class = map[string]string{results.Safe: "safe", results.Loses: "loses", results.Invalid: "invalid"}[r.Safety.Verdict]
+				if r.Safety.Verdict == results.Loses {
+					l.Replay = r.Replay
+				}
+			}
+			row = append(row, l)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
 }
 
 // markedWarning is a warning with the letter that stands at the cells that it concerns.
@@ -165,7 +201,7 @@ func digest(text string) string {
 }
 
 func newSection(m *Model, id string, draw bool) (section, error) {
-	s := section{Model: m, ID: id, Kinds: shown(m.Cells), Layers: layers(m.Cells)}
+	s := section{Model: m, ID: id, Kinds: shown(m.Cells), Layers: layers(m.Cells), Losses: newLossTable(m)}
 	for i, x := range m.Warnings {
 		s.Marked = append(s.Marked, markedWarning{x, letters(i), id + "warning-" + letters(i)})
 	}
@@ -251,6 +287,15 @@ func (s section) Done() int { return s.OK + s.Failed }
 
 // WritesText is the number of a cell's writes; a cell without a trial that went well has none.
 func (s section) WritesText(c Cell) string { return orAbsent(c.Trials > 0, wholeNumber(c.Writes)) }
+
+// LegendText explains the short verdicts.
+func (s section) LegendText() string { return legendText }
+
+// SimulatedText says what of the verdicts is simulation.
+func (s section) SimulatedText() string { return upperFirst(simulatedText) }
+
+// PointsText says how much was judged.
+func (s section) PointsText() string { return upperFirst(pointsText(s.Safety)) }
 
 // FlushNote says what the counts have in them beside what fio counts.
 func (s section) FlushNote() string { return flushNote(s.Cells) }

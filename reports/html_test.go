@@ -19,7 +19,7 @@ const hostile = `</script><script>alert(1)</script><img src=x onerror=alert(2)>'
 
 // hostileRun has hostile wherever a run has text.
 func hostileRun() *results.Run {
-	run := generated(6, 1)
+	run := withSafety(6)
 	m := &run.Manifest
 	m.Name, m.Tool, m.Command, m.Matrix, m.MatrixFile, m.Banner = hostile, hostile, []string{hostile}, hostile, hostile, hostile
 	m.Host.Name, m.Host.Kernel, m.Host.CPU, m.Host.URI, m.Host.Libvirt, m.Host.QEMU, m.Host.AccelReason = hostile, hostile, hostile, hostile, hostile, hostile, hostile
@@ -44,6 +44,16 @@ func hostileRun() *results.Run {
 		if t.Order == 0 {
 			t.Status, t.Metrics = results.Failed, nil
 			t.Failure = &results.Failure{Fault: hostile, Message: hostile, Console: []string{hostile, hostile}}
+		}
+	}
+	for i := range run.Safety {
+		s := &run.Safety[i]
+		s.Cell, s.Predicted, s.Reason = renamed[s.Cell], hostile, hostile
+		for j := range s.Controls {
+			s.Controls[j].Name = hostile
+		}
+		if i%3 == 0 {
+			s.Status, s.Failure = results.Failed, &results.Failure{Fault: hostile, Message: hostile}
 		}
 	}
 	return run
@@ -85,6 +95,7 @@ func TestThePageOfARun(t *testing.T) {
 	for name, run := range map[string]*results.Run{
 		"page.html": generated(6, 1), "page-few.html": generated(2, 1), "page-failures.html": withFailures(),
 		"page-none.html": generated(0, 1), "page-dsync.html": dsync,
+		"page-safety.html": withSafety(6),
 	} {
 		t.Run(name, func(t *testing.T) {
 			golden(t, name, []byte(htmlOf(t, bare(t), run)))

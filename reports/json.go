@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 
+	"platter/claims"
 	"platter/compare"
 	"platter/results"
 )
@@ -18,6 +19,52 @@ type (
 		Phases   jsonPhases    `json:"phases"`
 		Cells    []jsonCell    `json:"cells"`
 		Excluded []jsonExclude `json:"excluded,omitempty"`
+		Safety   []jsonSafety  `json:"safety"` // empty for a run without crash campaigns
+		Claims   []jsonClaim   `json:"claims"` // those that the run has cells for
+		Answer   []string      `json:"answer"` // in sentences
+	}
+	jsonSafety struct {
+		Cell         string           `json:"cell"`
+		Axes         map[string]any   `json:"axes"`
+		Class        string           `json:"class"`
+		DriveCache   string           `json:"drive_cache"`
+		Method       string           `json:"method"`
+		Status       string           `json:"status"`
+		Failure      *results.Failure `json:"failure,omitempty"`
+		Verdict      string           `json:"verdict,omitempty"` // absent when the campaign failed, as are all figures
+		Reason       string           `json:"reason,omitempty"`  // why it is INVALID
+		Predicted    string           `json:"predicted,omitempty"`
+		PredictedExp *bool            `json:"predicted_exposed,omitempty"`
+		Surprise     string           `json:"surprise,omitempty"` // how it differs from the prediction
+		*jsonJudged
+		Worst    *results.CrashPoint `json:"worst,omitempty"`
+		Replay   string              `json:"replay,omitempty"` // makes the survivor of the worst point again
+		Live     *results.LiveCuts   `json:"live,omitempty"`
+		Controls []results.Control   `json:"controls,omitempty"`
+	}
+	// jsonJudged is what there is of a campaign that went well.
+	jsonJudged struct {
+		CrashPoints  int64               `json:"crash_points"`
+		Writes       int64               `json:"writes"`
+		Promises     int64               `json:"promises"`
+		PromisesLost int64               `json:"promises_lost"`
+		PointsLost   int64               `json:"points_lost"`
+		Torn         int64               `json:"torn"`
+		Exposure     results.Exposure    `json:"exposure"`
+		Filesystem   string              `json:"filesystem,omitempty"`
+		IODepth      int                 `json:"iodepth,omitempty"` // where it is not the cell's
+		Seconds      float64             `json:"seconds"`
+		FlushPath    results.FlushPath   `json:"flush_path"` // of the campaign: the image is the simulated disk
+		Effective    *results.CacheFlags `json:"effective,omitempty"`
+	}
+	jsonClaim struct {
+		Name    string         `json:"name"`
+		Text    string         `json:"text"`
+		Kind    string         `json:"kind"`
+		Over    string         `json:"over"`
+		Outcome claims.Outcome `json:"outcome"`
+		Figures []string       `json:"figures"`
+		Why     string         `json:"why,omitempty"`
 	}
 	jsonFacts struct {
 		Name    string          `json:"name"`
@@ -92,6 +139,13 @@ func JSON(w io.Writer, m *Model) error {
 	for _, c := range m.Excluded {
 		r.Excluded = append(r.Excluded, jsonExclude{c.ID, c.Axes, c.Excluded})
 	}
+	r.Safety, r.Claims, r.Answer = []jsonSafety{}, []jsonClaim{}, m.Answer
+	for _, row := range m.Safety.Rows {
+		r.Safety = append(r.Safety, newJSONSafety(row))
+	}
+	for _, c := range m.Safety.Claims {
+		r.Claims = append(r.Claims, jsonClaim{c.Name, c.Text, c.Kind, c.Over, c.Outcome, c.Figures, c.Why})
+	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(r)
@@ -99,7 +153,7 @@ func JSON(w io.Writer, m *Model) error {
 
 func newJSONCell(c Cell, failures []jsonFailure) jsonCell {
 	j := jsonCell{
-		ID: c.ID, Axes: map[string]any{}, Trials: c.Trials, IOPS: newJSONSummary(c.IOPS), BW: newJSONSummary(c.BW),
+		ID: c.ID, Trials: c.Trials, IOPS: newJSONSummary(c.IOPS), BW: newJSONSummary(c.BW),
 		FlushPath: c.FlushPath, Writes: c.Writes, Effective: c.Effective, Guards: c.Guards, Failures: failures, Missing: c.Missing,
 	}
 	if c.IOPS != nil {
@@ -111,15 +165,35 @@ func newJSONCell(c Cell, failures []jsonFailure) jsonCell {
 	if j.Failures == nil {
 		j.Failures = []jsonFailure{}
 	}
-	for _, a := range c.Axes {
-		j.Axes[a.Name] = a.Value
-	}
+	j.Axes = axisValues(c.Axes)
 	for name, l := range c.Latency {
 		if j.Latency == nil {
 			j.Latency = map[string]jsonLatency{}
 		}
 		j.Latency[name] = jsonLatency{l.P50, l.P99, l.P999}
 	}
+	return j
+}
+
+func axisValues(axes []Axis) map[string]any {
+	values := map[string]any{}
+	for _, a := range axes {
+		values[a.Name] = a.Value
+	}
+	return values
+}
+
+func newJSONSafety(r SafetyRow) jsonSafety {
+	j := jsonSafety{Cell: r.Cell, Axes: axisValues(r.Axes), Class: r.Class, DriveCache: r.DriveCache, Method: r.Method, Status: r.Status, Failure: r.Failure}
+	if r.Status != results.OK {
+		return j
+	}
+	j.Verdict, j.Reason, j.Predicted, j.Surprise = r.Safety.Verdict, r.Reason, r.Predicted, r.Surprise()
+	if r.Predicted != "" {
+		j.PredictedExp = &r.PredictedExposed
+	}
+	j.jsonJudged = &jsonJudged{r.CrashPoints, r.Writes, r.Promises, r.PromisesLost, r.PointsLost, r.Torn, r.Exposure, r.Filesystem, r.IODepth, r.Seconds, r.FlushPath, r.Effective}
+	j.Worst, j.Replay, j.Live, j.Controls = r.Worst, r.Replay, r.Live, r.Controls
 	return j
 }
 

@@ -21,7 +21,7 @@ type Model struct {
 	Dir      string
 	// Banners stand above everything: how far the numbers of this run may be trusted at all.
 	Banners  []string
-	Answer   string // the run in one sentence
+	Answer   []string // the run in a few sentences
 	Warnings []Warning
 	Failures []Failure
 	Cells    []Cell // the measured ones, in the order of the matrix
@@ -30,6 +30,7 @@ type Model struct {
 	OK       int // trials that went well
 	Failed   int
 	Torn     bool
+	Safety   Safety
 }
 
 // Cell is what is shown of a measured cell.
@@ -128,6 +129,7 @@ func New(run *results.Run) *Model {
 		m.Cells = append(m.Cells, newCell(c, run.Manifest.Axes, trials[c.ID]))
 	}
 	m.Warnings = warnings(m, run.Trials)
+	m.Safety = newSafety(run, m.Cells)
 	m.Answer = answer(m)
 	return m
 }
@@ -152,6 +154,9 @@ func banners(m results.Manifest) []string {
 	}
 	if m.Host.Accel == "tcg" {
 		b = append(b, "emulated (TCG): compare ratios between cells, not absolute numbers; "+m.Host.AccelReason)
+	}
+	if m.SimulatedTrials {
+		b = append(b, "speed was measured on a simulated disk: its latencies are settings, and its figures say nothing about a real one")
 	}
 	return b
 }
@@ -298,146 +303,6 @@ func warnings(m *Model, trials []results.Trial) []Warning {
 	}
 	slices.SortStableFunc(all, func(a, b Warning) int { return b.Trials - a.Trials })
 	return all
-}
-
-// answer says in a sentence what the run found: the fastest disk settings for each workload, since only cells that do the
-// same work compare. Safety is not among it: this run did not look.
-func answer(m *Model) string {
-	if m.OK+m.Failed == 0 {
-		return "No trial has been made yet."
-	}
-	if m.OK == 0 {
-		return fmt.Sprintf("Nothing was measured: %s failed.", plural(m.Failed, "trial"))
-	}
-	scope := fmt.Sprintf("%s, %s", plural(m.OK, "trial"), plural(len(m.Cells), "cell"))
-	if m.Manifest.Host.Accel == "tcg" {
-		scope += ", emulated"
-	}
-	var parts []string
-	groups := workloads(m.Cells)
-	if len(groups) > maxAnswers && groups[0].cells[0].settings() == "" {
-		parts = []string{plural(len(groups), "workload") + " on one disk's settings"}
-	} else if len(groups) > maxAnswers {
-		parts = tally(groups)
-	} else {
-		for _, g := range groups {
-			parts = append(parts, g.fastest())
-		}
-	}
-	found := "Fastest"
-	if groups[0].cells[0].settings() == "" { // nothing of the disk's varies: there is nothing to choose between
-		found = "Measured"
-	}
-	return fmt.Sprintf("%s: %s (%s). Safety is not measured in this run.", found, strings.Join(parts, "; "), scope)
-}
-
-// maxAnswers is for how many workloads the answer names the fastest settings of each; of more it counts them.
-const maxAnswers = 3
-
-// tally counts for how many workloads each of the disk's settings has the highest median, the most frequent first.
-func tally(groups []workload) []string {
-	var settings []string
-	wins := map[string]int{}
-	for _, g := range groups {
-		text := g.best().settings()
-		if wins[text] == 0 {
-			settings = append(settings, text)
-		}
-		wins[text]++
-	}
-	slices.SortStableFunc(settings, func(a, b string) int { return wins[b] - wins[a] })
-	for i, text := range settings {
-		if i == 0 {
-			settings[i] = fmt.Sprintf("%s in %d of %d workloads", text, wins[text], len(groups))
-		} else {
-			settings[i] = fmt.Sprintf("%s in %d", text, wins[text])
-		}
-	}
-	return settings
-}
-
-// workload is the cells that do the same work: they differ in disk.* and storage.* alone.
-type workload struct {
-	name  string // its axis values, "fsync=1"; empty when no axis but the disk's varies
-	cells []Cell
-}
-
-func workloads(cells []Cell) []workload {
-	var groups []workload
-	for _, c := range cells {
-		if c.IOPS == nil {
-			continue
-		}
-		var axes []string
-		for _, a := range c.Axes {
-			if !ofDisk(a.Name) {
-				axes = append(axes, short(a.Name)+"="+a.Text())
-			}
-		}
-		name := strings.Join(axes, ", ")
-		i := slices.IndexFunc(groups, func(g workload) bool { return g.name == name })
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, workload{name: name})
-		}
-		groups[i].cells = append(groups[i].cells, c)
-	}
-	return groups
-}
-
-func ofDisk(axis string) bool {
-	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.")
-}
-
-// best is the workload's cell with the highest median.
-func (w workload) best() Cell {
-	best := w.cells[0]
-	for _, c := range w.cells {
-		if c.IOPS.Median > best.IOPS.Median {
-			best = c
-		}
-	}
-	return best
-}
-
-// settings are the values of the cell's axes that are the disk's: "cache=none, io=native".
-func (c Cell) settings() string {
-	var parts []string
-	for _, a := range c.Axes {
-		if ofDisk(a.Name) {
-			parts = append(parts, short(a.Name)+"="+a.Text())
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-// fastest names the workload's cell with the highest median, and how many others its interval does not set it apart from.
-func (w workload) fastest() string {
-	best := w.best()
-	near := 0
-	for _, c := range w.cells {
-		if c.ID != best.ID && c.IOPS.Hi >= best.IOPS.Lo {
-			near++
-		}
-	}
-	text := best.settings()
-	if w.name != "" {
-		text = strings.TrimPrefix(text+" at "+w.name, " at ")
-	}
-	text += " with " + Number(best.IOPS.Median) + " IOPS"
-	if near > 0 {
-		text += fmt.Sprintf(", not clearly apart from %s", plural(near, "other"))
-	}
-	return text
-}
-
-// label names a cell by its axes without their namespaces: "cache=none, fsync=1".
-func label(c Cell) string {
-	var parts []string
-	for _, a := range c.Axes {
-		parts = append(parts, short(a.Name)+"="+a.Text())
-	}
-	return strings.Join(parts, ", ")
 }
 
 // short is an axis name without its namespace.

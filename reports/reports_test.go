@@ -127,8 +127,8 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 		return Cell{ID: cache, Axes: []Axis{{"disk.cache", cache}, {"fio.fsync", fsync}}, IOPS: &compare.Summary{Median: iops, Lo: iops - 1, Hi: iops + 1}}
 	}
 	m := &Model{OK: 4, Cells: []Cell{cell("none", 0, 100), cell("unsafe", 0, 90), cell("none", 1, 10), cell("unsafe", 1, 20)}}
-	want := "Fastest: cache=none at fsync=0 with 100 IOPS; cache=unsafe at fsync=1 with 20 IOPS (4 trials, 4 cells). Safety is not measured in this run."
-	if got := answer(m); got != want {
+	want := "Fastest at fsync=0: cache=none with 100 IOPS. Fastest at fsync=1: cache=unsafe with 20 IOPS. 4 trials, 4 cells. Safety is not measured in this run."
+	if got := strings.Join(answer(m), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	m.Cells = append(m.Cells, cell("none", 8, 1), cell("unsafe", 8, 2), cell("none", 32, 1), cell("unsafe", 32, 2))
@@ -136,11 +136,11 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 		return Cell{Axes: []Axis{{"fio.fsync", fsync}}, IOPS: &compare.Summary{Median: iops, Lo: iops, Hi: iops}}
 	}
 	same := &Model{OK: 2, Cells: []Cell{one(0, 9), one(1, 3)}}
-	if got, want := answer(same), "Measured: fsync=0 with 9 IOPS; fsync=1 with 3 IOPS (2 trials, 2 cells). Safety is not measured in this run."; got != want {
+	if got, want := strings.Join(answer(same), " "), "Measured at fsync=0: 9 IOPS. Measured at fsync=1: 3 IOPS. 2 trials, 2 cells. Safety is not measured in this run."; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	want = "Fastest: cache=unsafe in 3 of 4 workloads; cache=none in 1 (4 trials, 8 cells). Safety is not measured in this run."
-	if got := answer(m); got != want {
+	want = "Fastest in 3 of 4 workloads: cache=unsafe (fsync=1; fsync=8; fsync=32). Fastest in 1 of 4 workloads: cache=none (fsync=0). 4 trials, 8 cells. Safety is not measured in this run."
+	if got := strings.Join(answer(m), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -55,8 +55,14 @@ func Table(w io.Writer, m *Model) error {
 	for _, c := range m.Excluded {
 		p.wrapped("  ", c.ID+": "+c.Excluded)
 	}
+	if err := safetyTable(p, m); err != nil {
+		return err
+	}
+	claimLines(p, m.Safety.Claims)
 	p.linef("")
-	p.wrapped("", m.Answer)
+	for _, a := range m.Answer {
+		p.wrapped("", a)
+	}
 	if s := m.Phases; s.WallS > 0 {
 		p.wrapped("", fmt.Sprintf("Wall time %.0f s: boot %.0f, fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, collect %.0f; %.0f %% of the time after boot spent measuring.",
 			s.WallS, s.BootS, s.PrefillS, s.AttachS, s.PrepareS, s.RampS, s.MeasureS, s.CollectS, 100*s.MeasuringShare))
@@ -111,7 +117,7 @@ func cellTable(m *Model) (string, error) {
 		if widest(lines) > maxWidth && headed+1 < len(m.Manifest.Axes) {
 			continue
 		}
-		return withHeadings(m, lines, headed), nil
+		return withHeadings(m, lines, 1, headed), nil
 	}
 }
 
@@ -123,21 +129,19 @@ func widest(lines []string) int {
 	return n
 }
 
-// withHeadings puts the values of the first headed axes above the rows that share them. The first line is the header.
-func withHeadings(m *Model, lines []string, headed int) string {
+// withHeadings puts the values of the first headed axes above the rows that share them. The first lines are the header.
+func withHeadings(m *Model, lines []string, header, headed int) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, lines[0])
+	for _, l := range lines[:header] {
+		fmt.Fprintln(&b, l)
+	}
 	heading := ""
 	for i, c := range m.Cells {
-		var parts []string
-		for _, a := range c.Axes[:headed] {
-			parts = append(parts, short(a.Name)+"="+a.Text())
-		}
-		if now := strings.Join(parts, ", "); now != heading {
+		if now := labelOf(c.Axes[:headed]); now != heading {
 			heading = now
 			fmt.Fprintf(&b, "\n%s\n", heading)
 		}
-		fmt.Fprintln(&b, lines[i+1])
+		fmt.Fprintln(&b, lines[header+i])
 	}
 	return b.String()
 }
@@ -164,6 +168,19 @@ func cellLines(m *Model, headed int) ([]string, error) {
 	}
 	column("flushes", tw.AlignRight)
 
+	var rows [][]string
+	for _, c := range m.Cells {
+		rows = append(rows, cellRow(c, kinds, headed, intervals))
+	}
+	lines, err := draw(header, align, rows)
+	if err == nil && len(lines) != 1+len(m.Cells) {
+		err = fmt.Errorf("draw table: %d lines for %d cells", len(lines), len(m.Cells))
+	}
+	return lines, err
+}
+
+// draw draws a table without rules: its lines, those of the header first.
+func draw(header []string, align []tw.Align, rows [][]string) ([]string, error) {
 	var b strings.Builder
 	t := tablewriter.NewTable(&b,
 		tablewriter.WithHeaderAutoFormat(tw.Off), tablewriter.WithTrimSpace(tw.Off),
@@ -174,8 +191,8 @@ func cellLines(m *Model, headed int) ([]string, error) {
 		tablewriter.WithRendition(tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{
 			Separators: tw.Separators{BetweenColumns: tw.Off, BetweenRows: tw.Off}, Lines: tw.Lines{ShowHeaderLine: tw.Off}}}))
 	t.Header(header)
-	for _, c := range m.Cells {
-		if err := t.Append(cellRow(c, kinds, headed, intervals)); err != nil {
+	for _, r := range rows {
+		if err := t.Append(r); err != nil {
 			return nil, err
 		}
 	}
@@ -185,9 +202,6 @@ func cellLines(m *Model, headed int) ([]string, error) {
 	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
 	for i, l := range lines {
 		lines[i] = strings.TrimRight(l, " ")
-	}
-	if len(lines) != 1+len(m.Cells) {
-		return nil, fmt.Errorf("draw table: %d lines for %d cells", len(lines), len(m.Cells))
 	}
 	return lines, nil
 }
@@ -283,7 +297,7 @@ func (p *printer) wrapped(mark, text string) {
 	for word := range strings.FieldsSeq(text) {
 		if !empty && len([]rune(line))+1+len([]rune(word)) > 80 {
 			p.linef("%s", line)
-			line, empty = strings.Repeat(" ", len(mark)), true
+			line, empty = strings.Repeat(" ", utf8.RuneCountInString(mark)), true
 		}
 		if !empty {
 			line += " "

@@ -1,0 +1,292 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"platter/results"
+)
+
+// maxAnswers is for how many workloads the answer has a line of its own; of more it counts them.
+const maxAnswers = 3
+
+// answer says in a few lines what the run found: for each workload, since only cells that do the same work compare, the fastest of
+// the disk's settings, and where safety was measured the fastest that is SAFE under everything that was asked.
+func answer(m *Model) []string {
+	groups := workloads(m.Cells)
+	switch {
+	case m.OK+m.Failed == 0 && len(m.Safety.Rows) == 0:
+		return []string{"No trial has been made yet."}
+	case m.OK == 0 && len(m.Safety.Rows) == 0:
+		return []string{fmt.Sprintf("Nothing was measured: %s failed.", plural(m.Failed, "trial"))}
+	case len(groups) == 0:
+		return []string{fmt.Sprintf("No speed was measured, so no cell is the fastest (%s).", scope(m))}
+	}
+	var lines []string
+	switch varies := groups[0].cells[0].settings() != ""; {
+	case len(m.Safety.Rows) > 0:
+		lines = safeAnswers(m, groups)
+	case !varies && len(groups) > maxAnswers:
+		lines = []string{fmt.Sprintf("Measured: %s on one disk's settings.", plural(len(groups), "workload"))}
+	case !varies: // there is nothing to choose between
+		for _, g := range groups {
+			lines = append(lines, "Measured"+g.at()+": "+number(g.cells[0])+".")
+		}
+	case len(groups) > maxAnswers:
+		lines = tally("Fastest", groups, workload.fastest)
+	default:
+		for _, g := range groups {
+			best, _ := g.fastest()
+			lines = append(lines, "Fastest"+g.at()+": "+g.praise(best)+".")
+		}
+	}
+	last := scope(m) + "."
+	if len(m.Safety.Rows) == 0 {
+		last += " Safety is not measured in this run."
+	}
+	return append(lines, last)
+}
+
+// scope is on how much the answer rests.
+func scope(m *Model) string {
+	text := fmt.Sprintf("%s, %s", plural(m.OK, "trial"), plural(len(m.Cells), "cell"))
+	if m.Manifest.Host.Accel == "tcg" {
+		text += ", emulated"
+	}
+	if m.Manifest.SimulatedTrials {
+		text += ", on the simulated disk"
+	}
+	if len(m.Safety.Rows) > 0 {
+		text += fmt.Sprintf("; %s crash points judged on a simulated disk", wholeNumber(m.Safety.Points))
+	}
+	return text
+}
+
+// safeAnswers names the fastest cell of each workload that is SAFE under every class and drive cache that was asked for. A cell
+// to which nothing was promised is never the answer.
+func safeAnswers(m *Model, groups []workload) []string {
+	asked := m.asked()
+	safe := func(g workload) (Cell, bool) {
+		g.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
+		return g.fastest()
+	}
+	if len(groups) > maxAnswers {
+		lines := tally("Fastest SAFE", groups, safe)
+		none := map[string][]string{}
+		var reasons []string
+		for _, g := range groups {
+			if _, ok := safe(g); ok {
+				continue
+			}
+			why := m.whyNone(g, asked)
+			if none[why] == nil {
+				reasons = append(reasons, why)
+			}
+			none[why] = append(none[why], g.name)
+		}
+		for _, why := range reasons {
+			lines = append(lines, fmt.Sprintf("No SAFE answer at %s: %s.", strings.Join(none[why], "; "), why))
+		}
+		return lines
+	}
+	var lines []string
+	for _, g := range groups {
+		best, ok := safe(g)
+		if !ok {
+			lines = append(lines, "No SAFE answer"+g.at()+": "+m.whyNone(g, asked)+".")
+			continue
+		}
+		rivals := g
+		rivals.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
+		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals.praise(best)+".")
+	}
+	return lines
+}
+
+// asked are the questions of the matrix; those of a run that does not say are the ones that any cell answers.
+func (m *Model) asked() []Question {
+	var all []Question
+	for _, class := range m.Manifest.SafetyClasses {
+		for _, drive := range m.Manifest.DriveCaches {
+			all = append(all, Question{class, drive})
+		}
+	}
+	if len(all) == 0 {
+		return m.Safety.Questions
+	}
+	return all
+}
+
+// safe says whether the cell is SAFE under all the questions, each of which it must have answered.
+func (m *Model) safe(c Cell, asked []Question) bool {
+	return len(asked) > 0 && !slices.ContainsFunc(asked, func(q Question) bool {
+		r := m.Safety.row(c.ID, q)
+		return r == nil || r.Status != results.OK || r.Verdict != results.Safe
+	})
+}
+
+// whyNone says why no cell of a workload is SAFE under all the questions, and under which classes some are.
+func (m *Model) whyNone(g workload, asked []Question) string {
+	counts := map[string]int{} // by the worst that is said of a cell
+	for _, c := range g.cells {
+		counts[m.worst(c, asked)]++
+	}
+	if counts[results.NoPromise] == len(g.cells) {
+		return "nothing is promised, so only the exposure below says what a crash takes"
+	}
+	var parts []string
+	for _, w := range []struct{ verdict, text string }{
+		{results.Loses, "lose promises"}, {results.Invalid, "are not validly judged"}, {"", "are not judged under everything"}, {results.NoPromise, "promise nothing"},
+	} {
+		if n := counts[w.verdict]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %d cells %s", n, len(g.cells), w.text))
+		}
+	}
+	text := strings.Join(parts, ", ")
+	var partly []string
+	for _, q := range asked {
+		if slices.ContainsFunc(g.cells, func(c Cell) bool { return m.safe(c, []Question{q}) }) {
+			partly = append(partly, q.String())
+		}
+	}
+	if partly = slices.Compact(partly); len(partly) > 0 {
+		text += " (some are SAFE under " + strings.Join(partly, ", ") + ")"
+	}
+	return text
+}
+
+// worst is the verdict that keeps a cell from being SAFE: LOSES, INVALID, "" for one that is missing, NO_PROMISE, SAFE.
+func (m *Model) worst(c Cell, asked []Question) string {
+	have := map[string]bool{}
+	for _, q := range asked {
+		r := m.Safety.row(c.ID, q)
+		if r == nil || r.Status != results.OK {
+			have[""] = true
+			continue
+		}
+		have[r.Verdict] = true
+	}
+	for _, v := range []string{results.Loses, results.Invalid, "", results.NoPromise} {
+		if have[v] {
+			return v
+		}
+	}
+	return results.Safe
+}
+
+// tally counts for how many workloads each of the disk's settings is the one chosen, the most frequent first, and names them.
+func tally(what string, groups []workload, choose func(workload) (Cell, bool)) []string {
+	var settings []string
+	wins := map[string][]string{}
+	for _, g := range groups {
+		best, ok := choose(g)
+		if !ok {
+			continue
+		}
+		text := best.settings()
+		if wins[text] == nil {
+			settings = append(settings, text)
+		}
+		wins[text] = append(wins[text], g.name)
+	}
+	slices.SortStableFunc(settings, func(a, b string) int { return len(wins[b]) - len(wins[a]) })
+	var lines []string
+	for _, text := range settings {
+		lines = append(lines, fmt.Sprintf("%s in %d of %d workloads: %s (%s).", what, len(wins[text]), len(groups), text, named(wins[text])))
+	}
+	return lines
+}
+
+// maxNamed is how many workloads a line names.
+const maxNamed = 6
+
+func named(workloads []string) string {
+	if more := len(workloads) - maxNamed; more > 0 {
+		return strings.Join(workloads[:maxNamed], "; ") + fmt.Sprintf("; and %d more", more)
+	}
+	return strings.Join(workloads, "; ")
+}
+
+// workload is the cells that do the same work: they differ in disk.* and storage.* alone.
+type workload struct {
+	name  string // its axis values, "fsync=1"; empty when no axis but the disk's varies
+	cells []Cell
+}
+
+func workloads(cells []Cell) []workload {
+	var groups []workload
+	for _, c := range cells {
+		if c.IOPS == nil {
+			continue
+		}
+		var axes []Axis
+		for _, a := range c.Axes {
+			if !ofDisk(a.Name) {
+				axes = append(axes, a)
+			}
+		}
+		name := labelOf(axes)
+		i := slices.IndexFunc(groups, func(g workload) bool { return g.name == name })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, workload{name: name})
+		}
+		groups[i].cells = append(groups[i].cells, c)
+	}
+	return groups
+}
+
+func ofDisk(axis string) bool {
+	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.")
+}
+
+// at is " at fsync=1", or nothing.
+func (w workload) at() string {
+	if w.name == "" {
+		return ""
+	}
+	return " at " + w.name
+}
+
+// fastest is the workload's cell with the highest median; false when it has no cells.
+func (w workload) fastest() (Cell, bool) {
+	if len(w.cells) == 0 {
+		return Cell{}, false
+	}
+	best := w.cells[0]
+	for _, c := range w.cells {
+		if c.IOPS.Median > best.IOPS.Median {
+			best = c
+		}
+	}
+	return best, true
+}
+
+// settings are the values of the cell's axes that are the disk's: "cache=none, io=native".
+func (c Cell) settings() string {
+	var axes []Axis
+	for _, a := range c.Axes {
+		if ofDisk(a.Name) {
+			axes = append(axes, a)
+		}
+	}
+	return labelOf(axes)
+}
+
+func number(c Cell) string { return Number(c.IOPS.Median) + " IOPS" }
+
+// praise names a cell, and how many others of the workload its interval does not set it apart from.
+func (w workload) praise(best Cell) string {
+	near := 0
+	for _, c := range w.cells {
+		if c.ID != best.ID && c.IOPS.Hi >= best.IOPS.Lo {
+			near++
+		}
+	}
+	text := strings.TrimPrefix(best.settings()+" with "+number(best), " with ")
+	if near > 0 {
+		text += ", not clearly apart from " + plural(near, "other")
+	}
+	return text
+}

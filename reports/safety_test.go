@@ -1,0 +1,273 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"platter/results"
+)
+
+func table(t *testing.T, run *results.Run) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Table(&b, New(run)); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("a line of %d columns: %s", n, line)
+		}
+	}
+	return b.String()
+}
+
+func TestTheTableOfARunWithCrashCampaigns(t *testing.T) {
+	golden(t, "table-safety.txt", []byte(table(t, withSafety(6))))
+	golden(t, "table-safety-failures.txt", []byte(table(t, withFailedCampaigns())))
+	only := withSafety(6)
+	only.Trials = nil
+	golden(t, "table-safety-only.txt", []byte(table(t, only)))
+}
+
+func TestTheJSONOfARunWithCrashCampaigns(t *testing.T) {
+	for name, run := range map[string]*results.Run{"run-safety.json": withSafety(6), "run-safety-failures.json": withFailedCampaigns()} {
+		var b bytes.Buffer
+		if err := JSON(&b, New(run)); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name, b.Bytes())
+	}
+}
+
+func TestAFailedCampaignHasNoFiguresInJSON(t *testing.T) {
+	var b bytes.Buffer
+	if err := JSON(&b, New(withFailedCampaigns())); err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Safety []map[string]any }
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for _, s := range got.Safety {
+		if s["status"] != results.Failed {
+			continue
+		}
+		failed++
+		for _, key := range []string{"verdict", "promises", "promises_lost", "exposure", "crash_points"} {
+			if v, is := s[key]; is {
+				t.Errorf("a failed campaign has %s %v", key, v)
+			}
+		}
+	}
+	if failed != 8 {
+		t.Errorf("%d failed rows, want 8", failed)
+	}
+}
+
+func TestARunWithCrashCampaignsExportsThem(t *testing.T) {
+	run := withFailedCampaigns()
+	golden(t, "export-safety.csv", export(t, run, "safety-csv"))
+	rows, err := csv.NewReader(bytes.NewReader(export(t, run, "safety-csv"))).ReadAll()
+	if err != nil || len(rows) != 1+len(run.Safety) {
+		t.Errorf("%d rows (%v), want a header and %d", len(rows), err, len(run.Safety))
+	}
+	var object struct{ Safety []results.Safety }
+	if err := json.Unmarshal(export(t, run, "json"), &object); err != nil || len(object.Safety) != len(run.Safety) {
+		t.Errorf("%d safety records in JSON (%v), want %d", len(object.Safety), err, len(run.Safety))
+	}
+}
+
+func TestTheAnswerIsTheFastestCellThatIsSafeUnderEverythingAsked(t *testing.T) {
+	run := withSafety(6)
+	got := strings.Join(New(run).Answer, "\n")
+	// unsafe is the fastest at fsync=1 and loses; directsync is the next and INVALID; nothing is promised at fsync=0
+	for _, want := range []string{
+		"No SAFE answer at fsync=0: nothing is promised",
+		"Fastest SAFE at fsync=1: cache=writethrough with 4\u202f033 IOPS",
+		"crash points judged on a simulated disk",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the answer lacks %q:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "not measured") {
+		t.Errorf("%s", got)
+	}
+	for name, change := range map[string]func(s *results.Safety) bool{ // false takes the record away
+		"loses":   func(s *results.Safety) bool { s.Verdict = results.Loses; return true },
+		"invalid": func(s *results.Safety) bool { s.Verdict = results.Invalid; return true },
+		"failed":  func(s *results.Safety) bool { s.Status, s.Verdict = results.Failed, ""; return true },
+		"nothing": func(s *results.Safety) bool { s.Verdict = results.NoPromise; return true },
+		"missing": func(*results.Safety) bool { return false },
+	} {
+		run := withSafety(6)
+		run.Safety = slices.DeleteFunc(run.Safety, func(s results.Safety) bool { return false })
+		var kept []results.Safety
+		for _, s := range run.Safety {
+			if s.Cell == "disk.cache=writethrough,fio.fsync=1" && s.Class == results.GuestCrash && s.DriveCache == "protected" && !change(&s) {
+				continue
+			}
+			kept = append(kept, s)
+		}
+		run.Safety = kept
+		if got := strings.Join(New(run).Answer, "\n"); !strings.Contains(got, "Fastest SAFE at fsync=1: cache=none with 1\u202f362 IOPS") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestWhereNothingIsSafeTheAnswerSaysWhyAndUnderWhatItIs(t *testing.T) {
+	run := withSafety(6)
+	for i := range run.Safety {
+		if s := &run.Safety[i]; s.Class == results.PowerLoss && s.DriveCache == "volatile" && s.Promises > 0 {
+			s.Verdict, s.PromisesLost = results.Loses, 1
+		}
+	}
+	got := strings.Join(New(run).Answer, "\n")
+	want := "No SAFE answer at fsync=1: 5 of 5 cells lose promises (some are SAFE under guest crash, QEMU kill, host crash, power loss (protected))."
+	if !strings.Contains(got, want) {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func TestManyWorkloadsAreNamedInTheSafeAnswer(t *testing.T) {
+	run := withSafety(6)
+	var cells []results.Cell
+	var trials []results.Trial
+	var safety []results.Safety
+	for _, size := range []string{"4k", "64k", "1m"} {
+		for _, c := range run.Manifest.Cells {
+			id := c.ID
+			axes := map[string]any{"fio.bs": size}
+			for k, v := range c.Axes {
+				axes[k] = v
+			}
+			c.ID, c.Axes = id+size, axes
+			cells = append(cells, c)
+			for _, t := range run.Trials {
+				if t.Cell == id {
+					t.Cell = c.ID
+					trials = append(trials, t)
+				}
+			}
+			for _, s := range run.Safety {
+				if s.Cell == id {
+					s.Cell = c.ID
+					safety = append(safety, s)
+				}
+			}
+		}
+	}
+	run.Manifest.Axes = append(run.Manifest.Axes, "fio.bs")
+	run.Manifest.Cells, run.Trials, run.Safety = cells, trials, safety
+	got := New(run).Answer
+	want := []string{
+		"Fastest SAFE in 3 of 6 workloads: cache=writethrough (fsync=1, bs=4k; fsync=1, bs=64k; fsync=1, bs=1m).",
+		"No SAFE answer at fsync=0, bs=4k; fsync=0, bs=64k; fsync=0, bs=1m: nothing is promised, so only the exposure below says what a crash takes.",
+	}
+	if !slices.Equal(got[:len(got)-1], want) {
+		t.Errorf("%s", strings.Join(got, "\n"))
+	}
+	table(t, run) // no line is too wide
+}
+
+func TestAPredictionThatWasWrongIsMarkedAndExplained(t *testing.T) {
+	m := New(withSafety(6))
+	q := Question{results.PowerLoss, "volatile"}
+	if got := m.Safety.Verdict("disk.cache=writeback,fio.fsync=1", q); got != "LOSES 3/3\u202f375 ≠" {
+		t.Errorf("%q", got)
+	}
+	if got := m.Safety.Verdict("disk.cache=none,fio.fsync=0", q); got != "– ≥5.0\u202fs" {
+		t.Errorf("%q", got)
+	}
+	all := m.Safety.Surprises()
+	want := "cache=writeback, fsync=1, power loss (volatile): 3 of 3\u202f375 promises lost, and the model predicts SAFE"
+	if len(all) != 1 || all[0] != want {
+		t.Errorf("%q", all)
+	}
+	for name, c := range map[string]struct {
+		change func(*results.Safety)
+		want   string
+	}{
+		"safe where loss was predicted": {func(s *results.Safety) { s.Predicted = results.Loses }, "measured SAFE, and the model predicts LOSES"},
+		"exposed where nothing was":     {func(s *results.Safety) { s.Exposure = results.Exposure{Writes: 7, MS: 20} }, "7 acknowledged writes exposed (20\u202fms), and the model predicts none"},
+		"no prediction":                 {func(s *results.Safety) { s.Predicted, s.Verdict = "", results.Loses }, ""},
+		"INVALID":                       {func(s *results.Safety) { s.Verdict = results.Invalid }, ""},
+		"failed":                        {func(s *results.Safety) { s.Status = results.Failed }, ""},
+		"hardly exposed between fsyncs": {func(s *results.Safety) { s.PredictedExposed = true }, ""},
+	} {
+		r := SafetyRow{Safety: results.Safety{Status: results.OK, Verdict: results.Safe, Predicted: results.Safe, Promises: 5, Class: results.HostCrash}}
+		c.change(&r.Safety)
+		if got := r.Surprise(); !strings.HasSuffix(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestFewerThanThirtyCutsAreACrossCheckAndGetNoBound(t *testing.T) {
+	row := func(live results.LiveCuts) SafetyRow {
+		return SafetyRow{Safety: results.Safety{Status: results.OK, Live: &live}}
+	}
+	for _, c := range []struct {
+		live results.LiveCuts
+		want string
+	}{
+		{results.LiveCuts{Cuts: 1, Bound: 0.95, Agrees: true}, "1 live cut, 0 of them lost promises, all as their logs say: a cross-check"},
+		{results.LiveCuts{Cuts: 29, Bound: 0.098, Agrees: true}, "a cross-check"},
+		{results.LiveCuts{Cuts: 30, Bound: 0.095, Agrees: true}, "30 clean cuts of one kind bound its loss to 9.5 % of such crashes (95 %)"},
+		{results.LiveCuts{Cuts: 40, Lost: 40, Agrees: true}, "40 live cuts, 40 of them lost promises, all as their logs say: a cross-check"},
+		{results.LiveCuts{Cuts: 2, Agrees: false}, "in 1 row cuts and log DISAGREE"},
+	} {
+		s := Safety{Rows: []SafetyRow{row(c.live)}, Cuts: c.live.Cuts}
+		if got := s.CutsText(); !strings.Contains(got, c.want) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestAControlThatLostNothingIsShouted(t *testing.T) {
+	s := Safety{Controls: []results.Control{{Name: "unsafe", Class: results.HostCrash, Promises: 9}}}
+	if got := s.ControlsText(); got != "unsafe lost 0 of 9 (host crash), AND MUST LOSE" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestTheCommandOfTheWorstPointIsOneToType(t *testing.T) {
+	m := New(withSafety(6))
+	want := "platter replay generated --cell disk.cache=none,fio.fsync=0 --at 8999 --class guest_crash --drive-cache volatile"
+	if got := m.Safety.Rows[0].Replay; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func TestTheRowsComeInTheOrderOfCellsClassesAndDrives(t *testing.T) {
+	run := withSafety(1)
+	slices.Reverse(run.Safety)
+	got := New(run).Safety.Rows
+	for i, r := range New(withSafety(1)).Safety.Rows {
+		if got[i].Key() != r.Key() {
+			t.Fatalf("row %d is %v, want %v", i, got[i].Key(), r.Key())
+		}
+	}
+}
+
+func TestWideMatricesStayWithinTheTerminal(t *testing.T) {
+	run := withSafety(6)
+	run.Manifest.Axes = append(run.Manifest.Axes, "variant.commit")
+	for i := range run.Manifest.Cells {
+		run.Manifest.Cells[i].Axes["variant.commit"] = fmt.Sprintf("a_variant_named_%d", i)
+	}
+	for i := range run.Safety { // no two questions are answered alike
+		s := &run.Safety[i]
+		s.PromisesLost, s.Verdict = int64(100000+i), results.Loses
+		s.Promises = 900000
+	}
+	table(t, run)
+}

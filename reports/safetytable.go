@@ -1,0 +1,146 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/olekukonko/tablewriter/tw"
+
+	"platter/claims"
+)
+
+// maxSurprises is how many surprises and failures the terminal spells out.
+const maxSurprises = 8
+
+// safetyTable writes what the cells lose beside how fast they are, and what the verdicts rest on. Nothing for a run without.
+func safetyTable(p *printer, m *Model) error {
+	s := m.Safety
+	if len(s.Rows) == 0 {
+		return nil
+	}
+	p.linef("\nsafety:")
+	columns := merged(s, m.Cells)
+	for len(columns) > 0 {
+		taken, text, err := widestTable(m, columns)
+		if err != nil {
+			return err
+		}
+		columns = columns[taken:]
+		p.linef("")
+		for line := range strings.Lines(text) {
+			p.linef("%s", strings.TrimRight(line, " \n"))
+		}
+	}
+	p.linef("")
+	p.wrapped("", legendText)
+	some(p, "≠ ", s.Surprises())
+	some(p, "x ", s.Invalids())
+	p.wrapped("", "controls, which must lose: "+s.ControlsText())
+	p.wrapped("", pointsText(s))
+	if text := s.CutsText(); text != "" {
+		p.wrapped("", "real: "+text)
+	}
+	p.wrapped("", "simulated: "+simulatedText)
+	return nil
+}
+
+// some writes the first lines of many.
+func some(p *printer, mark string, lines []string) {
+	for _, text := range lines[:min(len(lines), maxSurprises)] {
+		p.wrapped(mark, text)
+	}
+	if more := len(lines) - maxSurprises; more > 0 {
+		p.wrapped(mark, fmt.Sprintf("and %d more: platter show --json has them", more))
+	}
+}
+
+// verdictColumn is what the cells answer to one question, or to several to which all of them answer alike.
+type verdictColumn struct {
+	first Question
+	names []string
+	texts []string // by cell
+}
+
+// merged are the columns of the questions. Questions with one answer throughout share a column.
+func merged(s Safety, cells []Cell) []verdictColumn {
+	var columns []verdictColumn
+	for _, q := range s.Questions {
+		var texts []string
+		for _, c := range cells {
+			texts = append(texts, s.Verdict(c.ID, q))
+		}
+		i := slices.IndexFunc(columns, func(v verdictColumn) bool { return slices.Equal(v.texts, texts) })
+		if i < 0 {
+			i = len(columns)
+			columns = append(columns, verdictColumn{first: q, texts: texts})
+		}
+		if name := q.String(); !slices.Contains(columns[i].names, name) {
+			columns[i].names = append(columns[i].names, name)
+		}
+	}
+	return columns
+}
+
+// widestTable draws as many of the columns as fit, at least one, and says how many. Leading axes become headings where not even
+// half of what is left would fit.
+func widestTable(m *Model, columns []verdictColumn) (taken int, text string, err error) {
+	for headed := 0; ; headed++ {
+		for n := len(columns); n > 0; n-- {
+			lines, err := safetyLines(m, columns[:n], headed)
+			if err != nil {
+				return 0, "", err
+			}
+			last := headed+1 >= len(m.Manifest.Axes)
+			if widest(lines) <= maxWidth && (last || 2*n >= len(columns)) || last && n == 1 {
+				return n, withHeadings(m, lines, len(lines)-len(m.Cells), headed), nil
+			}
+		}
+	}
+}
+
+func safetyLines(m *Model, columns []verdictColumn, headed int) ([]string, error) {
+	var header []string
+	var align []tw.Align
+	for _, name := range m.Manifest.Axes[headed:] {
+		header, align = append(header, short(name)), append(align, tw.AlignLeft)
+	}
+	header, align = append(header, "IOPS"), append(align, tw.AlignRight)
+	for _, v := range columns {
+		header, align = append(header, strings.Join(v.names, ",\n")), append(align, tw.AlignLeft)
+	}
+	var rows [][]string
+	for i, c := range m.Cells {
+		var row []string
+		for _, a := range c.Axes[headed:] {
+			row = append(row, a.Text())
+		}
+		row = append(row, iops(c.IOPS))
+		for _, v := range columns {
+			row = append(row, v.texts[i])
+		}
+		rows = append(rows, row)
+	}
+	return draw(header, align, rows)
+}
+
+// maxClaimFigures is how many figures of a claim the terminal shows.
+const maxClaimFigures = 3
+
+// claimLines writes each claim with its outcome first, and the figures that decide.
+func claimLines(p *printer, all []claims.Claim) {
+	if len(all) == 0 {
+		return
+	}
+	p.linef("\nclaims:")
+	for _, c := range all {
+		p.wrapped("", string(c.Outcome)+": "+c.Text)
+		figures := c.Figures
+		if c.Why != "" {
+			figures = append([]string{c.Why}, slices.DeleteFunc(slices.Clone(figures), func(f string) bool { return strings.HasPrefix(c.Why, f) })...)
+		}
+		for _, f := range figures[:min(len(figures), maxClaimFigures)] {
+			p.wrapped("  ", f)
+		}
+	}
+}
