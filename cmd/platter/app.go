@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Description:          "Start with: platter doctor, then platter run demo.\nEvery command has help with examples: platter COMMAND --help.\n" + exitStatusHelp,
 		Commands: []*cli.Command{
 			doctorCommand(), guestCommand(), matricesCommand(), planCommand(), runCommand(),
-			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), powercutCommand(), cleanupCommand(),
+			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), replayCommand(), powercutCommand(), cleanupCommand(),
 			lintCommand(), policiesCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // exit codes are the table below, nothing else

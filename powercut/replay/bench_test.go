@@ -36,7 +36,7 @@ func BenchmarkEvery(b *testing.B) {
 		interval int
 		flags    uint16
 	}{{8, oplog.Direct}, {1, oplog.Direct}, {0, 0}} {
-		s := recorded(b, 200_000, bench.interval, bench.flags)
+		s := recorded(b, 50_000, bench.interval, bench.flags)
 		log := s.bytes()
 		b.Run(fmt.Sprintf("fsync=%d", bench.interval), func(b *testing.B) {
 			b.ReportAllocs()

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"platter/powercut/oplog"
+	"platter/powercut/replay"
+	"platter/powercut/witness"
+	"platter/results"
+)
+
+func replayCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "replay",
+		Usage:     "judge one crash point of a run's crash campaign, and make the disk that survives it",
+		ArgsUsage: "RUNDIR",
+		Category:  "safety",
+		Description: `Replays the operation log of a cell up to a crash point and prints what the crash takes: promised writes that are
+gone, acknowledged ones that are exposed, the first lost write and what held it. With -o it also writes what is left of the disk,
+byte for byte, as an image of the cell's own format. Needs neither libvirt nor root.
+
+A crash point is a number from 1: the state after so many events of the log; "worst" is the one that the run found to be worst,
+"end" the last. With seed 0 all that can be lost is lost; with another one each sector that can be lost is lost or not by the seed.
+
+EXAMPLES:
+   platter replay demo --cell disk.cache=unsafe,fio.fsync=1 --class power_loss
+   platter replay demo --cell disk.cache=none,fio.fsync=0 --class power_loss --at 1234 --seed 7 -o survivor.img
+   e2fsck -fn survivor.img
+
+EXIT STATUS:
+   0    the judgement was printed, whatever it says
+   2    usage or bad input: no such cell, class or crash point, a log that is damaged, an output that exists
+   3    the survivor could not be written`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "cell", Usage: "`ID` of the cell, as platter show prints it"},
+			&cli.StringFlag{Name: "class", Usage: "`CLASS` of failure: guest_crash, qemu_kill, host_crash or power_loss"},
+			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND`: volatile, protected or none", DefaultText: "the first that the run asked about"},
+			&cli.StringFlag{Name: "at", Usage: "crash `POINT`: a number, worst or end", Value: "worst"},
+			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that decides what survives of what may be lost", DefaultText: "0: nothing"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the survivor to `FILE`, which must not exist"},
+		},
+		Action: func(c *cli.Context) error {
+			dir, err := oneArg(c, "RUNDIR", "the directory that platter run wrote")
+			if err != nil {
+				return err
+			}
+			run, err := results.Read(dir)
+			if err != nil {
+				return err
+			}
+			r, err := findCampaign(run, c.String("cell"))
+			if err != nil {
+				return err
+			}
+			if err := r.ask(run, c.String("class"), c.String("drive-cache"), c.String("at"), c.Uint64("seed")); err != nil {
+				return err
+			}
+			return r.do(c.App.Writer, c.String("output"))
+		},
+	}
+}
+
+// replayed is a recorded campaign and the crash that is asked about.
+type replayed struct {
+	cell     string
+	dir      string // raw/CELL/safety
+	campaign replay.Campaign
+	at       replay.At
+}
+
+func (r *replayed) log() string { return filepath.Join(r.dir, "oplog.gz") }
+
+// findCampaign reads the campaign of a cell.
+func findCampaign(run *results.Run, cell string) (*replayed, error) {
+	var recorded []string
+	for _, c := range run.Manifest.Cells {
+		if _, err := os.Stat(filepath.Join(run.SafetyDir(c.ID), "campaign.json")); err == nil {
+			recorded = append(recorded, c.ID)
+		}
+	}
+	if len(recorded) == 0 {
+		return nil, &errUsage{fmt.Sprintf("%s has no crash campaign: its matrix has no section safety, or none was finished", run.Dir)}
+	}
+	if !slices.Contains(recorded, cell) {
+		what := fmt.Sprintf("no crash campaign of a cell %q", cell)
+		if cell == "" {
+			what = "--cell is missing"
+		}
+		return nil, &errUsage{fmt.Sprintf("replay: %s: %s has %s", what, run.Dir, strings.Join(nearCells(cell, recorded), " · "))}
+	}
+	dir := run.SafetyDir(cell)
+	campaign, err := replay.ReadCampaign(filepath.Join(dir, "campaign.json"))
+	if err != nil {
+		return nil, &errUsage{err.Error()}
+	}
+	return &replayed{cell: cell, dir: dir, campaign: campaign}, nil
+}
+
+// nearCells are at most six of the cells, those first that share most settings with the one asked for.
+func nearCells(cell string, cells []string) []string {
+	wanted := strings.Split(cell, ",")
+	shared := func(c string) int {
+		n := 0
+		for part := range strings.SplitSeq(c, ",") {
+			if slices.Contains(wanted, part) {
+				n++
+			}
+		}
+		return n
+	}
+	near := slices.Clone(cells)
+	slices.SortStableFunc(near, func(a, b string) int { return shared(b) - shared(a) })
+	if more := len(near) - 6; more > 0 {
+		near = append(near[:6], fmt.Sprintf("and %d more", more))
+	}
+	return near
+}
+
+// ask takes in which crash is meant.
+func (r *replayed) ask(run *results.Run, class, drive, at string, seed uint64) error {
+	if !slices.Contains(r.campaign.Classes, class) {
+		what := fmt.Sprintf("class %q was not asked about", class)
+		if class == "" {
+			what = "--class is missing"
+		}
+		return &errUsage{fmt.Sprintf("replay: %s: the run asked about %s", what, strings.Join(r.campaign.Classes, ", "))}
+	}
+	if drive == "" && len(r.campaign.DriveCaches) > 0 {
+		drive = r.campaign.DriveCaches[0]
+	}
+	if !slices.Contains(r.campaign.DriveCaches, drive) {
+		return &errUsage{fmt.Sprintf("replay: drive cache %q was not asked about: the run asked about %s", drive, strings.Join(r.campaign.DriveCaches, ", "))}
+	}
+	r.at = replay.At{Question: replay.Question{Class: class, DriveCache: drive}, Seed: seed}
+	switch at {
+	case "end":
+		r.at.Point = -1
+		return nil
+	case "worst":
+		return r.worst(run)
+	}
+	point, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || point < 1 {
+		return &errUsage{fmt.Sprintf("replay: --at %q: it is a number from 1, worst or end", at)}
+	}
+	r.at.Point = point
+	return nil
+}
+
+// worst finds the worst crash point that the run has found.
+func (r *replayed) worst(run *results.Run) error {
+	key := results.SafetyKey{Cell: r.cell, Class: r.at.Class, DriveCache: r.at.DriveCache}
+	for _, s := range run.Safety {
+		if s.Key() != key {
+			continue
+		}
+		if s.Worst == nil {
+			return &errUsage{fmt.Sprintf("replay: no crash point is worst: %s takes nothing from %s; name one with --at NUMBER or --at end", r.at.Class, r.cell)}
+		}
+		r.at.Point = s.Worst.Point
+		return nil
+	}
+	return &errUsage{fmt.Sprintf("replay: the run has no record of %s for %s: name a crash point with --at NUMBER or --at end", r.at.Class, r.cell)}
+}
+
+// do prints the judgement and writes the survivor if output names a file.
+func (r *replayed) do(w io.Writer, output string) error {
+	ledger, err := replay.LedgerFile(r.log(), r.campaign, r.at.Point)
+	if err != nil {
+		return badLog(err)
+	}
+	r.at.Point = ledger.Point
+	fmt.Fprintf(w, "cell      %s\ncrash     %s, drive cache %s, at point %d, %.3f ms after the log began\n", r.cell, r.at.Class, r.at.DriveCache, ledger.Point, ledger.MS)
+	fmt.Fprintf(w, "seed      %s\n", meaning(r.at.Seed))
+	if r.campaign.Layout.Pattern == witness.Overwrite && r.campaign.Format == "raw" {
+		err = r.judge(w)
+	} else {
+		_, err = fmt.Fprintf(w, "promised  %d writes\nreturned  %d writes, as far as the witness was told\nlost      cannot be told from the log of %s on %s: make the survivor with -o and look into it\n",
+			ledger.Promises(), ledger.Writes(), r.campaign.Layout.Pattern, r.campaign.Format)
+	}
+	if err != nil || output == "" {
+		return err
+	}
+	if err := r.write(output); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "survivor  %s\n", output)
+	return err
+}
+
+func meaning(seed uint64) string {
+	if seed == 0 {
+		return "0: all that can be lost is lost"
+	}
+	return fmt.Sprintf("%d: each sector that can be lost is lost or not by it", seed)
+}
+
+// judge prints what the crash takes.
+func (r *replayed) judge(w io.Writer) error {
+	j, err := replay.JudgeFile(r.log(), r.campaign, r.at)
+	if err != nil {
+		return badLog(err)
+	}
+	fmt.Fprintf(w, "promised  %d writes\nlost      %d of them", j.Promises, j.PromisesLost)
+	if j.Torn > 0 {
+		fmt.Fprintf(w, "; %d blocks torn", j.Torn)
+	}
+	fmt.Fprintf(w, "\nexposed   %d writes that were acknowledged and not promised", j.Exposure.Writes)
+	if j.Exposure.Writes > 0 {
+		atLeast := ""
+		if j.Exposure.Censored {
+			atLeast = "≥ "
+		}
+		fmt.Fprintf(w, ", %d bytes, the oldest %s%.1f ms old", j.Exposure.Bytes, atLeast, j.Exposure.MS)
+	}
+	if j.First != nil {
+		fmt.Fprintf(w, "\nfirst     %s", j.First)
+	}
+	_, err = fmt.Fprintln(w)
+	return err
+}
+
+// badLog makes the user's what is wrong with a log or with the point that was named.
+func badLog(err error) error {
+	var point *replay.PointError
+	if errors.As(err, &point) || errors.Is(err, oplog.ErrTruncated) || errors.Is(err, replay.ErrWitness) || errors.Is(err, os.ErrNotExist) {
+		return &errUsage{"replay: " + err.Error()}
+	}
+	return fmt.Errorf("replay: %w", err)
+}
+
+// write makes the survivor; a file that could not be finished is taken away.
+func (r *replayed) write(path string) (err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return &errUsage{fmt.Sprintf("replay: %s exists: name another file with -o", path)}
+	}
+	if err != nil {
+		return fmt.Errorf("make the survivor: %w", err)
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			os.Remove(path)
+		}
+	}()
+	if err := r.campaign.WriteBase(r.dir, f); err != nil {
+		return fmt.Errorf("make the survivor %s: %w", path, err)
+	}
+	if err := replay.SurvivorFile(r.log(), r.campaign, r.at, f); err != nil {
+		return badLog(err)
+	}
+	return nil
+}
