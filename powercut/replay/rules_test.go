@@ -156,6 +156,18 @@ func TestRules(t *testing.T) {
 				_, data := s.next(0)
 				s.end(s.arrive(dataImage, dsync, 0, data))
 			}, after{guest: 1, qemu: 1, host: 1, power: 1}},
+		{"a stamp of another job is something else", small(),
+			func(s *script) {
+				s.promise(0, 1)
+				_, data := s.next(1)
+				s.end(s.arrive(dataImage, dsync, 0, data))
+			}, after{guest: 1, qemu: 1, host: 1, power: 1}},
+		{"the sectors of a block in the wrong order are something else", single(),
+			func(s *script) {
+				s.promise(0, 1)
+				_, data := s.next(0)
+				s.end(s.arrive(dataImage, dsync, 0, slicesOf(data[512:], data[:512])))
+			}, after{guest: 1, qemu: 1, host: 1, power: 1}},
 		{"a stamp of another campaign is something else", single(),
 			func(s *script) {
 				s.write(0, dsync)
