@@ -31,6 +31,7 @@ type Rule struct {
 	Metric     string            // iops, bw, write_p50, write_p99, write_p999, read_…, flush_…, exposure_ms
 	Cells      map[string]string // axis values that a cell must have; empty: all cells
 	Regression float64           // the largest allowed, as a ratio: 0.05 is 5 %
+	Optional   bool              // it passes where nothing of the kind was done on either side; without it that is INCONCLUSIVE
 	Line       int               // of the rule in the file, from 1
 }
 

@@ -135,14 +135,19 @@ func (r *policyReader) looks(what string, n ast.Node) error {
 	})
 }
 
+// onOff are a switch's words, as in matrices.
+func onOff() []string { return []string{"on", "off"} }
+
 func (r *policyReader) rules(what string, n ast.Node) error {
 	return r.list(what, n, func(_ string, n ast.Node) error {
-		rule := Rule{Line: positionOf(n).Line}
+		rule, optional := Rule{Line: positionOf(n).Line}, ""
 		err := r.mapping("a rule", n, []field{
 			{"metric", r.oneOf(&rule.Metric, metrics()), true},
 			{"cells", r.cells(&rule), false},
 			{"regression", r.regression(&rule), true},
+			{"optional", r.oneOf(&optional, onOff()), false},
 		})
+		rule.Optional = optional == "on"
 		if err != nil {
 			return err
 		}

@@ -61,6 +61,7 @@ func performanceSchema() schema {
 				"propertyNames": schema{"pattern": axisName.String()}, "additionalProperties": schema{"type": []string{"string", "number", "boolean"}},
 			},
 			"regression": ratioSchema("The largest that is allowed."),
+			"optional":   schema{"description": "on: the rule does not apply where nothing of the kind was done on either side; otherwise that is INCONCLUSIVE.", "enum": onOff()},
 		}), "metric", "regression")),
 	})
 }

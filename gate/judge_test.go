@@ -1,0 +1,520 @@
+package gate
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"platter/fiojob"
+	"platter/results"
+)
+
+var today = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// shape says what a run of the tests looks like.
+type shape struct {
+	seed   uint64
+	cells  int
+	blocks int
+	noise  float64 // of each trial, as the standard deviation of its logarithm
+	factor float64 // of the after side's iops; its latencies are the other way round
+	both   bool    // both sides in the run
+	safety bool
+	start  time.Duration // after the day
+}
+
+const testMatrix = `name: t
+axes:
+  fio.fsync: [1, 8]
+fio: {rw: randwrite, bs: 4k, ioengine: psync, size: 16MiB, runtime: 1}
+trials: 1
+`
+
+// newRun makes a run that is right in every way.
+func newRun(s shape) *results.Run {
+	random := rand.New(rand.NewPCG(s.seed, 77))
+	run := &results.Run{Dir: fmt.Sprintf("run-%d", s.seed), Manifest: results.Manifest{Schema: results.Schema, Name: "t", Tool: "platter test",
+		Command: []string{"platter", "run", "t.yaml"}, Seed: s.seed, Trials: s.blocks, Started: today.Add(s.start - 24*time.Hour), MatrixFile: "t.yaml", Matrix: testMatrix,
+		Host:  results.Host{Name: "h", CPU: "c", CPUs: 4, Accel: "kvm", QEMU: "9.0.0", Kernel: "6.1"},
+		Guest: results.Guest{ImageDigest: "sha256:1"}}}
+	sides := []string{""}
+	if s.both {
+		sides = []string{Before, After}
+	}
+	run.Manifest.Axes = []string{"fio.fsync"}
+	for c := range s.cells {
+		level := 1000 * float64(c+1)
+		for _, side := range sides {
+			id, axes := fmt.Sprintf("fio.fsync=%d", c+1), map[string]any{"fio.fsync": float64(c + 1)}
+			if side != "" {
+				id = SideAxis + "=" + side + "," + id
+				axes[SideAxis] = side
+			}
+			run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: id, Axes: axes})
+			factor := 1.0
+			if side != Before {
+				factor = s.factor
+			}
+			for b := range s.blocks {
+				run.Trials = append(run.Trials, newTrial(id, b, level*factor*math.Exp(s.noise*random.NormFloat64())))
+			}
+			if s.safety {
+				for _, class := range []string{results.HostCrash, results.PowerLoss} {
+					run.Safety = append(run.Safety, newSafety(id, class))
+				}
+			}
+		}
+	}
+	if s.safety {
+		run.Manifest.SafetyClasses, run.Manifest.DriveCaches = []string{results.HostCrash, results.PowerLoss}, []string{"volatile"}
+	}
+	return run
+}
+
+func newTrial(cell string, block int, iops float64) results.Trial {
+	ns := int64(1e9 / iops)
+	return results.Trial{Cell: cell, Block: block, Status: results.OK, Metrics: &fiojob.Metrics{
+		Write: &fiojob.Direction{IOs: 2000, IOPS: iops, BW: 4096 * iops, LatencyKind: "lat", Latency: fiojob.Histogram{{NS: ns, Count: 1900}, {NS: 3 * ns, Count: 100}}},
+		Sync:  &fiojob.Sync{IOs: 2000, Latency: fiojob.Histogram{{NS: 2 * ns, Count: 2000}}},
+	}}
+}
+
+func newSafety(cell, class string) results.Safety {
+	return results.Safety{Cell: cell, Class: class, DriveCache: "volatile", Method: results.EveryOp, Status: results.OK, Verdict: results.Safe, Predicted: results.Safe,
+		CrashPoints: 4000, Writes: 2000, Promises: 1900, Controls: []results.Control{{Name: "unsafe", Class: class, Promises: 100, PromisesLost: 100, Lost: true}}}
+}
+
+// iopsPolicy has one rule and demands safety where it is asked to.
+func iopsPolicy(safety bool) *Policy {
+	p := &Policy{Name: "test", Performance: Performance{Alpha: 0.05, Rules: []Rule{{Metric: "iops", Regression: 0.05}}}}
+	if safety {
+		p.Safety.Classes = []string{results.HostCrash, results.PowerLoss}
+	}
+	return p
+}
+
+func whyOf(v *Verdict) string {
+	var lines []string
+	for _, r := range v.Reasons {
+		lines = append(lines, fmt.Sprint(r.Outcome, ": ", r.Text))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func wants(t *testing.T, v *Verdict, outcome Outcome, says string) {
+	t.Helper()
+	if v.Outcome != outcome || !strings.Contains(whyOf(v), says) {
+		t.Errorf("%s because\n%s\nwant %s with %q", v.Outcome, whyOf(v), outcome, says)
+	}
+	wantsDocuments(t, v)
+}
+
+// wantsDocuments wants a verdict to be written in all ways.
+func wantsDocuments(t *testing.T, v *Verdict) {
+	t.Helper()
+	if _, err := json.Marshal(v); err != nil {
+		t.Errorf("the verdict is no JSON: %v", err)
+	}
+	for _, write := range []func() error{func() error { return v.Markdown(new(strings.Builder)) }, func() error { return v.JUnit(new(strings.Builder)) }} {
+		if err := write(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAChangeInOneRunIsJudgedWithinItsBlocks(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		factor  float64
+		noise   float64
+		blocks  int
+		outcome Outcome
+		says    string
+	}{
+		{"a slowdown fails", 0.85, 0.01, 10, Fail, "worse"},
+		{"what is as before passes", 1, 0.01, 10, Pass, "1 rule"},
+		{"what is faster passes", 1.3, 0.01, 10, Pass, "1 rule"},
+		{"a slowdown that is allowed passes", 0.98, 0.005, 10, Pass, "1 rule"},
+		{"noise leaves it open and says how much more would do", 1, 0.15, 10, Inconclusive, "blocks would tell"},
+		{"too few blocks can decide nothing", 0.5, 0.01, 5, Inconclusive, "it has 5 blocks and needs 6"},
+		{"a whole slowdown in six blocks fails", 0.5, 0.01, 6, Fail, "worse"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := JudgeAB(iopsPolicy(true), newRun(shape{seed: 3, cells: 2, blocks: c.blocks, noise: c.noise, factor: c.factor, both: true, safety: true}), today, Facts{})
+			wants(t, v, c.outcome, c.says)
+		})
+	}
+}
+
+// TestWhatIsWrongWithARunNeverPasses takes a run that passes and spoils one thing at a time.
+func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
+	good := func() *results.Run {
+		return newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.01, factor: 1, both: true, safety: true})
+	}
+	policy := func() *Policy {
+		p := iopsPolicy(true)
+		p.Evidence = Evidence{Trials: 10, CrashPoints: 1000, MaxAge: 48 * time.Hour, Same: []string{"qemu", "kernel", "guest_image"}}
+		return p
+	}
+	wants(t, JudgeAB(policy(), good(), today, Facts{Host: "h", QEMU: "9.0.0", Kernel: "6.1"}), Pass, "1 rule")
+	at := func(r *results.Run, side, class string) *results.Safety {
+		i := slices.IndexFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, side) && s.Class == class })
+		return &r.Safety[i]
+	}
+	after := func(r *results.Run) *results.Safety { return at(r, After, results.PowerLoss) }
+	for _, c := range []struct {
+		name    string
+		spoil   func(*results.Run, *Policy)
+		outcome Outcome
+		says    string
+	}{
+		{"one broken promise", func(r *results.Run, _ *Policy) {
+			s := after(r)
+			s.PromisesLost, s.PointsLost, s.Verdict = 1, 1, results.Loses
+		}, Fail, "1 of 1,900 promises broken"},
+		{"a broken promise under a verdict that says SAFE", func(r *results.Run, _ *Policy) { after(r).PromisesLost = 1 }, Fail, "1 of 1,900"},
+		{"a live cut that lost", func(r *results.Run, _ *Policy) { after(r).Live = &results.LiveCuts{Cuts: 1, Lost: 1, Agrees: true} }, Fail, "1 of 1,900"},
+		{"a loss without controls", func(r *results.Run, _ *Policy) { s := after(r); s.Controls, s.PromisesLost = nil, 3 }, Fail, "3 of"},
+		{"more exposure than allowed", func(r *results.Run, p *Policy) {
+			after(r).Exposure.MS = 300
+			p.Safety.ExposureMS = map[string]float64{results.PowerLoss: 200}
+		}, Fail, "300 ms exposed, and 200 ms are allowed"},
+		{"a censored exposure above its limit", func(r *results.Run, p *Policy) {
+			after(r).Exposure = results.Exposure{MS: 5000, Censored: true}
+			p.Safety.ExposureMS = map[string]float64{results.PowerLoss: 200}
+		}, Fail, "≥ 5000 ms"},
+		{"a limit above a censored exposure", func(r *results.Run, p *Policy) {
+			after(r).Exposure = results.Exposure{MS: 5000, Censored: true}
+			p.Safety.ExposureMS = map[string]float64{results.PowerLoss: 30000}
+		}, Inconclusive, "too short"},
+		{"an exposure that is no number", func(r *results.Run, _ *Policy) { after(r).Exposure.MS = math.NaN() }, Inconclusive, "no counts"},
+		{"an INVALID campaign", func(r *results.Run, _ *Policy) {
+			s := after(r)
+			s.Verdict, s.Reason, s.PromisesLost = results.Invalid, "because", 7
+		}, Inconclusive, "INVALID: because"},
+		{"a failed campaign", func(r *results.Run, _ *Policy) {
+			s := after(r)
+			s.Status, s.Verdict, s.Failure = results.Failed, "", &results.Failure{Fault: "rig", Message: "no /dev/fuse"}
+		}, Inconclusive, "no /dev/fuse"},
+		{"a campaign without a verdict", func(r *results.Run, _ *Policy) { after(r).Verdict = "" }, Inconclusive, "is none"},
+		{"a campaign that judged no crash point", func(r *results.Run, _ *Policy) { after(r).CrashPoints = 0 }, Inconclusive, "no crash point"},
+		{"too few crash points", func(r *results.Run, _ *Policy) { after(r).CrashPoints = 999 }, Inconclusive, "the policy wants 1,000"},
+		{"no control", func(r *results.Run, _ *Policy) { after(r).Controls = nil }, Inconclusive, "no control"},
+		{"a control that lost nothing", func(r *results.Run, _ *Policy) { after(r).Controls[0].Lost = false }, Inconclusive, "it must"},
+		{"a live cut that disagrees", func(r *results.Run, _ *Policy) { after(r).Live = &results.LiveCuts{Cuts: 1} }, Inconclusive, "disagree"},
+		{"SAFE with nothing promised", func(r *results.Run, _ *Policy) { after(r).Promises = 0 }, Inconclusive, "nothing was promised"},
+		{"promises before and none after", func(r *results.Run, _ *Policy) { s := after(r); s.Promises, s.Verdict = 0, results.NoPromise }, Inconclusive, "before the change"},
+		{"a broken file system called SAFE", func(r *results.Run, _ *Policy) { after(r).Filesystem = "e2fsck: no" }, Inconclusive, "e2fsck: no"},
+		{"a missing class", func(r *results.Run, _ *Policy) {
+			r.Manifest.SafetyClasses = nil
+			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return s.Class == results.PowerLoss })
+		}, Inconclusive, "the policy asks for it"},
+		{"a missing record", func(r *results.Run, p *Policy) {
+			p.Safety.Classes = nil
+			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, After+",fio.fsync=2") })
+		}, Inconclusive, "not judged"},
+		{"a limit on a class that was not judged", func(_ *results.Run, p *Policy) { p.Safety.BrokenPromises = map[string]int64{results.QEMUKill: 5} }, Inconclusive, "qemu_kill"},
+		{"no safety at all", func(r *results.Run, _ *Policy) { r.Safety = nil }, Inconclusive, "not judged"},
+		{"too few live cuts", func(_ *results.Run, p *Policy) { p.Evidence.LiveCuts = 1 }, Inconclusive, "the policy wants 1"},
+		{"a record of a strange cell", func(r *results.Run, _ *Policy) { r.Safety = append(r.Safety, newSafety("x", results.PowerLoss)) }, Inconclusive, "does not have"},
+		{"no trials", func(r *results.Run, _ *Policy) { r.Trials = nil }, Inconclusive, "there is no trial"},
+		{"nothing", func(r *results.Run, _ *Policy) { r.Trials, r.Safety = nil, nil }, Inconclusive, "neither trials nor safety"},
+		{"a cell without trials", func(r *results.Run, _ *Policy) { r.Trials = r.Trials[:30] }, Inconclusive, "there is no trial"},
+		{"a failed trial", func(r *results.Run, _ *Policy) {
+			r.Trials[2].Status, r.Trials[2].Metrics = results.Failed, nil
+		}, Inconclusive, "1 of 10 trials have no iops"},
+		{"NaN", func(r *results.Run, _ *Policy) { r.Trials[2].Metrics.Write.IOPS = math.NaN() }, Inconclusive, "NaN"},
+		{"infinity", func(r *results.Run, _ *Policy) { r.Trials[2].Metrics.Write.IOPS = math.Inf(1) }, Inconclusive, "Inf"},
+		{"zero", func(r *results.Run, _ *Policy) { r.Trials[2].Metrics.Write.IOPS = 0 }, Inconclusive, "above 0"},
+		{"a metric that was not measured", func(_ *results.Run, p *Policy) { p.Performance.Rules[0].Metric = "read_p99" }, Inconclusive, "read_p99 was not measured"},
+		{"a metric that does not exist", func(_ *results.Run, p *Policy) { p.Performance.Rules[0].Metric = "speed" }, Inconclusive, "no such metric"},
+		{"a rule about cells that are not there", func(_ *results.Run, p *Policy) {
+			p.Performance.Rules[0].Cells = map[string]string{"disk.cache": "none"}
+		}, Inconclusive, "no measured cell"},
+		{"fewer trials than the policy wants", func(_ *results.Run, p *Policy) { p.Evidence.Trials = 11 }, Inconclusive, "it has 10 blocks and needs 11"},
+		{"old results", func(r *results.Run, _ *Policy) { r.Manifest.Started = today.Add(-49 * time.Hour) }, Inconclusive, "has expired"},
+		{"results of the future", func(r *results.Run, _ *Policy) { r.Manifest.Started = today.Add(time.Hour) }, Inconclusive, "age is not known"},
+		{"a run without a date", func(r *results.Run, _ *Policy) { r.Manifest.Started = time.Time{} }, Inconclusive, "age is not known"},
+		{"another QEMU than this host's", func(r *results.Run, _ *Policy) { r.Manifest.Host.QEMU = "8.0.0" }, Inconclusive, "this host has 9.0.0"},
+		{"an unknown guest image", func(r *results.Run, _ *Policy) { r.Manifest.Guest.ImageDigest = "" }, Inconclusive, "does not say its guest image"},
+		{"another schema", func(r *results.Run, _ *Policy) { r.Manifest.Schema = 2 }, Inconclusive, "schema 2"},
+		{"a cell on one side only", func(r *results.Run, _ *Policy) { r.Manifest.Cells = r.Manifest.Cells[:3] }, Inconclusive, "on one side only"},
+		{"a run of one side", func(r *results.Run, _ *Policy) {
+			for i := range r.Manifest.Cells {
+				delete(r.Manifest.Cells[i].Axes, SideAxis)
+			}
+		}, Inconclusive, "both sides"},
+		{"a cell that cannot be measured after the change", func(r *results.Run, _ *Policy) { r.Manifest.Cells[1].Excluded = "libvirt refuses" }, Inconclusive, "libvirt refuses"},
+		{"no cells", func(r *results.Run, _ *Policy) { r.Manifest.Cells = nil }, Inconclusive, "no cells"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run, p := good(), policy()
+			c.spoil(run, p)
+			wants(t, JudgeAB(p, run, today, Facts{Host: "h", QEMU: "9.0.0", Kernel: "6.1"}), c.outcome, c.says)
+		})
+	}
+}
+
+func TestOnlyTheSideAfterTheChangeCanBreakPromises(t *testing.T) {
+	run := newRun(shape{seed: 1, cells: 1, blocks: 10, noise: 0.01, factor: 1, both: true, safety: true})
+	for i := range run.Safety {
+		if strings.Contains(run.Safety[i].Cell, Before) {
+			run.Safety[i].PromisesLost, run.Safety[i].Verdict = 1900, results.Loses
+		}
+	}
+	wants(t, JudgeAB(iopsPolicy(true), run, today, Facts{}), Pass, "")
+}
+
+func TestBrokenPromisesAreCountedOverTheCellsOfAClass(t *testing.T) {
+	for _, c := range []struct {
+		allowed int64
+		outcome Outcome
+	}{{3, Fail}, {4, Pass}} {
+		run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.01, factor: 1, both: true, safety: true})
+		for i := range run.Safety {
+			if s := &run.Safety[i]; strings.Contains(s.Cell, After) && s.Class == results.HostCrash {
+				s.PromisesLost, s.Verdict = 2, results.Loses
+			}
+		}
+		p := iopsPolicy(true)
+		p.Safety.BrokenPromises = map[string]int64{results.HostCrash: c.allowed}
+		if v := JudgeAB(p, run, today, Facts{}); v.Outcome != c.outcome {
+			t.Errorf("%d allowed: %s because\n%s", c.allowed, v.Outcome, whyOf(v))
+		}
+	}
+}
+
+// side makes n runs of one side.
+func side(first uint64, n int, factor, noise, between float64) []*results.Run {
+	random := rand.New(rand.NewPCG(first, 5))
+	var runs []*results.Run
+	for i := range n {
+		runs = append(runs, newRun(shape{seed: first + uint64(i), cells: 2, blocks: 6, noise: noise, factor: factor * math.Exp(between*random.NormFloat64()), safety: true, start: time.Duration(i) * time.Minute}))
+	}
+	return runs
+}
+
+func TestBetweenRunsTheRunIsTheUnit(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		baseline, candidate []*results.Run
+		margin              float64
+		outcome             Outcome
+		says                string
+	}{
+		{"one run a side decides nothing, however many trials", side(100, 1, 1, 0.001, 0), side(200, 1, 0.5, 0.001, 0), 0, Inconclusive, "needs 6 on each side"},
+		{"five runs neither", side(100, 5, 1, 0.001, 0), side(200, 6, 0.5, 0.001, 0), 0, Inconclusive, "5 baseline runs"},
+		{"six runs find a slowdown", side(100, 6, 1, 0.01, 0.02), side(200, 6, 0.8, 0.01, 0.02), 0, Fail, "worse"},
+		{"six runs find none", side(100, 6, 1, 0.01, 0.005), side(200, 6, 1, 0.01, 0.005), 0, Pass, "1 rule"},
+		{"six runs that differ leave it open", side(100, 6, 1, 0.01, 0.2), side(200, 6, 1, 0.01, 0.2), 0, Inconclusive, "runs a side would tell"},
+		{"beyond the margin fails", side(100, 1, 1, 0.001, 0), side(200, 1, 0.8, 0.001, 0), 0.1, Fail, "worse"},
+		{"within the margin is open", side(100, 1, 1, 0.001, 0), side(200, 1, 0.93, 0.001, 0), 0.1, Inconclusive, "either side"},
+		{"a small margin passes", side(100, 1, 1, 0.001, 0), side(200, 1, 1, 0.001, 0), 0.02, Pass, "1 rule"},
+		{"an empty candidate", side(100, 6, 1, 0.01, 0), nil, 0, Inconclusive, "no candidate"},
+		{"an empty baseline", nil, side(100, 6, 1, 0.01, 0), 0, Inconclusive, "no baseline"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := iopsPolicy(true)
+			p.Performance.Margin = c.margin
+			wants(t, Judge(p, c.baseline, c.candidate, today, Facts{}), c.outcome, c.says)
+		})
+	}
+}
+
+func TestRunsThatDoNotCompareNeverPass(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(candidate *results.Run, baseline []*results.Run)
+		says  string
+	}{
+		{"another matrix", func(r *results.Run, _ []*results.Run) { r.Manifest.Matrix += "# other\n" }, "not of the same matrix"},
+		{"a cell more", func(r *results.Run, _ []*results.Run) {
+			r.Manifest.Cells = append(r.Manifest.Cells, results.Cell{ID: "more", Excluded: "x"})
+		}, "only the latter has the cell more"},
+		{"a cell less", func(r *results.Run, _ []*results.Run) { r.Manifest.Cells = r.Manifest.Cells[:1] }, "only the former has the cell"},
+		{"another host", func(r *results.Run, _ []*results.Run) { r.Manifest.Host.Name = "other" }, "host: h → other"},
+		{"another acceleration", func(r *results.Run, _ []*results.Run) { r.Manifest.Host.Accel = "tcg" }, "acceleration: kvm → tcg"},
+		{"another QEMU, where the policy wants the same", func(r *results.Run, _ []*results.Run) { r.Manifest.Host.QEMU = "10" }, "different QEMUs"},
+		{"a run on both sides", func(r *results.Run, b []*results.Run) { *r = *b[0] }, "are the same run"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			baseline, candidate := side(100, 6, 1, 0.01, 0), side(200, 6, 1, 0.01, 0)
+			p := iopsPolicy(true)
+			p.Evidence.Same = []string{"qemu"}
+			wants(t, Judge(p, baseline, candidate, today, Facts{}), Pass, "")
+			c.spoil(candidate[2], baseline)
+			wants(t, Judge(p, baseline, candidate, today, Facts{}), Inconclusive, c.says)
+			candidate[0].Safety[0].PromisesLost = 1
+			if v := Judge(p, baseline, candidate, today, Facts{}); v.Outcome != Fail {
+				t.Errorf("a broken promise among it: %s because\n%s", v.Outcome, whyOf(v))
+			}
+		})
+	}
+}
+
+func TestIopsAndBandwidthAreOneTest(t *testing.T) {
+	run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.01, factor: 1, both: true})
+	p := iopsPolicy(false)
+	p.Performance.Rules = append(p.Performance.Rules, Rule{Metric: "bw", Regression: 0.05}, Rule{Metric: "write_p99", Regression: 0.15},
+		Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": "1"}, Regression: 0.05})
+	if v := JudgeAB(p, run, today, Facts{}); v.Tests != 3 || len(v.Rules) != 4 {
+		t.Errorf("%d tests of %d rules, want 3 of 4", v.Tests, len(v.Rules))
+	}
+}
+
+func TestARuleIsAboutItsCells(t *testing.T) {
+	run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.005, factor: 1, both: true})
+	for i := range run.Trials {
+		if run.Trials[i].Cell == SideAxis+"="+After+",fio.fsync=2" {
+			run.Trials[i].Metrics.Write.IOPS *= 0.7
+		}
+	}
+	for value, outcome := range map[string]Outcome{"1": Pass, "2": Fail} {
+		p := iopsPolicy(false)
+		p.Performance.Rules[0].Cells = map[string]string{"fio.fsync": value}
+		v := JudgeAB(p, run, today, Facts{})
+		if v.Outcome != outcome || !slices.Equal(v.Rules[0].Measured, []string{"fio.fsync=" + value}) {
+			t.Errorf("fsync=%s: %s over %q because\n%s", value, v.Outcome, v.Rules[0].Measured, whyOf(v))
+		}
+	}
+}
+
+func TestAnOptionalRulePassesWhereNothingOfTheKindWasDone(t *testing.T) {
+	run := newRun(shape{seed: 1, cells: 1, blocks: 10, noise: 0.01, factor: 1, both: true})
+	p := iopsPolicy(false)
+	p.Performance.Rules = append(p.Performance.Rules, Rule{Metric: "read_p99", Regression: 0.1, Optional: true})
+	wants(t, JudgeAB(p, run, today, Facts{}), Pass, "1 rule")
+	p.Performance.Rules = p.Performance.Rules[1:]
+	wants(t, JudgeAB(p, run, today, Facts{}), Inconclusive, "nothing was judged")
+}
+
+func TestExposureIsComparedBetweenRunsOnly(t *testing.T) {
+	exposed := func(before, after float64, censored bool) *results.Run {
+		run := newRun(shape{seed: 1, cells: 1, blocks: 10, noise: 0.01, factor: 1, both: true, safety: true})
+		for i := range run.Safety {
+			s := &run.Safety[i]
+			s.Exposure = results.Exposure{MS: before, Censored: censored}
+			if strings.Contains(s.Cell, After) {
+				s.Exposure.MS = after
+			}
+		}
+		return run
+	}
+	for _, c := range []struct {
+		before, after, margin float64
+		censored              bool
+		outcome               Outcome
+	}{
+		{0, 0, 0, false, Pass}, {100, 100, 0, false, Inconclusive}, {0, 100, 0, false, Inconclusive}, {0, 100, 0.2, false, Inconclusive},
+		{100, 200, 0.2, false, Fail}, {100, 100, 0.2, false, Pass}, {100, 200, 0.2, true, Inconclusive},
+	} {
+		p := iopsPolicy(true)
+		p.Performance.Margin = c.margin
+		p.Performance.Rules = []Rule{{Metric: "exposure_ms", Regression: 0.5}}
+		if v := JudgeAB(p, exposed(c.before, c.after, c.censored), today, Facts{}); v.Outcome != c.outcome {
+			t.Errorf("%+v: %s because\n%s", c, v.Outcome, whyOf(v))
+		}
+	}
+}
+
+// TestAComparisonOfAThingWithItselfNeverFailsWithinTheFloor: where no block's noise reaches the limit, no test can fail.
+func TestAComparisonOfAThingWithItselfNeverFailsWithinTheFloor(t *testing.T) {
+	random := rand.New(rand.NewPCG(11, 11))
+	for i := range 300 {
+		run := newRun(shape{seed: uint64(i), cells: 1 + random.IntN(3), blocks: 6 + random.IntN(10), factor: 1, both: true})
+		for k := range run.Trials { // within ±2.4 %: a ratio stays within 5 %
+			run.Trials[k].Metrics.Write.IOPS *= 1 + 0.048*(random.Float64()-0.5)
+		}
+		if v := JudgeAB(iopsPolicy(false), run, today, Facts{}); v.Outcome == Fail {
+			t.Fatalf("run %d fails because\n%s", i, whyOf(v))
+		}
+	}
+}
+
+func TestTheOrderOfBlocksTrialsAndCellsDoesNotMatter(t *testing.T) {
+	random := rand.New(rand.NewPCG(12, 12))
+	for i := range 100 {
+		run := newRun(shape{seed: uint64(i), cells: 2, blocks: 10, noise: 0.05, factor: 0.95, both: true, safety: true})
+		v := JudgeAB(iopsPolicy(true), run, today, Facts{})
+		order := random.Perm(10)
+		for k := range run.Trials {
+			run.Trials[k].Block = order[run.Trials[k].Block]
+		}
+		random.Shuffle(len(run.Trials), func(a, b int) { run.Trials[a], run.Trials[b] = run.Trials[b], run.Trials[a] })
+		random.Shuffle(len(run.Safety), func(a, b int) { run.Safety[a], run.Safety[b] = run.Safety[b], run.Safety[a] })
+		w := JudgeAB(iopsPolicy(true), run, today, Facts{})
+		if v.Outcome != w.Outcome || *v.Rules[0].Ratio != *w.Rules[0].Ratio || *v.Rules[0].P != *w.Rules[0].P {
+			t.Fatalf("%s became %s", whyOf(v), whyOf(w))
+		}
+	}
+}
+
+// FuzzJudge spoils a good run by pairs of bytes, what and where: whatever is in the records, a verdict comes that is JSON, and what was
+// spoilt never passes.
+func FuzzJudge(f *testing.F) {
+	f.Add([]byte{0, 0, 1, 1, 2, 2, 3, 3, 4, 4})
+	f.Add([]byte{9, 0})
+	f.Fuzz(func(t *testing.T, edits []byte) {
+		run := newRun(shape{seed: 1, cells: 2, blocks: 6, noise: 0.002, factor: 1, both: true, safety: true})
+		spoilt := false
+		for ; len(edits) > 1 && len(edits) < 200; edits = edits[2:] {
+			where := int(edits[1])
+			trial, record, cell := &run.Trials[where%len(run.Trials)], &run.Safety[where%len(run.Safety)], &run.Manifest.Cells[where%len(run.Manifest.Cells)]
+			after := strings.Contains(record.Cell, After)
+			value := []float64{0, -1, math.NaN(), math.Inf(1), math.Inf(-1)}[where%5]
+			switch edits[0] % 12 {
+			case 0:
+				trial.Status, spoilt = results.Failed, true
+			case 1:
+				trial.Metrics, spoilt = nil, true
+			case 2:
+				trial.Metrics, spoilt = &fiojob.Metrics{Write: &fiojob.Direction{IOPS: value}}, true
+			case 3:
+				record.PromisesLost, spoilt = 1+int64(where), spoilt || after
+			case 4:
+				record.Verdict, spoilt = []string{results.Loses, results.Invalid, "", "safe"}[where%4], spoilt || after
+			case 5:
+				record.Exposure.MS, spoilt = math.NaN(), spoilt || after
+			case 6:
+				record.Class, spoilt = results.QEMUKill, true
+			case 7:
+				record.Cell, spoilt = "elsewhere", true
+			case 8:
+				cell.Excluded, spoilt = "no", true
+			case 9:
+				cell.Axes, spoilt = nil, true
+			case 10:
+				record.CrashPoints, record.Live, spoilt = -int64(where), &results.LiveCuts{Cuts: -1}, spoilt || after
+			case 11:
+				trial.Block, spoilt = -where-1, true
+			}
+		}
+		for _, v := range []*Verdict{JudgeAB(iopsPolicy(true), run, today, Facts{}), Judge(iopsPolicy(true), []*results.Run{run}, nil, today, Facts{})} {
+			if v.Outcome == Pass && spoilt && !excludedAlike(run) {
+				t.Errorf("it passes because\n%s", whyOf(v))
+			}
+			wantsDocuments(t, v)
+		}
+	})
+}
+
+// excludedAlike tells whether whole pairs were excluded, which leaves the others to pass, with what else was spoilt in them.
+func excludedAlike(run *results.Run) bool {
+	excluded := map[string]int{}
+	for _, c := range run.Manifest.Cells {
+		if c.Excluded != "" {
+			excluded[withoutSide(c.ID)]++
+		}
+	}
+	for _, n := range excluded {
+		if n == 2 {
+			return true
+		}
+	}
+	return false
+}
