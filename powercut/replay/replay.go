@@ -180,7 +180,7 @@ func newHomes(c Campaign) (*homes, error) {
 		if (e.File|e.Image|e.Length)%witness.SectorSize != 0 || e.File < 0 || e.Image < 0 || e.Length < 1 {
 			return nil, fmt.Errorf("extent %+v of the probe's file: stretches of whole sectors of %d bytes can be judged", e, witness.SectorSize)
 		}
-		if e.Image > c.SizeBytes-e.Length {
+		if c.Format == "raw" && e.Image > c.SizeBytes-e.Length { // other formats' files may be smaller than the disk in them
 			return nil, fmt.Errorf("extent %+v of the probe's file is beyond the image's %d bytes", e, c.SizeBytes)
 		}
 		if e.Length = min(e.Length, h.end-e.File); e.Length > 0 {

@@ -539,6 +539,30 @@ func TestTheLedgerHoldsForFilesToo(t *testing.T) {
 	}
 }
 
+// A qcow2 image is smaller than its disk; what is checked is the disk, converted.
+func TestADiskIsCheckedThatIsLargerThanItsImage(t *testing.T) {
+	c := single()
+	c.Format, c.SizeBytes, c.Extents = "qcow2", 4096, []Extent{{File: 0, Image: 1 << 20, Length: 1024}}
+	disk := make([]byte, 1<<20+1024)
+	l := &Ledger{Layout: c.Layout, Jobs: []Account{{Promised: 2, Acknowledged: 3}}}
+	for generation, want := range []Loss{
+		{Promises: 2, PromisesLost: 2, ExposedWrites: 1, ExposedBytes: 1024},
+		{Promises: 2, PromisesLost: 1, ExposedWrites: 1, ExposedBytes: 1024},
+		{Promises: 2, ExposedWrites: 1, ExposedBytes: 1024},
+		{Promises: 2},
+	} {
+		witness.Stamp{Campaign: 7, Generation: uint32(generation)}.PutBlock(disk[1<<20:])
+		got, err := Check(bytes.NewReader(disk), c, l)
+		got.FirstLost = ""
+		if err != nil || got != want {
+			t.Errorf("generation %d: %+v, %v", generation, got, err)
+		}
+	}
+	if got, err := Check(bytes.NewReader(disk[:1<<20+512]), c, l); err != nil || got.PromisesLost != 2 {
+		t.Errorf("a disk that ends within the block: %+v, %v", got, err)
+	}
+}
+
 func TestPointsAreAtFlushesAndAnywhere(t *testing.T) {
 	s := newScript(t, small())
 	for n := range uint32(100) {
