@@ -23,12 +23,13 @@ import (
 
 // Exit codes, the same for every command.
 const (
-	exitOK          = 0
-	exitFail        = 1 // the verdict of a check
-	exitUsage       = 2
-	exitRig         = 3
-	exitUnmeasured  = 4
-	exitInterrupted = 130
+	exitOK           = 0
+	exitFail         = 1 // the verdict of a check
+	exitUsage        = 2
+	exitRig          = 3
+	exitUnmeasured   = 4
+	exitInconclusive = 5 // a check could not decide
+	exitInterrupted  = 130
 )
 
 const exitStatusHelp = `
@@ -69,7 +70,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Commands: []*cli.Command{
 			doctorCommand(), guestCommand(), matricesCommand(), planCommand(), runCommand(),
 			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), replayCommand(), powercutCommand(), cleanupCommand(),
-			lintCommand(), policiesCommand(),
+			lintCommand(), gateCommand(), compareCommand(), policiesCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // exit codes are the table below, nothing else
 		OnUsageError:   usageError,
@@ -81,7 +82,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		},
 	}
 	setUsageErrors(app.Commands)
-	err := app.RunContext(ctx, args)
+	err := app.RunContext(ctx, spread(args))
 	if err == nil {
 		return exitOK
 	}
@@ -132,6 +133,7 @@ func exitCode(ctx context.Context, err error) int {
 		matrix     *matrices.Error
 		xml        *libvirtxml.Error
 		findings   *errFindings
+		undecided  *errInconclusive
 		unmeasured *errUnmeasured
 		orch       *orchestrator.Error
 		hv         *hypervisor.Error
@@ -147,6 +149,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.As(err, &findings):
 		return exitFail
+	case errors.As(err, &undecided):
+		return exitInconclusive
 	case errors.As(err, &unmeasured), errors.As(err, &command):
 		return exitUnmeasured
 	case errors.As(err, &orch):
