@@ -331,9 +331,9 @@ func rehearse(t testing.TB, script []byte) {
 }
 
 func TestLayersAreWhatTheLogSaysAfterWhateverHappens(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		random := rand.New(rand.NewPCG(seed, 7))
-		script := make([]byte, 1+8*120)
+		script := make([]byte, 1+8*100)
 		for i := range script {
 			script[i] = byte(random.Uint32())
 		}

@@ -28,7 +28,7 @@ type budget struct {
 	layers []*layer
 }
 
-const residentPages = 192 << 20 / pageBytes
+const residentPages = 320 << 20 / pageBytes
 
 // make makes a layer in a directory. Its address must not change: the budget knows it.
 func (l *layer) make(dir string, size int64, b *budget) error {

@@ -72,7 +72,7 @@ func serveCopier(mount string) error {
 func iops(b *testing.B, path string, clients int, fsync bool) float64 {
 	b.Helper()
 	args := []string{"--name=x", "--filename=" + path, "--ioengine=psync", "--rw=randwrite", "--bs=4k", "--size=256m", "--allow_file_create=0",
-		"--time_based", "--runtime=2s", "--ramp_time=0.5s", "--output-format=json", "--group_reporting", fmt.Sprintf("--numjobs=%d", clients), "--thread"}
+		"--time_based", "--runtime=1s", "--ramp_time=0.3s", "--output-format=json", "--group_reporting", fmt.Sprintf("--numjobs=%d", clients), "--thread"}
 	if fsync {
 		args = append(args, "--fsync=1")
 	}
