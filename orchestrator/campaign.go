@@ -180,8 +180,11 @@ type crashes struct {
 }
 
 // newCrashes starts the simulated disk of a run.
-func newCrashes(ctx context.Context, run *Run, s Settings, safety matrices.Safety) (*crashes, error) {
-	x := &crashes{run: run, safety: safety, seed: s.Seed, bases: map[base]*baseImage{}, controls: map[controlKey][]results.Control{}}
+func newCrashes(ctx context.Context, run *Run, s Settings) (*crashes, error) {
+	x := &crashes{run: run, seed: s.Seed, bases: map[base]*baseImage{}, controls: map[controlKey][]results.Control{}}
+	if run.Plan.Safety != nil {
+		x.safety = *run.Plan.Safety
+	}
 	mount := powerMount(run.Storage)
 	x.mount = mount
 	if err := os.MkdirAll(mount, 0o755); err != nil {
@@ -231,7 +234,10 @@ func (x *crashes) do(ctx context.Context, c Campaign) []results.Safety {
 	if x.run.machine != nil {
 		failure.Console = x.run.machine.Console()
 	}
-	if cerr := x.recover(ctx); cerr != nil {
+	// Machine and simulated disk are started anew for the next one: a log may still be on, or a cut unfinished.
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+	if cerr := errors.Join(x.run.closeMachine(ctx), x.disk.Close(closing)); cerr != nil {
 		failure.Message += "; and " + cerr.Error()
 	}
 	records = nil
@@ -242,16 +248,20 @@ func (x *crashes) do(ctx context.Context, c Campaign) []results.Safety {
 	return records
 }
 
-// recover ends the machine after a failed campaign, and starts the simulated disk anew if it died: a machine that is running
-// would not see its new mount.
-func (x *crashes) recover(ctx context.Context) error {
-	err := x.run.closeMachine(ctx)
+// revive starts the simulated disk anew if its server died. No machine may be running: it would not see the new mount.
+func (x *crashes) revive(ctx context.Context) error {
 	if !x.died() {
-		return err
+		return nil
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()
-	err = errors.Join(err, x.disk.Close(closing))
+	err := x.disk.Close(closing)
+	for shape, s := range x.run.images {
+		if s.simulated != "" {
+			s.Close()
+			delete(x.run.images, shape)
+		}
+	}
 	disk, launched := x.launch(ctx)
 	if launched != nil {
 		return errors.Join(err, launched)
@@ -259,9 +269,6 @@ func (x *crashes) recover(ctx context.Context) error {
 	x.disk = disk
 	return err
 }
-
-// estimate is how long a campaign takes, roughly.
-func (x *crashes) estimate(c Campaign) time.Duration { return campaignEstimate(c, x.safety) }
 
 // died tells whether the simulated disk's server has ended.
 func (x *crashes) died() bool {
@@ -349,7 +356,7 @@ func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, en
 	}
 	rec := &recording{base: base, campaign: replay.Campaign{
 		Layout: job.Layout, Data: 0, Witness: 1, Extents: base.extents, Filesystem: c.Cell.Guest.Filesystem, Format: c.Cell.Storage.Format,
-		SizeBytes: base.size, Classes: x.safety.Classes, DriveCaches: x.safety.DriveCaches,
+		SizeBytes: base.size, SectorBytes: int64(c.Cell.Device.Sector), Classes: x.safety.Classes, DriveCaches: x.safety.DriveCaches,
 	}}
 	if err := m.Detach(ctx); err != nil {
 		return nil, err
@@ -421,7 +428,7 @@ func (x *crashes) probe(ctx context.Context, c Campaign, job guest.ProbeJob, rec
 		return &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.Cell.ID, before.Flags, want)}
 	}
 	rec.flags = before.Flags
-	atImage, err := x.counters(ctx, rec)
+	atImage, err := x.flushes(ctx, rec.names[0])
 	if err != nil {
 		return err
 	}
@@ -439,14 +446,14 @@ func (x *crashes) probe(ctx context.Context, c Campaign, job guest.ProbeJob, rec
 	if err != nil {
 		return err
 	}
-	now, err := x.counters(ctx, rec)
+	now, err := x.flushes(ctx, rec.names[0])
 	if err != nil {
 		return err
 	}
 	if _, err := x.disk.StopLog(ctx); err != nil {
 		return rigError("end the log", err)
 	}
-	rec.path = campaignPath(job, rec.probe, difference(after.Counters, before.Counters).FlushOps, now.Flushes-atImage.Flushes)
+	rec.path = campaignPath(job, rec.probe, difference(after.Counters, before.Counters).FlushOps, now-atImage)
 	return nil
 }
 
@@ -489,17 +496,48 @@ func (x *crashes) probing(ctx context.Context, rec *recording, done <-chan error
 	}
 }
 
-func (x *crashes) counters(ctx context.Context, rec *recording) (powercut.Counters, error) {
+// flushes counts those that have reached an image of the simulated disk.
+func (x *crashes) flushes(ctx context.Context, image string) (int64, error) {
 	s, err := x.disk.Status(ctx)
 	if err != nil {
-		return powercut.Counters{}, rigError("read the simulated disk's counters", err)
+		return 0, rigError("read the simulated disk's counters", err)
 	}
 	for _, i := range s.Images {
-		if i.Name == rec.names[0] {
-			return i.Counters, nil
+		if i.Name == image {
+			return i.Counters.Flushes, nil
 		}
 	}
-	return powercut.Counters{}, rigError("read the simulated disk's counters", errors.New("it has no image "+rec.names[0]))
+	return 0, rigError("read the simulated disk's counters", errors.New("it has no image "+image))
+}
+
+// serve puts a scratch image on the simulated disk: QEMU opens it there.
+func (x *crashes) serve(ctx context.Context, s *Scratch, d matrices.Device, number int) error {
+	name := fmt.Sprintf("scratch-%d%s", number, filepath.Ext(s.path))
+	path, err := x.disk.Create(ctx, powercut.ImageSpec{Name: name, SizeBytes: s.size, From: s.path, Settings: deviceSettings(d, "", "")})
+	if err != nil {
+		return rigError("put the scratch image on the simulated disk", err)
+	}
+	if err := os.Remove(s.path); err != nil {
+		return rigError("put the scratch image on the simulated disk", err)
+	}
+	s.path, s.simulated = path, name
+	return nil
+}
+
+// deviceFacts are the settings of a simulated disk that a matrix makes, by their names there.
+func deviceFacts(d matrices.Device) map[string]any {
+	facts := map[string]any{}
+	for name, v := range map[string]time.Duration{"write_latency": d.WriteLatency, "flush_latency": d.FlushLatency, "dirty_expire": d.DirtyExpire} {
+		if v > 0 {
+			facts[name] = v.String()
+		}
+	}
+	for name, n := range map[string]int64{"dirty_background": d.DirtyBackground, "drive_cache_size": d.DriveCacheSize, "sector": int64(d.Sector)} {
+		if n > 0 {
+			facts[name] = n
+		}
+	}
+	return facts
 }
 
 // campaignPath is the measured flush path of a campaign: the probe's syncs, QEMU's flush operations, flushes at the image.

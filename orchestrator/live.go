@@ -15,8 +15,8 @@ import (
 	"platter/orchestrator/hypervisor"
 )
 
-// liveLab boots guests on libvirt. The first boot of a configuration is a real one; from the second on a saved guest is
-// restored. A saved guest has no scratch disk and its root is read-only: its memory never meets a changed disk.
+// liveLab boots guests on libvirt. The first boot of a configuration is a real one; from the second on, or after the first where
+// guests will be crashed, a saved guest is restored. A saved guest has no scratch disk and its root is read-only: its memory never meets a changed disk.
 type liveLab struct {
 	host  *hypervisor.Host
 	image *guest.Image
@@ -26,6 +26,8 @@ type liveLab struct {
 	boots map[Boot]int
 	saved map[Boot]bool // whether there is a saved guest
 	plain map[Boot]bool // saving or restoring failed: guests are booted
+	// crash says that guests will be ended often: the first one is saved already, with the probe in it.
+	crash bool
 }
 
 func newLiveLab(host *hypervisor.Host, image *guest.Image, work *workdir, accel string) *liveLab {
@@ -53,7 +55,7 @@ func (l *liveLab) Boot(ctx context.Context, b Boot) (Machine, error) {
 		return nil, err
 	}
 	l.boots[b]++
-	if l.boots[b] == 1 || l.plain[b] {
+	if l.boots[b] == 1 && !l.crash || l.plain[b] {
 		return m, nil
 	}
 	saved, err := l.save(ctx, b, m)
@@ -113,6 +115,10 @@ func (l *liveLab) meet(ctx context.Context, domain *hypervisor.Domain, port int)
 func (l *liveLab) save(ctx context.Context, b Boot, m *liveMachine) (Machine, error) {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
+	if l.crash {
+		// A failure shows again, with its reason, when the probe is run.
+		_ = m.client.SendProbe(ctx)
+	}
 	m.client.Close()
 	if err := m.domain.Save(ctx, l.savedPath(b)); err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)

@@ -28,6 +28,8 @@ func AxisKind(axis string) string {
 		return "as the settings that it names"
 	case strings.HasPrefix(axis, "guest."):
 		return "in the guest: set and read back before each trial, 0.2 s"
+	case strings.HasPrefix(axis, "device."):
+		return "another simulated disk, 0.1 s"
 	case strings.HasPrefix(axis, "storage."):
 		return "another image, filled once"
 	case strings.HasPrefix(axis, "disk."):
@@ -148,7 +150,21 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 // shapeOf is the shape of a cell's scratch image.
 func shapeOf(c matrices.Cell) Shape {
 	return Shape{Format: c.Storage.Format, SizeBytes: c.Storage.SizeBytes, ClusterSize: c.Storage.ClusterSize,
-		Preallocation: c.Storage.Preallocation, Filesystem: c.Guest.Filesystem, FileBytes: c.FileBytes()}
+		Preallocation: c.Storage.Preallocation, Filesystem: c.Guest.Filesystem, FileBytes: c.FileBytes(), Simulated: simulatedDevice(c)}
+}
+
+// simulatedDevice is the simulated disk that the cell's trials run on; the zero value for cells whose trials run on the host's own
+// storage. It is the latencies that ask for it: the other settings of a device say what a crash takes.
+func simulatedDevice(c matrices.Cell) matrices.Device {
+	if c.Device.WriteLatency == 0 && c.Device.FlushLatency == 0 {
+		return matrices.Device{}
+	}
+	return c.Device
+}
+
+// simulated tells whether any trial runs on the simulated disk.
+func (p Plan) simulated() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Shape.Simulated != matrices.Device{} })
 }
 
 // Shapes are the scratch images that the steps need, each once, in the order of their first use.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"platter/libvirtxml"
+	"platter/matrices"
 	"platter/orchestrator/hypervisor"
 	"platter/results"
 )
@@ -99,7 +100,7 @@ func (r *Run) campaigns(ctx context.Context, all []Campaign, clock *clock) error
 				return err
 			}
 		}
-		clock.passed(r.crashes.estimate(c))
+		clock.passed(campaignEstimate(c, *r.Plan.Safety))
 		e := clock.event("")
 		e.Safety = records
 		r.Tell(e)
@@ -164,11 +165,16 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 
 // needMachine sees to it that a machine with this boot-time configuration runs.
 func (r *Run) needMachine(ctx context.Context, b Boot) error {
-	if r.machine != nil && r.boot == b {
+	if r.machine != nil && r.boot == b && (r.crashes == nil || !r.crashes.died()) {
 		return nil
 	}
 	if err := r.closeMachine(ctx); err != nil {
 		return err
+	}
+	if r.crashes != nil {
+		if err := r.crashes.revive(ctx); err != nil {
+			return err
+		}
 	}
 	if r.silent[b] >= givenUpBoots {
 		return &Error{Fault: Guest, Message: fmt.Sprintf("the guest failed to start %d times in a row: not tried again", r.silent[b])}
@@ -205,6 +211,14 @@ func (r *Run) image(ctx context.Context, shape Shape) (*Scratch, error) {
 		if err := r.format(ctx, s, shape); err != nil {
 			// The guest may be the worse for it: it is started anew for the next trial.
 			err = errors.Join(err, r.closeMachine(ctx))
+			s.Close()
+			os.Remove(s.path)
+			r.unmade[shape] = &unmadeError{err}
+			return nil, r.unmade[shape]
+		}
+	}
+	if (shape.Simulated != matrices.Device{}) {
+		if err := r.crashes.serve(ctx, s, shape.Simulated, len(r.images)); err != nil {
 			s.Close()
 			os.Remove(s.path)
 			r.unmade[shape] = &unmadeError{err}

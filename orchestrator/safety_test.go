@@ -35,6 +35,7 @@ func realCrashes(t *testing.T, matrix string) (*Run, []Campaign) {
 		t.Fatal(err)
 	}
 	p := NewPlan(m, 1, 7)
+	l.crash = p.Cuts() > 0
 	manifest := results.Manifest{Schema: results.Schema}
 	for _, c := range p.Cells {
 		manifest.Cells = append(manifest.Cells, results.Cell{ID: c.ID, Excluded: c.Excluded})
@@ -44,7 +45,7 @@ func realCrashes(t *testing.T, matrix string) (*Run, []Campaign) {
 		t.Fatal(err)
 	}
 	run := &Run{Lab: l, silent: map[Boot]int{}, Journal: journal, Storage: l.work.path, Plan: p, Host: hostFacts(), Tell: func(e Event) { t.Log(e.Message) }}
-	if run.crashes, err = newCrashes(t.Context(), run, Settings{Program: program, Seed: 7}, *m.Safety); err != nil {
+	if run.crashes, err = newCrashes(t.Context(), run, Settings{Program: program, Seed: 7}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -11,25 +11,30 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"platter/matrices"
 	"platter/results"
 )
 
 // Shape is how a scratch image is made. Cells with equal shapes share one image, which is filled once.
 type Shape struct {
-	Format        string // "raw" or "qcow2"
-	SizeBytes     int64  // of the disk
-	ClusterSize   int64  // of qcow2 in bytes; 0 for qemu-img's default
-	Preallocation string // as qemu-img has it; empty for its default
-	Filesystem    string // made inside the guest; "none" for the raw device
-	FileBytes     int64  // of the file laid out in the file system; 0 without one
+	Format        string          // "raw" or "qcow2"
+	SizeBytes     int64           // of the disk
+	ClusterSize   int64           // of qcow2 in bytes; 0 for qemu-img's default
+	Preallocation string          // as qemu-img has it; empty for its default
+	Filesystem    string          // made inside the guest; "none" for the raw device
+	FileBytes     int64           // of the file laid out in the file system; 0 without one
+	Simulated     matrices.Device // the simulated disk that serves it; the zero value for the host's own storage
 }
 
 // Scratch is the image behind the scratch disk.
 type Scratch struct {
-	path string
-	file *os.File
-	size int64 // of the file in bytes
-	full int64 // bytes with blocks on the host's file system after it was filled
+	path string // what QEMU opens
+	// simulated is the image's name on the simulated disk; empty on the host's own storage. There the host's page cache is
+	// the simulation's, and there is nothing to look at or to drop.
+	simulated string
+	file      *os.File
+	size      int64 // of the file in bytes
+	full      int64 // bytes with blocks on the host's file system after it was filled
 }
 
 // freeMargin is what must stay free in the storage directory beside the scratch images.
@@ -151,6 +156,9 @@ func (s *Scratch) Close() error { return s.file.Close() }
 
 // drop writes the image's dirty pages back and asks the kernel to forget the clean ones, of this file only.
 func (s *Scratch) drop() error {
+	if s.simulated != "" {
+		return nil
+	}
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("sync scratch image: %w", err)
 	}
@@ -162,6 +170,9 @@ func (s *Scratch) drop() error {
 
 // resident counts the bytes of the image in the host's page cache (mincore(2)).
 func (s *Scratch) resident() (int64, error) {
+	if s.simulated != "" {
+		return 0, errors.New("the page cache is simulated")
+	}
 	m, err := unix.Mmap(int(s.file.Fd()), 0, int(s.size), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return 0, fmt.Errorf("map scratch image: %w", err)

@@ -67,16 +67,18 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	if len(todo.Steps)+len(todo.Campaigns) == 0 {
 		return o, nil
 	}
+	lab := site.lab()
+	lab.crash = plan.Cuts() > 0
 	run := &Run{
-		Lab: site.lab(), Journal: journal, Storage: site.work.path, Plan: plan, Host: manifest.Host,
+		Lab: lab, Journal: journal, Storage: site.work.path, Plan: plan, Host: manifest.Host,
 		Tell: func(e Event) {
 			o.count(e)
 			s.Tell(e)
 		},
 	}
-	if len(todo.Campaigns) > 0 {
+	if len(todo.Campaigns) > 0 || plan.simulated() {
 		// Before any guest starts: a QEMU does not see what is mounted later.
-		if run.crashes, err = newCrashes(ctx, run, s, *todo.Safety); err != nil {
+		if run.crashes, err = newCrashes(ctx, run, s); err != nil {
 			return o, err
 		}
 		defer func() { err = errors.Join(err, run.crashes.Close(ctx)) }()
@@ -225,6 +227,10 @@ func (s Settings) manifest(site *site, p Plan) results.Manifest {
 	for _, a := range s.Matrix.Axes {
 		m.Axes = append(m.Axes, a.Name)
 	}
+	if s.Matrix.Safety != nil {
+		m.SafetyClasses, m.DriveCaches = s.Matrix.Safety.Classes, s.Matrix.Safety.DriveCaches
+	}
+	m.Device, m.SimulatedTrials = deviceFacts(s.Matrix.Device), p.simulated()
 	for _, c := range p.Cells {
 		cell := results.Cell{ID: c.ID, Axes: map[string]any{}, Excluded: c.Excluded}
 		for _, a := range c.Axes {

@@ -133,6 +133,7 @@ func scratchDisk(c matrices.Cell, path string) libvirtxml.ScratchDisk {
 type before struct {
 	reading   Reading
 	device    *int64 // flushes of the host's device, everybody's
+	image     *int64 // flushes at the image, where the simulated disk counts them
 	allocated int64  // bytes of the image with blocks on the host's file system
 	busy      time.Duration
 	at        time.Time
@@ -162,6 +163,13 @@ func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	b := before{reading: reading, busy: busyCPU(), at: time.Now()}
 	if n, err := deviceFlushes(image.path); err == nil {
 		b.device = &n
+	}
+	if image.simulated != "" {
+		n, err := r.crashes.flushes(ctx, image.simulated)
+		if err != nil {
+			return disk, before{}, err
+		}
+		b.image = &n
 	}
 	if b.allocated, err = image.allocated(); err != nil {
 		return disk, before{}, &Error{Fault: Rig, Message: err.Error()}
@@ -268,7 +276,14 @@ func (r *Run) collect(ctx context.Context, c matrices.Cell, image *Scratch, run 
 	if syncWrites(c) && t.Metrics.Write != nil {
 		path.FioDsyncWrites = &t.Metrics.Write.IOs
 	}
-	t.Missing = append(t.Missing, "flush_path.image")
+	if b.image == nil {
+		t.Missing = append(t.Missing, "flush_path.image")
+	} else if n, err := r.crashes.flushes(ctx, image.simulated); err != nil {
+		return err
+	} else {
+		n -= *b.image
+		path.Image = &n
+	}
 	if n, err := image.allocated(); err == nil {
 		n -= b.allocated
 		t.Evidence.AllocatedBytes = &n
