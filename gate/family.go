@@ -97,7 +97,7 @@ func (j *judge) performance() {
 			r.Adjusted = &a
 		}
 		j.decide(r)
-		if r.Outcome != Pass {
+		if r.Outcome != Pass && len(j.unfit) == 0 { // what is unfit has said so
 			j.because(r.Outcome, r.Rule+": "+r.Why)
 		}
 	}

@@ -112,7 +112,7 @@ func JudgeAB(p *Policy, run *results.Run, now time.Time, here Facts) *Verdict {
 	pairs, err := sideOf(run)
 	if err != nil {
 		j.inconclusive("%s: %v", run.Dir, err)
-		j.unfit = append(j.unfit, err.Error())
+		j.unfit = append(j.unfit, "the run did not measure both sides of every cell")
 	}
 	j.pairs = pairs
 	j.v.Changes = changes(run, pairs)

@@ -49,12 +49,48 @@ func (j *judge) risk() {
 		j.strangers(v)
 		j.sumUp(j.v.Safety[from:], v)
 	}
-	for _, s := range j.v.Safety {
-		if s.Outcome != Pass {
-			j.because(s.Outcome, fmt.Sprintf("%s, %s: %s", s.Cell, classText(s), s.Why))
-		}
+	for _, g := range grouped(j.v.Safety, func(s SafetyResult) bool { return s.Outcome != Pass }) {
+		j.because(g[0].Outcome, groupText(g))
 	}
 	j.reasonsAbridged()
+}
+
+// grouped are the results that are wanted, those together that say the same.
+func grouped(all []SafetyResult, wanted func(SafetyResult) bool) [][]SafetyResult {
+	var groups [][]SafetyResult
+	at := map[string]int{}
+	for _, s := range all {
+		if !wanted(s) {
+			continue
+		}
+		key := string(s.Outcome) + s.Why
+		i, known := at[key]
+		if !known {
+			i = len(groups)
+			at[key] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], s)
+	}
+	return groups
+}
+
+// groupText says once what several results say.
+func groupText(g []SafetyResult) string {
+	var cells, classes []string
+	for _, s := range g {
+		if !slices.Contains(cells, s.Cell) {
+			cells = append(cells, s.Cell)
+		}
+		if text := classText(s); !slices.Contains(classes, text) {
+			classes = append(classes, text)
+		}
+	}
+	where := cells[0]
+	if len(cells) > 1 {
+		where = fmt.Sprintf("%s and %s", where, plural(len(cells)-1, "more cell"))
+	}
+	return fmt.Sprintf("%s, %s: %s", where, strings.Join(classes, ", "), g[0].Why)
 }
 
 // requiredClasses are those that the policy names in any way: a limit that was not looked at was not kept.

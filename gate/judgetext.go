@@ -46,13 +46,15 @@ func (v *Verdict) Text(w io.Writer) error {
 
 func (v *Verdict) textRisks(b *strings.Builder) {
 	passed, points := 0, int64(0)
-	for _, s := range v.Safety {
+	for _, g := range grouped(v.Safety, func(s SafetyResult) bool {
 		points += s.CrashPoints
-		if s.Outcome == Pass && s.PromisesLost == 0 && s.Exposure.Writes == 0 && s.Exposure.MS == 0 {
+		clean := s.Outcome == Pass && s.PromisesLost == 0 && s.Exposure.Writes == 0 && s.Exposure.MS == 0
+		if clean {
 			passed++
-			continue
 		}
-		wrap(b, "  ", fmt.Sprintf("%-12s %s, %s: %s", s.Outcome, s.Cell, classText(s), s.Why))
+		return !clean
+	}) {
+		wrap(b, "  ", fmt.Sprintf("%-12s %s", g[0].Outcome, groupText(g)))
 	}
 	switch {
 	case len(v.Safety) == 0:

@@ -56,8 +56,9 @@ same thing differ by more than this shows: it is no verdict (platter gate is).
 
 %-12s %12s %12s  %-25s %8s
 `, e.Tests, "", "A", "B", "B/A (95 %)", "p adj.")
-	cell := ""
-	different := 0
+	cell, different := "", 0
+	warned := map[string]int{}
+	var warnings []string // of the comparisons, each once
 	for _, c := range e.Cells {
 		if c.Cell != cell {
 			cell = c.Cell
@@ -74,10 +75,15 @@ same thing differ by more than this shows: it is no verdict (platter gate is).
 		}
 		fmt.Fprintf(&out, "  %-10s %12s %12s  %-25s %8.2g%s\n", c.Metric, quantity(c.Metric, c.A), quantity(c.Metric, c.B), ratioText(c.Ratio), c.Adjusted, mark)
 		for _, warning := range c.Ratio.Warnings {
-			fmt.Fprintf(&out, "    %s\n", shortened(warning, 76))
+			if warned[warning]++; warned[warning] == 1 {
+				warnings = append(warnings, warning)
+			}
 		}
 	}
 	fmt.Fprintf(&out, "\n* %d of %d differ by more than the trials of these two runs explain.\n", different, e.Tests)
+	for _, warning := range warnings {
+		fmt.Fprintf(&out, "warning (%d of them): %s\n", warned[warning], warning)
+	}
 	for _, warning := range e.Warnings {
 		out.WriteString("warning: " + warning + "\n")
 	}
