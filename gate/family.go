@@ -184,7 +184,7 @@ func (j *judge) chosen(r Rule, result *RuleResult) []cellPair {
 // series is a metric of a cell in a run by block.
 type series struct {
 	values  map[int]float64
-	notDone bool   // no trial did anything of the kind
+	notDone bool   // no trial that went well did anything of the kind, and one did go well
 	problem string // why a trial has no value; empty when all have
 }
 
@@ -195,7 +195,7 @@ func (v *view) series(m compare.Metric, cell string) series {
 		s.problem = "there is no trial"
 		return s
 	}
-	without, notDone, first := 0, 0, error(nil)
+	without, notDone, failed, first := 0, 0, 0, error(nil)
 	for _, t := range trials {
 		value, err := m.Of(t)
 		if err == nil {
@@ -203,14 +203,17 @@ func (v *view) series(m compare.Metric, cell string) series {
 			continue
 		}
 		without++
-		if errors.Is(err, compare.ErrNotDone) {
+		switch {
+		case errors.Is(err, compare.ErrNotDone):
 			notDone++
+		case t.Status != results.OK:
+			failed++
 		}
-		if first == nil {
+		if first == nil || errors.Is(first, compare.ErrNotDone) {
 			first = err
 		}
 	}
-	s.notDone = notDone == len(trials)
+	s.notDone = notDone > 0 && notDone+failed == len(trials)
 	if without > 0 {
 		s.problem = fmt.Sprintf("%d of %d trials have no %s: %v", without, len(trials), m, first)
 	}

@@ -347,6 +347,9 @@ func (j *judge) sumUp(all []SafetyResult, v *view) {
 		} else if r.Outcome == Pass {
 			r.Why += ", which the policy allows"
 		}
+		if r.Exposure.Writes > 0 || r.Exposure.MS > 0 {
+			r.Why += "; " + exposureText(r.Exposure) + " exposed"
+		}
 		if r.Baseline == results.Loses {
 			r.Why += "; the baseline breaks promises too"
 		}

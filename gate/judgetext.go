@@ -29,7 +29,7 @@ func (v *Verdict) Text(w io.Writer) error {
 	if len(v.Rules) > 0 {
 		b.WriteString("\nWhat it costs\n")
 		for _, r := range v.Rules {
-			wrap(&b, "  ", fmt.Sprintf("%-12s %s: %s", r.Outcome, r.Rule, r.Why))
+			wrap(&b, "  ", fmt.Sprintf("%s: %s: %s", r.Outcome, r.Rule, r.Why))
 		}
 	}
 	b.WriteString("\nWhat it risks\n")
@@ -54,7 +54,7 @@ func (v *Verdict) textRisks(b *strings.Builder) {
 		}
 		return !clean
 	}) {
-		wrap(b, "  ", fmt.Sprintf("%-12s %s", g[0].Outcome, groupText(g)))
+		wrap(b, "  ", fmt.Sprintf("%s: %s", g[0].Outcome, groupText(g)))
 	}
 	switch {
 	case len(v.Safety) == 0:
