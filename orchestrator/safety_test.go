@@ -78,30 +78,6 @@ safety: {seconds: 1, size: 4MiB, ` + safety + `}
 `
 }
 
-func TestEveryVerdictOnRealGuestsIsTheModels(t *testing.T) {
-	run, all := realCrashes(t, crashMatrix("disk.cache: [none, writeback, writethrough, directsync, unsafe], fio.fsync: [0, 1]", "drive_cache: [volatile, protected]"))
-	if len(all) != 10 {
-		t.Fatalf("%d campaigns, want 10", len(all))
-	}
-	for _, c := range all {
-		for _, r := range run.crashes.do(t.Context(), c) {
-			name := r.Cell + " " + r.Class + " " + r.DriveCache
-			switch {
-			case r.Status != results.OK:
-				t.Fatalf("%s: %s", name, r.Failure.Message)
-			case r.Verdict != r.Predicted:
-				t.Errorf("%s: %s (%s), predicted %s; %d of %d promises lost", name, r.Verdict, r.Reason, r.Predicted, r.PromisesLost, r.Promises)
-			case r.CrashPoints < 100 || r.Writes < 20:
-				t.Errorf("%s: %d crash points of %d writes are too few to say anything", name, r.CrashPoints, r.Writes)
-			case !r.PredictedExposed && r.Exposure.Writes > 0:
-				t.Errorf("%s: %d writes exposed, and the model expects none", name, r.Exposure.Writes)
-			case r.Predicted == results.NoPromise && r.PredictedExposed && r.Exposure.Writes == 0:
-				t.Errorf("%s: nothing exposed, and the model expects it", name)
-			}
-		}
-	}
-}
-
 func TestLiveCutsOnAFileSystemAgreeWithTheirReplay(t *testing.T) {
 	run, all := realCrashes(t, crashMatrix("guest.filesystem: [ext4], disk.cache: [none, unsafe], fio.fsync: [1]", "live: 1"))
 	for _, c := range all {
