@@ -24,11 +24,12 @@ type layer struct {
 // budget bounds how much of the mappings of all layers is resident. Beyond residentPages all are let go: that takes a
 // millisecond, and a page that is touched again is found in the kernel's page cache.
 type budget struct {
-	pages  int
-	layers []*layer
+	pages   int
+	layers  []*layer
+	scratch []byte // for long copies
 }
 
-const residentPages = 320 << 20 / pageBytes
+const residentPages = 384 << 20 / pageBytes
 
 // make makes a layer in a directory. Its address must not change: the budget knows it.
 func (l *layer) make(dir string, size int64, b *budget) error {
@@ -111,8 +112,26 @@ func (l *layer) letGo() {
 }
 
 func (l *layer) write(data []byte, offset int64) error {
+	if len(data) >= bulk {
+		return l.pwrite(data, offset)
+	}
 	l.touch(offset, int64(len(data)))
 	return move(l.memory[offset:], data)
+}
+
+// pwrite is for what is long enough that it is cheaper than the mapping, and makes nothing resident.
+func (l *layer) pwrite(data []byte, offset int64) error {
+	for len(data) > 0 {
+		n, err := unix.Pwrite(l.fd, data, offset)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		data, offset = data[n:], offset+int64(n)
+	}
+	return nil
 }
 
 // move copies within mapped memory. Where the file cannot get a block for a page, because its file system is full or broken, the
@@ -172,12 +191,13 @@ func (l *layer) zero(offset, length int64) error {
 	return nil
 }
 
-// sparseFrom is the length of a copy from which holes are looked for: below, finding one costs more than it saves.
-const sparseFrom = 128 << 10
+// bulk is the length from which holes are looked for in a copy, and files are written by pwrite(2): below, that costs more than
+// it saves.
+const bulk = 128 << 10
 
 // copyRange copies a range from a layer to another one; holes stay holes.
 func copyRange(to, from *layer, offset, length int64) error {
-	if length < sparseFrom {
+	if length < bulk {
 		return copyData(to, from, offset, length)
 	}
 	for end := offset + length; offset < end; {
@@ -205,23 +225,34 @@ func copyRange(to, from *layer, offset, length int64) error {
 	return nil
 }
 
-// copyStep keeps within the budget what is resident while a long range is copied.
-const copyStep = 1 << 20
-
 func copyData(to, from *layer, offset, length int64) error {
+	if length >= bulk {
+		return copyBulk(to, from, offset, length)
+	}
+	if length == 0 {
+		return nil
+	}
+	to.touch(offset, length)
+	target := to.memory[offset : offset+length]
+	if from.isMapped(offset, length) {
+		return move(target, from.memory[offset:offset+length])
+	}
+	return from.read(target, offset)
+}
+
+func copyBulk(to, from *layer, offset, length int64) error {
+	if to.budget.scratch == nil {
+		to.budget.scratch = make([]byte, 256<<10)
+	}
 	for length > 0 {
-		n := min(length, copyStep)
-		to.touch(offset, n)
-		target, err := to.memory[offset:offset+n], error(nil)
-		if from.isMapped(offset, n) {
-			err = move(target, from.memory[offset:offset+n])
-		} else {
-			err = from.read(target, offset)
-		}
-		if err != nil {
+		b := to.budget.scratch[:min(length, int64(len(to.budget.scratch)))]
+		if err := from.read(b, offset); err != nil {
 			return err
 		}
-		offset, length = offset+n, length-n
+		if err := to.pwrite(b, offset); err != nil {
+			return err
+		}
+		offset, length = offset+int64(len(b)), length-int64(len(b))
 	}
 	return nil
 }
