@@ -194,3 +194,31 @@ func FuzzHistogramJSONIsReadOnceAndWrittenTheSame(f *testing.F) {
 		}
 	})
 }
+
+func TestTheFastReaderAgreesWithTheCarefulOne(t *testing.T) {
+	for _, text := range []string{
+		"[]", "[[0,1]]", "[[1000,3],[2000,4]]", "[[2000,4],[1000,3]]", "[[5,0]]", "[[5,1],[5,2]]", "[[999999999999999999,1]]", "[[9223372036854775807,1]]",
+		"[[-1,2]]", "[[01,2]]", "[[1,2],]", "[[1]]", "[[1,2,3]]", "[1,2]", "[[1,2]", "[[1,2]]x", "[[1.5,2]]", "[[null,2]]", "[ [1,2] ]", "[[1,-2]]", "[[,1]]", "[[1,]]", "",
+	} {
+		var careful [][]*int64
+		fits := json.Unmarshal([]byte(text), &careful) == nil
+		fast, ok := plainPairs([]byte(text))
+		if !ok {
+			continue // the careful one reads it
+		}
+		if !fits || len(fast) != len(careful) {
+			t.Errorf("%s: the fast reader takes it, and finds %v", text, fast)
+			continue
+		}
+		for i, b := range fast {
+			if len(careful[i]) != 2 || b.NS != *careful[i][0] || b.Count != *careful[i][1] {
+				t.Errorf("%s: bucket %d is %+v", text, i, b)
+			}
+		}
+	}
+	for _, text := range []string{"[]", "[[0,1]]", "[[1000,3],[2000,4]]"} {
+		if _, ok := plainPairs([]byte(text)); !ok {
+			t.Errorf("%s: what is written is not read fast", text)
+		}
+	}
+}

@@ -3,10 +3,12 @@
 package results
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -132,26 +134,40 @@ func keepLater[K comparable, R any](records *[]R, at map[K]int, key K, record R)
 // the fsync.
 func (r *Run) readLines(file, what string, take func(line []byte) error) error {
 	path := filepath.Join(r.Dir, file)
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return &Error{Path: path, Message: err.Error()}
 	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 64<<10)
 	whole := int64(0)
-	for number := 1; len(text) > 0; number++ {
-		line, rest, ended := bytes.Cut(text, []byte("\n"))
-		if !ended || len(rest) == 0 && !json.Valid(line) {
+	var line []byte // one at a time: a journal may be large
+	for number := 1; ; number++ {
+		line = line[:0]
+		for err = bufio.ErrBufferFull; errors.Is(err, bufio.ErrBufferFull); {
+			var piece []byte
+			piece, err = in.ReadSlice('\n')
+			line = append(line, piece...)
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return &Error{Path: path, Message: err.Error()}
+		}
+		if len(line) == 0 {
+			return nil
+		}
+		text, ended := bytes.CutSuffix(line, []byte("\n"))
+		_, more := in.Peek(1)
+		if !ended || more != nil && !json.Valid(text) {
 			r.Torn = true
 			r.whole[file] = whole
-			break
+			return nil
 		}
-		if err := take(line); err != nil {
+		if err := take(text); err != nil {
 			return &Error{Path: path, Line: number, Fault: Input, Message: fmt.Sprintf("not %s: %v", what, err)}
 		}
-		text = rest
-		whole += int64(len(line)) + 1
+		whole += int64(len(line))
 	}
-	return nil
 }
