@@ -54,6 +54,7 @@ bench: guest ## print what platter itself costs
 	@$(GO) test -run '^$$' -bench . ./fiojob/... ./reports/...
 	@$(GO) test -run '^$$' -bench Every -benchtime 3x ./powercut/replay
 	@$(GO) test -run '^$$' -bench . -benchtime 1x ./powercut
+	@$(GO) test -run '^$$' -bench . -benchtime 1x ./gate/... ./compare/...
 
 clean: ## remove what was built here (not the guest images in the cache)
 	@rm -rf bin orchestrator/guest/bin/probe-* demo testoutput reports/assets/node_modules reports/assets/echarts.min.js reports/assets/LICENSE-echarts
