@@ -67,25 +67,17 @@ func worse(m compare.Metric, ratio float64) float64 {
 // place in it together.
 func (j *judge) performance() {
 	rules := j.policy.Performance.Rules
-	places := map[string]int{}
-	place := make([]int, len(rules))
-	for i, r := range rules {
-		key := hypothesis(r)
-		if _, known := places[key]; !known {
-			places[key] = len(places)
-		}
-		place[i] = places[key]
-	}
+	places := places(rules)
 	j.v.Tests = len(places)
 	j.v.Level = compare.Level(j.v.Alpha, j.v.Tests, j.v.Looks)
 	p := make([]float64, len(places))
-	for i, r := range rules {
-		result := j.rule(r)
+	for _, r := range rules {
+		result, place := j.rule(r), places[hypothesis(r)]
 		j.v.Rules = append(j.v.Rules, result)
 		if result.tested {
-			p[place[i]] = max(p[place[i]], *result.P) // of two in one place the weaker counts
+			p[place] = max(p[place], *result.P) // of two in one place the weaker counts
 		} else {
-			p[place[i]] = 1
+			p[place] = 1
 		}
 	}
 	// Looks share alpha too: each look has its part, and Holm works within it.
@@ -93,7 +85,7 @@ func (j *judge) performance() {
 	for i := range j.v.Rules {
 		r := &j.v.Rules[i]
 		if r.tested {
-			a := min(1, adjusted[place[i]]*float64(j.v.Looks))
+			a := min(1, adjusted[places[hypothesis(rules[i])]]*float64(j.v.Looks))
 			r.Adjusted = &a
 		}
 		j.decide(r)
@@ -101,6 +93,17 @@ func (j *judge) performance() {
 			j.because(r.Outcome, r.Rule+": "+r.Why)
 		}
 	}
+}
+
+// places are the places of rules in their family, by what they test.
+func places(rules []Rule) map[string]int {
+	places := map[string]int{}
+	for _, r := range rules {
+		if _, known := places[hypothesis(r)]; !known {
+			places[hypothesis(r)] = len(places)
+		}
+	}
+	return places
 }
 
 // hypothesis is what a rule tests: iops and bw are one figure in two units.

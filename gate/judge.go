@@ -116,6 +116,7 @@ func JudgeAB(p *Policy, run *results.Run, now time.Time, here Facts) *Verdict {
 	}
 	j.pairs = pairs
 	j.v.Changes = changes(run, pairs)
+	j.looksFit(run)
 	j.facts()
 	return j.judge()
 }
@@ -133,15 +134,19 @@ type judge struct {
 
 func newJudge(p *Policy, now time.Time, here Facts) *judge {
 	looks := max(1, len(p.Performance.Looks))
-	alpha := p.Performance.Alpha
-	if alpha <= 0 {
-		alpha = defaultAlpha
-	}
-	return &judge{policy: p, now: now, here: here, v: &Verdict{Schema: results.Schema, Policy: p.Name, Alpha: alpha, Looks: looks,
+	return &judge{policy: p, now: now, here: here, v: &Verdict{Schema: results.Schema, Policy: p.Name, Alpha: alphaOf(p), Looks: looks,
 		Rules: []RuleResult{}, Cells: []CellResult{}, Safety: []SafetyResult{}}}
 }
 
 const defaultAlpha = 0.05
+
+// alphaOf is the policy's level, which one that was not read from a file may leave out.
+func alphaOf(p *Policy) float64 {
+	if p.Performance.Alpha <= 0 {
+		return defaultAlpha
+	}
+	return p.Performance.Alpha
+}
 
 // view is a run with its records by cell.
 type view struct {

@@ -33,6 +33,19 @@ type Manifest struct {
 	Device map[string]any `json:"device,omitempty"`
 	// SimulatedTrials says that the trials, too, ran on the simulated disk: their figures are the simulation's.
 	SimulatedTrials bool `json:"simulated_trials,omitempty"`
+	// Looks is there in a run that may end early (run --until-decided).
+	Looks *Looks `json:"looks,omitempty"`
+}
+
+// Looks says when a run looks at what it has, and by what it decides whether that is enough. It is fixed before the first trial:
+// whoever judges the run must judge by the same.
+type Looks struct {
+	Policy     string   `json:"policy"`      // its name
+	PolicyFile string   `json:"policy_file"` // where it was read, for messages
+	PolicyText string   `json:"policy_text"`
+	Alpha      float64  `json:"alpha"`  // family-wise, over all rules and looks
+	Blocks     []int    `json:"blocks"` // after how many there is a look, in order; the last is where the run ends at the latest
+	Rules      []string `json:"rules"`  // in words
 }
 
 // Cell is one combination of axis values, measured or excluded.
