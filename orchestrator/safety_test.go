@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -139,5 +140,38 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 		if r.Status != results.OK || r.Verdict != results.Loses {
 			t.Errorf("the next campaign: %s %s %+v", r.Status, r.Verdict, r.Failure)
 		}
+	}
+}
+
+func TestASavedGuestComesBackTwentyTimesAfterKillsWithItsRootWhole(t *testing.T) {
+	l, _ := realLab(t)
+	l.crash = true // saved after the first boot
+	before, err := os.ReadFile(l.image.RootPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first string
+	for n := range 21 {
+		m, err := l.Boot(t.Context(), suiteBoot)
+		if err != nil {
+			t.Fatalf("start %d: %v", n, err)
+		}
+		live := m.(*liveMachine)
+		out, err := live.client.Run(t.Context(), `cat /bin/sh /usr/bin/fio | md5sum; ls -lR /usr/sbin | md5sum; dmesg | grep -Ei "ext4-fs.*error|i/o error|corrupt" || :`, nil)
+		if n == 0 {
+			first = string(out.Stdout)
+		}
+		if err != nil || string(out.Stdout) != first || strings.Count(first, "\n") != 2 {
+			t.Errorf("start %d: %v: the root reads\n%swant\n%s", n, err, out.Stdout, first)
+		}
+		if err := live.domain.Kill(t.Context()); err != nil {
+			t.Fatalf("kill %d: %v", n, err)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Fatalf("close %d: %v", n, err)
+		}
+	}
+	if after, err := os.ReadFile(l.image.RootPath()); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the root image has changed (%v)", err)
 	}
 }
