@@ -190,11 +190,14 @@ func (j *job) ended(i int) error {
 		return nil
 	}
 	j.returned = prefix
-	j.acknowledge(prefix)
-	if !j.o.promisesReturns() {
-		return nil
+	if j.o.promisesReturns() {
+		// Before the acknowledgement: what returns is promised, and must not be seen as returned and not promised.
+		if err := j.keep(prefix); err != nil {
+			return err
+		}
 	}
-	return j.keep(prefix)
+	j.acknowledge(prefix)
+	return nil
 }
 
 // prefix is the sequence up to which all writes have returned.
