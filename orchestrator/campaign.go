@@ -174,14 +174,14 @@ type crashes struct {
 	seed     uint64
 	bases    map[base]*baseImage
 	controls map[controlKey][]results.Control
-	images   int    // made so far, for their names
-	mount    string // of the simulated disk
-	mutant   string // how the simulated disk misbehaves, in tests of the judgement
+	images   int               // made so far, for their names
+	mount    string            // of the simulated disk
+	mutants  map[string]string // how the simulated disk misbehaves under a cell (Settings)
 }
 
 // newCrashes starts the simulated disk of a run.
 func newCrashes(ctx context.Context, run *Run, s Settings) (*crashes, error) {
-	x := &crashes{run: run, seed: s.Seed, bases: map[base]*baseImage{}, controls: map[controlKey][]results.Control{}}
+	x := &crashes{run: run, seed: s.Seed, bases: map[base]*baseImage{}, controls: map[controlKey][]results.Control{}, mutants: s.Mutants}
 	if run.Plan.Safety != nil {
 		x.safety = *run.Plan.Safety
 	}
@@ -380,7 +380,7 @@ func (x *crashes) makeImages(ctx context.Context, c matrices.Cell, rec *recordin
 	x.images++
 	rec.names = [2]string{fmt.Sprintf("data-%d.img", x.images), fmt.Sprintf("witness-%d.img", x.images)}
 	rec.log = filepath.Join(x.run.Storage, fmt.Sprintf("oplog-%d", x.images))
-	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path, Settings: deviceSettings(c.Device, x.safety.DriveCaches[0], x.mutant)})
+	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path, Settings: deviceSettings(c.Device, x.safety.DriveCaches[0], x.mutants[c.ID])})
 	if err != nil {
 		return "", "", rigError("make the simulated disk", err)
 	}

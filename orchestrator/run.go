@@ -24,6 +24,8 @@ type Run struct {
 	Host results.Host
 	// Tell hears of what happens, for progress; it is called from the goroutine of Do.
 	Tell func(Event)
+	// Enough is asked before each block but the first whether the blocks before it will do; nil for never.
+	Enough func(blocks int) (bool, error)
 
 	crashes *crashes // nil for a run without campaigns
 
@@ -67,7 +69,20 @@ func (r *Run) Do(ctx context.Context, todo Work) (err error) {
 	defer func() { err = errors.Join(err, r.closeMachine(ctx)) }()
 	clock := newClock(todo)
 	r.ended = time.Now()
-	for _, s := range todo.Steps {
+	block := 0
+	for i, s := range todo.Steps {
+		if s.Block != block && r.Enough != nil {
+			enough, err := r.Enough(s.Block)
+			if err != nil {
+				return err
+			}
+			if enough {
+				clock.skip(todo.Steps[i:])
+				r.Tell(clock.event(fmt.Sprintf("decided after %d blocks", s.Block)))
+				break
+			}
+		}
+		block = s.Block
 		r.Tell(clock.event(s.Cell.ID))
 		t := r.step(ctx, s)
 		if ctx.Err() != nil {
@@ -120,6 +135,12 @@ func newClock(todo Work) *clock {
 }
 
 func (c *clock) passed(planned time.Duration) { c.past += planned; c.done++ }
+
+// skip takes steps out that will not be made.
+func (c *clock) skip(steps []Step) {
+	c.planned -= Work{Steps: steps}.planned()
+	c.total -= len(steps)
+}
 
 func (c *clock) event(message string) Event {
 	left := c.planned - c.past

@@ -101,8 +101,7 @@ func TestLiveCutsOnAFileSystemAgreeWithTheirReplay(t *testing.T) {
 func TestADiskThatMisbehavesIsNotCalledSafe(t *testing.T) {
 	run, all := realCrashes(t, crashMatrix("disk.cache: [none], fio.fsync: [8]", "classes: [power_loss], live: 1"))
 	for _, mutant := range []string{powercut.IgnoreFlush, powercut.LateFlush, powercut.Tear, powercut.Reorder} {
-		run.crashes.mutant = mutant
-		run.crashes.controls = map[controlKey][]results.Control{}
+		run.crashes.mutants = map[string]string{all[0].Cell.ID: mutant}
 		for _, r := range run.crashes.do(t.Context(), all[0]) {
 			if r.Status != results.OK {
 				t.Fatalf("%s: %s", mutant, r.Failure.Message)

@@ -31,6 +31,13 @@ type Settings struct {
 	Tool    string   // "platter VERSION", for the manifest
 	Command []string // the command line, for the manifest
 	Tell    func(Event)
+	// Looks makes a run that may end early: after each of its Blocks but the last, Enough is asked about what is there by then, and
+	// ends the trials when it says so. The manifest keeps Looks. Both nil for a run of fixed length.
+	Looks  *results.Looks
+	Enough func(run *results.Run, blocks int) bool
+	// Mutants are cells whose crash campaigns are made, with their live cuts, on a simulated disk that misbehaves: the powercut
+	// mutant by the cell's id, "" for a disk as it should be. It is for platter selftest alone, which wants to see them caught.
+	Mutants map[string]string
 }
 
 // Outcome is how a run ended that was not cut short.
@@ -45,6 +52,11 @@ type Outcome struct {
 // whatever happened; finished trials are in the run directory. If ctx ends it returns ctx's cause.
 func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	plan := NewPlan(s.Matrix, s.Trials, s.Seed)
+	for i, c := range plan.Campaigns {
+		if _, mutant := s.Mutants[c.Cell.ID]; mutant { // some lie to the log as well: only a live cut tells
+			plan.Campaigns[i].Cuts = plan.Safety.Live
+		}
+	}
 	if err := s.preflight(plan); err != nil {
 		return o, err
 	}
@@ -76,6 +88,9 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 			s.Tell(e)
 		},
 	}
+	if s.Looks != nil {
+		run.Enough = s.enough
+	}
 	if len(todo.Campaigns) > 0 || plan.simulated() {
 		// Before any guest starts: a QEMU does not see what is mounted later.
 		if run.crashes, err = newCrashes(ctx, run, s); err != nil {
@@ -84,6 +99,15 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 		defer func() { err = errors.Join(err, run.crashes.Close(ctx)) }()
 	}
 	return o, run.Do(ctx, todo)
+}
+
+// enough asks whether the run may end after so many blocks.
+func (s Settings) enough(blocks int) (bool, error) {
+	if !slices.Contains(s.Looks.Blocks, blocks) {
+		return false, nil
+	}
+	run, err := results.Read(s.Dir)
+	return err == nil && s.Enough(run, blocks), err
 }
 
 func (o *Outcome) count(e Event) {
@@ -182,6 +206,9 @@ func (s Settings) preflight(p Plan) error {
 			return &Error{Fault: Usage, Message: fmt.Sprintf("run directory %s exists: name another with -o, or go on with it: platter run --resume %s", s.Dir, s.Dir)}
 		}
 	}
+	if s.Looks != nil && len(p.Boots) > 1 {
+		return &Error{Fault: Usage, Message: fmt.Sprintf("the matrix has %d kinds of guest (memory, vcpus), which are measured one after the other: a run that may end early needs blocks that go through all its cells, so run each kind by itself", len(p.Boots))}
+	}
 	return checkSpace(s.Storage, p.Bytes()+freeMargin)
 }
 
@@ -230,6 +257,7 @@ func (s Settings) manifest(site *site, p Plan) results.Manifest {
 	if s.Matrix.Safety != nil {
 		m.SafetyClasses, m.DriveCaches = s.Matrix.Safety.Classes, s.Matrix.Safety.DriveCaches
 	}
+	m.Looks = s.Looks
 	m.Device, m.SimulatedTrials = deviceFacts(s.Matrix.Device), p.simulated()
 	for _, c := range p.Cells {
 		cell := results.Cell{ID: c.ID, Axes: map[string]any{}, Excluded: c.Excluded}

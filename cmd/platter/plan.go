@@ -21,15 +21,18 @@ func planCommand() *cli.Command {
 		Category:  "plan",
 		Description: `MATRIX is a file or the name of a built-in matrix. Prints the cells, the excluded ones with their reason, blocks,
 boots and the expected time. The order is drawn from the seed; run --seed with the same number follows it.
+With --policy a matrix is refused whose trials cannot pass that policy, and how many would do is said.
 
 EXAMPLES:
    platter plan demo
    platter plan my-matrix.yaml --trials 20 --json
+   platter plan my-matrix.yaml --policy policy.yaml
 ` + exitStatusHelp,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object, with every trial in its order"},
 			&cli.IntFlag{Name: "trials", Usage: "trials of each cell, `N`; default the matrix's"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the order of trials; default a random one"},
+			policyFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			name, err := oneArg(c, "MATRIX", "a file or a built-in name; platter matrices lists those")
@@ -50,6 +53,11 @@ EXAMPLES:
 			if c.IsSet("seed") {
 				seed = c.Uint64("seed")
 			}
+			if c.IsSet("policy") {
+				if err := reachable(c, trials); err != nil {
+					return err
+				}
+			}
 			p := orchestrator.NewPlan(m, trials, seed)
 			if c.Bool("json") {
 				return printPlanJSON(c.App.Writer, m, p)
@@ -58,6 +66,18 @@ EXAMPLES:
 			return nil
 		},
 	}
+}
+
+// reachable refuses a policy that so many trials of each cell cannot pass.
+func reachable(c *cli.Context, trials int) error {
+	policy, err := readPolicy(c)
+	if err != nil {
+		return err
+	}
+	if err := policy.Reachable(trials); err != nil {
+		return &errUsage{"plan: " + err.Error()}
+	}
+	return nil
 }
 
 func printPlan(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) {

@@ -26,18 +26,23 @@ func runCommand() *cli.Command {
 disk plugged in with each cell's settings, and fio run in the guest. Each trial is on disk before the next begins:
 a run that was stopped goes on with --resume.
 
+With --until-decided the matrix has both sides of a change (axis variant.side, before and after), and the run ends at
+the first of the policy's looks (after 10, 14, 20, 28 blocks unless it says otherwise) after which every rule is decided.
+Each look has its part of the policy's alpha; platter gate judges such a run by this policy alone. See docs/gate.md.
+
 EXAMPLES:
    platter run demo
    platter run cache-modes -o modes --trials 20
    platter run my-matrix.yaml --storage /srv/ssd --seed 7
    platter run --resume modes
+   platter run --until-decided --policy policy.yaml both-sides.yaml
 ` + exitStatusHelp,
 		Flags: []cli.Flag{
 			uriFlag(), storageFlag(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "run `DIR`; default ./NAME-YYYYMMDD-HHMMSS"},
 			&cli.IntFlag{Name: "trials", Usage: "trials of each cell, `N`; default the matrix's"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the order of trials; default a random one"},
-			accelFlag(),
+			accelFlag(), untilDecidedFlag(), policyFlag(),
 			&cli.StringFlag{Name: "resume", Usage: "go on with the run in `DIR` instead of MATRIX"},
 		},
 		Action: runAction,
@@ -62,7 +67,11 @@ func runAction(c *cli.Context) error {
 		}
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "\nNext: platter report %s\n", settings.Dir)
+	next := "platter report " + settings.Dir
+	if settings.Looks != nil {
+		next = fmt.Sprintf("platter gate --policy %s --candidate %s", settings.Looks.PolicyFile, settings.Dir)
+	}
+	fmt.Fprintf(c.App.Writer, "\nNext: %s\n", next)
 	if outcome.Failed > 0 {
 		return &errUnmeasured{outcome.Failed, outcome.Done, "trials", "trials.jsonl"}
 	}
@@ -86,6 +95,9 @@ func runSettings(c *cli.Context) (orchestrator.Settings, error) {
 		Program: program, URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
 		Tool: "platter " + version(), Command: os.Args,
 	}
+	if c.IsSet("policy") && !c.Bool("until-decided") {
+		return s, &errUsage{"run: --policy says when a run --until-decided may end; to judge a run: platter gate"}
+	}
 	if dir := c.String("resume"); dir != "" {
 		return resumeSettings(c, s, dir)
 	}
@@ -108,12 +120,26 @@ func runSettings(c *cli.Context) (orchestrator.Settings, error) {
 	if s.Dir = c.String("output"); s.Dir == "" {
 		s.Dir = fmt.Sprintf("%s-%s", s.Matrix.Name, time.Now().Format("20060102-150405"))
 	}
+	if !c.Bool("until-decided") {
+		return s, nil
+	}
+	if c.IsSet("trials") {
+		return s, &errUsage{"run: --trials and --until-decided exclude each other: the policy's looks say how many blocks there are"}
+	}
+	policy, err := readPolicy(c)
+	if err != nil {
+		return s, err
+	}
+	if err := untilDecided(&s, policy); err != nil {
+		return s, err
+	}
+	s.Looks.PolicyFile = c.String("policy") // also the name of a built-in one
 	return s, nil
 }
 
 func resumeSettings(c *cli.Context, s orchestrator.Settings, dir string) (orchestrator.Settings, error) {
-	if c.NArg() > 0 || c.IsSet("output") || c.IsSet("trials") || c.IsSet("seed") {
-		return s, &errUsage{"--resume takes matrix, trials, seed and directory from the run: leave out MATRIX, -o, --trials and --seed"}
+	if c.NArg() > 0 || c.IsSet("output") || c.IsSet("trials") || c.IsSet("seed") || c.IsSet("until-decided") {
+		return s, &errUsage{"--resume takes matrix, trials, seed, policy and directory from the run: leave out MATRIX, -o, --trials, --seed, --until-decided and --policy"}
 	}
 	run, err := results.Read(dir)
 	if err != nil {
@@ -127,8 +153,10 @@ func resumeSettings(c *cli.Context, s orchestrator.Settings, dir string) (orches
 		s.URI = run.Manifest.Host.URI
 	}
 	s.Trials, s.Seed = run.Manifest.Trials, run.Manifest.Seed
-	s.Matrix, err = matrices.Parse(run.Manifest.MatrixFile, []byte(run.Manifest.Matrix))
-	return s, err
+	if s.Matrix, err = matrices.Parse(run.Manifest.MatrixFile, []byte(run.Manifest.Matrix)); err != nil || run.Manifest.Looks == nil {
+		return s, err
+	}
+	return s, resumeUntilDecided(&s, run.Manifest.Looks)
 }
 
 // openMatrix reads a matrix: a built-in one by its name, else a file.
