@@ -78,7 +78,7 @@ func (r *Run) Do(ctx context.Context, todo Work) (err error) {
 			}
 			if enough {
 				clock.skip(todo.Steps[i:])
-				r.Tell(clock.event(fmt.Sprintf("decided after %d blocks", s.Block)))
+				r.Tell(Event{Message: fmt.Sprintf("decided after %d blocks", s.Block)})
 				break
 			}
 		}

@@ -81,8 +81,8 @@ func runAction(c *cli.Context) error {
 	return nil
 }
 
-// runSettings turns the command line into what is to be run.
-func runSettings(c *cli.Context) (orchestrator.Settings, error) {
+// baseSettings are what every run takes from the command line, whatever it measures.
+func baseSettings(c *cli.Context) (orchestrator.Settings, error) {
 	uri, storage, err := place(c)
 	if err != nil {
 		return orchestrator.Settings{}, err
@@ -91,9 +91,17 @@ func runSettings(c *cli.Context) (orchestrator.Settings, error) {
 	if err != nil {
 		return orchestrator.Settings{}, fmt.Errorf("find platter's own executable: %w", err)
 	}
-	s := orchestrator.Settings{
+	return orchestrator.Settings{
 		Program: program, URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
 		Tool: "platter " + version(), Command: os.Args,
+	}, nil
+}
+
+// runSettings turns the command line into what is to be run.
+func runSettings(c *cli.Context) (orchestrator.Settings, error) {
+	s, err := baseSettings(c)
+	if err != nil {
+		return s, err
 	}
 	if c.IsSet("policy") && !c.Bool("until-decided") {
 		return s, &errUsage{"run: --policy says when a run --until-decided may end; to judge a run: platter gate"}
