@@ -2,9 +2,11 @@ package reports
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
+	"platter/compare"
 	"platter/results"
 )
 
@@ -26,7 +28,7 @@ func answer(m *Model) []string {
 	var lines []string
 	switch varies := groups[0].cells[0].settings() != ""; {
 	case len(m.Safety.Rows) > 0:
-		lines = safeAnswers(m, groups)
+		lines = safeAnswers(m, groups, m.asked())
 	case !varies && len(groups) > maxAnswers:
 		lines = []string{fmt.Sprintf("Measured: %s on one disk's settings.", plural(len(groups), "workload"))}
 	case !varies: // there is nothing to choose between
@@ -65,8 +67,7 @@ func scope(m *Model) string {
 
 // safeAnswers names the fastest cell of each workload that is SAFE under every class and drive cache that was asked for. A cell
 // to which nothing was promised is never the answer.
-func safeAnswers(m *Model, groups []workload) []string {
-	asked := m.asked()
+func safeAnswers(m *Model, groups []workload, asked []Question) []string {
 	safe := func(g workload) (Cell, bool) {
 		g.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
 		return g.fastest()
@@ -99,9 +100,43 @@ func safeAnswers(m *Model, groups []workload) []string {
 		}
 		rivals := g
 		rivals.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
-		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals.praise(best)+".")
+		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals.praise(best)+g.againstDefault(best)+".")
 	}
 	return lines
+}
+
+// ClassAnswer is what is SAFE under some of the questions.
+type ClassAnswer struct {
+	Name      string // "everything asked for", or the question
+	Questions []Question
+	Lines     []string
+}
+
+// classAnswers answer for all the questions together and, where there are several, for each alone.
+func classAnswers(m *Model) []ClassAnswer {
+	if len(m.Safety.Rows) == 0 {
+		return nil
+	}
+	groups, asked := workloads(m.Cells), m.asked()
+	all := []ClassAnswer{{Name: "everything that was asked", Questions: asked}}
+	names := []string{}
+	for _, q := range asked {
+		i := slices.Index(names, q.String())
+		if i < 0 {
+			i = len(names)
+			names, all = append(names, q.String()), append(all, ClassAnswer{Name: q.String()})
+		}
+		all[i+1].Questions = append(all[i+1].Questions, q)
+	}
+	if len(names) == 1 {
+		all = all[1:]
+	}
+	for i := range all {
+		if len(groups) > 0 {
+			all[i].Lines = safeAnswers(m, groups, all[i].Questions)
+		}
+	}
+	return all
 }
 
 // asked are the questions of the matrix; those of a run that does not say are the ones that any cell answers.
@@ -289,4 +324,45 @@ func (w workload) praise(best Cell) string {
 		text += ", not clearly apart from " + plural(near, "other")
 	}
 	return text
+}
+
+// defaultCache is what QEMU does with a disk for which libvirt's XML names no cache mode (QEMU's manual, cache.writeback=on).
+const defaultCache = "writeback"
+
+// againstDefault says by how much a cell is faster than the one that differs from it in the default cache mode alone: "" where the
+// cache mode is no axis or the workload has no such cell.
+func (w workload) againstDefault(best Cell) string {
+	i := slices.IndexFunc(best.Axes, func(a Axis) bool { return a.Name == "disk.cache" })
+	if i < 0 {
+		return ""
+	}
+	for _, c := range w.cells {
+		if c.Axes[i].Text() != defaultCache || !slices.EqualFunc(c.Axes, best.Axes, func(a, b Axis) bool { return a.Name == "disk.cache" || a.Text() == b.Text() }) {
+			continue
+		}
+		if c.ID == best.ID {
+			return "; it is QEMU's default"
+		}
+		r := pairedRates(c, best)
+		text := fmt.Sprintf("; ×%.3g of cache=%s, QEMU's default", r.Estimate, defaultCache)
+		switch {
+		case r.N == 0 || math.IsNaN(r.Estimate):
+			return ""
+		case !r.Bounded():
+			return text + fmt.Sprintf(" (%s, too few for an interval)", plural(r.N, "block"))
+		}
+		return text + fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
+	}
+	return ""
+}
+
+// pairedRates compares b's IOPS with a's within the blocks that have both.
+func pairedRates(a, b Cell) compare.Ratio {
+	var x, y []float64
+	for _, r := range a.Rates {
+		if i := slices.IndexFunc(b.Rates, func(o Rate) bool { return o.Block == r.Block }); i >= 0 {
+			x, y = append(x, r.IOPS), append(y, b.Rates[i].IOPS)
+		}
+	}
+	return compare.Paired(x, y)
 }

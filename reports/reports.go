@@ -20,8 +20,11 @@ type Model struct {
 	Manifest results.Manifest
 	Dir      string
 	// Banners stand above everything: how far the numbers of this run may be trusted at all.
-	Banners  []string
-	Answer   []string // the run in a few sentences
+	Banners []string
+	Answer  []string // the run in a few sentences
+	// Answers are Answer's sentences on what is SAFE, under everything that was asked and under each class alone; empty for a run
+	// without crash campaigns.
+	Answers  []ClassAnswer
 	Warnings []Warning
 	Failures []Failure
 	Cells    []Cell // the measured ones, in the order of the matrix
@@ -48,6 +51,14 @@ type Cell struct {
 	Effective *results.CacheFlags
 	Guards    []results.Guard
 	Missing   []string
+	Rates     []Rate // of the trials that went well, in the order of the run
+}
+
+// Rate is how fast one trial of a cell was.
+type Rate struct {
+	Block    int     // from 0
+	IOPS     float64 // of all directions together
+	BySecond []float64
 }
 
 // Axis is the value of an axis in a cell.
@@ -131,6 +142,7 @@ func New(run *results.Run) *Model {
 	m.Warnings = warnings(m, run.Trials)
 	m.Safety = newSafety(run, m.Cells)
 	m.Answer = answer(m)
+	m.Answers = classAnswers(m)
 	return m
 }
 
@@ -188,6 +200,7 @@ func newCell(c results.Cell, axes []string, trials []results.Trial) Cell {
 			cell.Writes += t.Metrics.Write.IOs
 		}
 		iops, bw = append(iops, rate), append(bw, bytes)
+		cell.Rates = append(cell.Rates, Rate{t.Block, rate, t.IOPSBySecond})
 		if t.Metrics.Sync != nil {
 			histograms["flush"] = histograms["flush"].Merge(t.Metrics.Sync.Latency)
 		}

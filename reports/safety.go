@@ -18,6 +18,8 @@ type Safety struct {
 	Points    int64 // crash points judged, of all rows together
 	Cuts      int   // real ones
 	Claims    []claims.Claim
+
+	at map[results.SafetyKey]int // where among Rows
 }
 
 // SafetyRow is a safety record joined with its cell.
@@ -59,22 +61,21 @@ func orderOf(q Question) int {
 
 // newSafety joins the records with the measured cells.
 func newSafety(run *results.Run, cells []Cell) Safety {
-	var s Safety
-	for _, c := range cells {
-		for _, r := range run.Safety {
-			if r.Cell == c.ID {
-				s.Rows = append(s.Rows, SafetyRow{Safety: r, Axes: c.Axes, Replay: replayCommand(run.Dir, r)})
-			}
-		}
-	}
+	s := Safety{at: map[results.SafetyKey]int{}}
 	position := map[string]int{}
 	for i, c := range cells {
 		position[c.ID] = i
 	}
+	for _, r := range run.Safety {
+		if i, measured := position[r.Cell]; measured {
+			s.Rows = append(s.Rows, SafetyRow{Safety: r, Axes: cells[i].Axes, Replay: replayCommand(run.Dir, r)})
+		}
+	}
 	slices.SortStableFunc(s.Rows, func(a, b SafetyRow) int {
 		return cmp.Or(position[a.Cell]-position[b.Cell], orderOf(a.Answers())-orderOf(b.Answers()))
 	})
-	for _, r := range s.Rows {
+	for i, r := range s.Rows {
+		s.at[r.Key()] = i
 		s.Points += r.CrashPoints
 		if r.Live != nil {
 			s.Cuts += r.Live.Cuts
@@ -102,8 +103,8 @@ func replayCommand(dir string, r results.Safety) string {
 
 // row is a cell's answer to a question, nil when it has none.
 func (s Safety) row(cell string, q Question) *SafetyRow {
-	i := slices.IndexFunc(s.Rows, func(r SafetyRow) bool { return r.Cell == cell && r.Answers() == q })
-	if i < 0 {
+	i, answered := s.at[results.SafetyKey{Cell: cell, Class: q.Class, DriveCache: q.DriveCache}]
+	if !answered {
 		return nil
 	}
 	return &s.Rows[i]

@@ -1,0 +1,150 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"platter/results"
+)
+
+// answerView is what the top of the page says under some of the questions.
+type answerView struct {
+	ClassAnswer
+	Verdicts verdictMatrix
+}
+
+// verdictMatrix has the disk's settings as rows and the workloads as columns: only cells of a column do the same work.
+type verdictMatrix struct {
+	Columns []string
+	Rows    []verdictRow
+}
+
+type verdictRow struct {
+	Name  string
+	Cells []matrixCell
+}
+
+// matrixCell is the worst that is said of a cell.
+type matrixCell struct {
+	Text, Class, IOPS, Detail string
+	Best                      bool // the fastest SAFE one of its workload
+}
+
+// answerViews are the answers with their verdicts; for a run without crash campaigns none.
+func answerViews(m *Model) []answerView {
+	var views []answerView
+	for _, a := range m.Answers {
+		views = append(views, answerView{a, newVerdictMatrix(m, a.Questions)})
+	}
+	return views
+}
+
+func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
+	var t verdictMatrix
+	best := map[string]bool{}
+	for _, g := range workloads(m.Cells) {
+		g.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
+		if c, ok := g.fastest(); ok {
+			best[c.ID] = true
+		}
+	}
+	column, row := map[string]int{}, map[string]int{}
+	for _, c := range m.Cells {
+		work, name := c.work(), c.settings()
+		if _, known := column[work]; !known {
+			column[work] = len(t.Columns)
+			t.Columns = append(t.Columns, work)
+		}
+		if _, known := row[name]; !known {
+			row[name] = len(t.Rows)
+			t.Rows = append(t.Rows, verdictRow{Name: name})
+		}
+	}
+	for i := range t.Rows {
+		t.Rows[i].Cells = make([]matrixCell, len(t.Columns))
+	}
+	for _, c := range m.Cells {
+		x := m.matrixCell(c, asked)
+		x.Best = best[c.ID]
+		t.Rows[row[c.settings()]].Cells[column[c.work()]] = x
+	}
+	return t
+}
+
+// work is the values of the cell's axes that are not the disk's: "fsync=1".
+func (c Cell) work() string {
+	var axes []Axis
+	for _, a := range c.Axes {
+		if !ofDisk(a.Name) {
+			axes = append(axes, a)
+		}
+	}
+	return labelOf(axes)
+}
+
+// matrixCell is the worst verdict under the questions, with the classes that it is under where it is not under all.
+func (m *Model) matrixCell(c Cell, asked []Question) matrixCell {
+	worst := m.worst(c, asked)
+	x := matrixCell{IOPS: iops(c.IOPS)}
+	var under []string
+	exposed := -1
+	for i, q := range asked {
+		r := m.Safety.row(c.ID, q)
+		if r == nil || r.Status != results.OK {
+			if worst == "" {
+				under = append(under, q.String())
+			}
+			continue
+		}
+		if r.Verdict == worst && !slices.Contains(under, q.String()) {
+			under = append(under, q.String())
+		}
+		if e := r.Exposure; worst == results.NoPromise && e.Writes > 0 && (exposed < 0 || e.MS > m.Safety.row(c.ID, asked[exposed]).Exposure.MS) {
+			exposed = i
+		}
+	}
+	switch worst {
+	case "":
+		x.Text, x.Class = "not judged", "quiet"
+	case results.NoPromise:
+		x.Text, x.Class = "no promise", "quiet"
+		x.Detail = "nothing is promised, and no acknowledged write is exposed"
+		if exposed >= 0 {
+			r := m.Safety.row(c.ID, asked[exposed])
+			x.Text = "no promise, " + r.Age()
+			x.Detail = fmt.Sprintf("nothing is promised; a %s takes acknowledged writes of %s", asked[exposed], r.Age())
+		}
+		return x
+	case results.Safe:
+		x.Text, x.Class, x.Detail = "SAFE", "safe", "no promise broken at any judged crash point"
+		return x
+	default:
+		x.Text, x.Class = worst, strings.ToLower(worst)
+	}
+	x.Detail = "under " + strings.Join(under, ", ")
+	if len(under) < len(distinct(asked)) {
+		x.Text += " (" + strings.Join(shortNames(under), ", ") + ")"
+	}
+	return x
+}
+
+// distinct are the questions' names, each once.
+func distinct(asked []Question) []string {
+	var names []string
+	for _, q := range asked {
+		if !slices.Contains(names, q.String()) {
+			names = append(names, q.String())
+		}
+	}
+	return names
+}
+
+// shortNames are names of questions as the matrix has room for.
+func shortNames(names []string) []string {
+	var texts []string
+	for _, n := range names {
+		texts = append(texts, strings.NewReplacer(" crash", "", " (volatile)", "", "power loss", "power").Replace(n))
+	}
+	return slices.Compact(texts)
+}
