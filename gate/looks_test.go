@@ -169,7 +169,7 @@ func TestStoppingEarlyKeepsTheFalseAlarms(t *testing.T) {
 	}
 	rate := 100 * float64(alarms) / runs
 	t.Logf("%.2f %% false alarms", rate)
-	if rate > 2.5 { // one side of 5 %; Bonferroni leaves about 1.7
+	if rate > 2.5 { // one side of 5 %; Bonferroni leaves about 1.5
 		t.Errorf("%.2f %% false alarms with four looks, at most 2.5 promised", rate)
 	}
 }
