@@ -280,11 +280,13 @@ func (x *crashes) died() bool {
 	}
 }
 
+func (x *crashes) questions() []replay.Question { return questions(x.safety) }
+
 // questions are the classes and drive caches that are asked about.
-func (x *crashes) questions() []replay.Question {
+func questions(s matrices.Safety) []replay.Question {
 	var qs []replay.Question
-	for _, class := range x.safety.Classes {
-		for _, drive := range x.safety.DriveCaches {
+	for _, class := range s.Classes {
+		for _, drive := range s.DriveCaches {
 			qs = append(qs, replay.Question{Class: class, DriveCache: drive})
 		}
 	}
@@ -312,6 +314,7 @@ func (x *crashes) try(ctx context.Context, c Campaign) ([]results.Safety, error)
 	if err != nil {
 		return nil, err
 	}
+	defer rec.discard()
 	records, err := x.judge(ctx, c, rec)
 	if err != nil {
 		return nil, err
@@ -361,8 +364,14 @@ func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, en
 	if err := m.Detach(ctx); err != nil {
 		return nil, err
 	}
-	path, watch, err := x.makeImages(ctx, c.Cell, rec)
+	// A log that is made behind a volatile cache serves all kinds; a real cut is made behind the one that it is recorded for.
+	drive := powercut.Volatile
+	if end != nil {
+		drive = x.safety.DriveCaches[0]
+	}
+	path, watch, err := x.makeImages(ctx, c.Cell, drive, rec)
 	if err != nil {
+		rec.discard()
 		return nil, err
 	}
 	err = x.probe(ctx, c, job, rec, m, path, watch, end)
@@ -372,15 +381,19 @@ func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, en
 	if err != nil || end == nil {
 		err = errors.Join(err, x.remove(ctx, rec.names[:]...))
 	}
-	return rec, err
+	if err != nil {
+		rec.discard()
+		return nil, err
+	}
+	return rec, nil
 }
 
 // makeImages makes the data image and the witness on the simulated disk and starts their log.
-func (x *crashes) makeImages(ctx context.Context, c matrices.Cell, rec *recording) (data, watch string, err error) {
+func (x *crashes) makeImages(ctx context.Context, c matrices.Cell, drive string, rec *recording) (data, watch string, err error) {
 	x.images++
 	rec.names = [2]string{fmt.Sprintf("data-%d.img", x.images), fmt.Sprintf("witness-%d.img", x.images)}
 	rec.log = filepath.Join(x.run.Storage, fmt.Sprintf("oplog-%d", x.images))
-	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path, Settings: deviceSettings(c.Device, x.safety.DriveCaches[0], x.mutants[c.ID])})
+	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path, Settings: deviceSettings(c.Device, drive, x.mutants[c.ID])})
 	if err != nil {
 		return "", "", rigError("make the simulated disk", err)
 	}

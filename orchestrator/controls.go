@@ -92,10 +92,7 @@ func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results
 	if k.lies {
 		job.Lie, job.Direct, job.Fdatasync = true, false, 0
 	}
-	volatile := *x
-	volatile.safety.DriveCaches = []string{"volatile"}
-	rec, err := volatile.record(ctx, Campaign{Cell: cell, Boot: c.Boot}, job, nil)
-	x.images, x.disk = volatile.images, volatile.disk
+	rec, err := x.record(ctx, Campaign{Cell: cell, Boot: c.Boot}, job, nil)
 	if err != nil {
 		return nil, err
 	}

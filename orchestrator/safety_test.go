@@ -174,3 +174,30 @@ func TestASavedGuestComesBackTwentyTimesAfterKillsWithItsRootWhole(t *testing.T)
 		t.Errorf("the root image has changed (%v)", err)
 	}
 }
+
+// What fails before the first controls are made must not take the campaigns after it along.
+func TestTheRunGoesOnWhenTheSimulatedDiskDiesBeforeItsControls(t *testing.T) {
+	run, all := realCrashes(t, crashMatrix("disk.cache: [none, unsafe], fio.fsync: [1]", "classes: [host_crash]"))
+	if err := run.crashes.disk.Close(t.Context()); err != nil { // as after a campaign that failed
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		for _, r := range run.crashes.do(t.Context(), c) {
+			if r.Status != results.OK || r.Verdict != r.Predicted {
+				t.Errorf("%s: %s %s %+v", r.Cell, r.Status, r.Verdict, r.Failure)
+			}
+		}
+	}
+}
+
+// The order in which drive caches are named must not matter: what a drive without a cache never holds is not lost behind a
+// volatile one either, if the log is made on it.
+func TestALogServesAVolatileDriveThatIsNotNamedFirst(t *testing.T) {
+	run, all := realCrashes(t, crashMatrix(`disk.cache: [none], guest.write_cache: ["write through"], fio.fsync: [1]`, "classes: [power_loss], drive_cache: [none, volatile]"))
+	want := map[string]string{"none": results.Safe, "volatile": results.Loses}
+	for _, r := range run.crashes.do(t.Context(), all[0]) {
+		if r.Status != results.OK || r.Verdict != want[r.DriveCache] {
+			t.Errorf("drive cache %s: %s %s %+v: %d of %d promises lost", r.DriveCache, r.Status, r.Verdict, r.Failure, r.PromisesLost, r.Promises)
+		}
+	}
+}
