@@ -212,24 +212,45 @@ func copySparse(ctx context.Context, from, to string) error {
 
 // asRaw has QEMU's own tools check a survivor and turn it into a raw image. Leaked clusters are no damage.
 func asRaw(ctx context.Context, s survivor, format string) (survivor, error) {
-	out, err := exec.CommandContext(ctx, "qemu-img", "check", "-f", format, s.path).CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 2 {
-		s.broken = "qemu-img check: " + lastLine(string(out))
-	} else if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 3) {
-		s.broken = "qemu-img check: " + lastLine(string(out))
-	}
+	const leaks = 3 // exit status of qemu-img check (its manual)
 	raw := s.path + ".raw"
-	if err := qemuImg(ctx, "convert", "-f", format, "-O", "raw", s.path, raw); err != nil {
+	for _, args := range [][]string{{"check", "-f", format, s.path}, {"convert", "-f", format, "-O", "raw", s.path, raw}} {
+		out, err := exec.CommandContext(ctx, "qemu-img", args...).CombinedOutput()
 		if ctx.Err() != nil {
-			return s, err
+			return s, context.Cause(ctx)
 		}
-		s.broken = err.Error()
-		return s, nil
+		status, ran := exitStatus(err)
+		if !ran || status > 0 && strings.Contains(string(out), noSpace) {
+			os.Remove(raw)
+			return s, rigError("qemu-img "+args[0], fmt.Errorf("%w: %s", err, lastLine(string(out))))
+		}
+		if status == 0 || args[0] == "check" && status == leaks {
+			continue
+		}
+		s.broken = "qemu-img " + args[0] + ": " + lastLine(string(out))
+		if args[0] == "convert" {
+			os.Remove(raw)
+			return s, nil
+		}
 	}
 	os.Remove(s.path)
 	s.path = raw
 	return s, nil
+}
+
+// noSpace is what C programs say of a full file system: a fault of the rig, which no survivor is to be called broken for.
+const noSpace = "No space left on device"
+
+// exitStatus is how a checker ended. It did not run to an end of its own when it could not be started or was killed.
+func exitStatus(err error) (status int, ran bool) {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0, true
+	case errors.As(err, &exit):
+		return exit.ExitCode(), exit.ExitCode() > 0
+	}
+	return 0, false
 }
 
 // checkExt4 plays the journal, lets e2fsck tidy up what a healthy crash leaves (orphans, counters), and then wants nothing left to
@@ -247,14 +268,12 @@ func checkExt4(ctx context.Context, image string) (string, error) {
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
-		var exit *exec.ExitError
-		switch {
-		case err == nil:
-		case errors.As(err, &exit) && exit.ExitCode() <= step.status && exit.ExitCode() > 0:
-		case errors.As(err, &exit):
+		status, ran := exitStatus(err)
+		if !ran || status > 0 && strings.Contains(string(out), noSpace) {
+			return "", rigError("check a survivor's file system", fmt.Errorf("e2fsck: %w: %s", err, lastLine(string(out))))
+		}
+		if status > step.status {
 			return fmt.Sprintf("e2fsck %s: %s", strings.Join(step.args, " "), complaint(string(out))), nil
-		default:
-			return "", rigError("check a survivor's file system", err)
 		}
 	}
 	return "", nil
@@ -295,7 +314,6 @@ func (x *crashes) checkSurvivor(ctx context.Context, rec *recording, at replay.A
 
 // keep stores a campaign beside the cell's raw files, so that platter replay can make any survivor of it.
 func (x *crashes) keep(cell string, rec *recording) error {
-	defer rec.discard()
 	dir, err := x.run.Journal.SafetyDir(cell)
 	if err != nil {
 		return rigError("keep the campaign", err)
@@ -322,11 +340,16 @@ func (x *crashes) keep(cell string, rec *recording) error {
 func (x *crashes) keepBase(dir string, b *baseImage) (string, error) {
 	raw := filepath.Dir(filepath.Dir(dir))
 	if b.kept == "" {
-		kept := filepath.Join(raw, filepath.Base(b.path)+".gz")
-		if err := compress(b.path, kept); err != nil {
+		// A name that none has: a run that goes on must not write over what the campaigns before it began from.
+		f, err := os.CreateTemp(raw, "base-*"+filepath.Ext(b.path)+".gz")
+		if err != nil {
 			return "", err
 		}
-		b.kept = kept
+		if err := errors.Join(f.Chmod(0o644), f.Close(), compress(b.path, f.Name())); err != nil {
+			os.Remove(f.Name())
+			return "", err
+		}
+		b.kept = f.Name()
 	}
 	return filepath.Rel(dir, b.kept)
 }
