@@ -13,6 +13,7 @@ import (
 	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
+	"platter/powercut/replay"
 	"platter/results"
 )
 
@@ -282,7 +283,7 @@ func (s Settings) journal(m results.Manifest, p Plan) (*results.Journal, Work, e
 	if err := comparable(done.Manifest, m); err != nil {
 		return nil, Work{}, errors.Join(err, j.Close())
 	}
-	return j, Work{Steps: remaining(p.Steps, done.Trials), Campaigns: unjudged(p.Campaigns, done.Safety), Safety: p.Safety}, nil
+	return j, Work{Steps: remaining(p.Steps, done.Trials), Campaigns: unjudged(p.Campaigns, p.Safety, done.Safety), Safety: p.Safety}, nil
 }
 
 // comparable refuses to go on with a run on other ground than it began on.
@@ -347,16 +348,17 @@ func searchable(dir string, facts hypervisor.Facts) error {
 	return nil
 }
 
-// unjudged are the campaigns of which not every record was made.
-func unjudged(campaigns []Campaign, records []results.Safety) []Campaign {
-	failed, made := map[string]bool{}, map[string]bool{}
+// unjudged are the campaigns of which a record is missing or failed: a run that was killed may have kept some of a campaign's.
+func unjudged(campaigns []Campaign, safety *matrices.Safety, records []results.Safety) []Campaign {
+	judged := map[results.SafetyKey]bool{}
 	for _, r := range records {
-		made[r.Cell] = true
-		failed[r.Cell] = failed[r.Cell] || r.Status == results.Failed
+		judged[r.Key()] = r.Status == results.OK
 	}
 	var left []Campaign
 	for _, c := range campaigns {
-		if !made[c.Cell.ID] || failed[c.Cell.ID] {
+		if slices.ContainsFunc(questions(*safety), func(q replay.Question) bool {
+			return !judged[results.SafetyKey{Cell: c.Cell.ID, Class: q.Class, DriveCache: q.DriveCache}]
+		}) {
 			left = append(left, c)
 		}
 	}

@@ -1,0 +1,101 @@
+package orchestrator
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"platter/matrices"
+	"platter/powercut/replay"
+	"platter/results"
+)
+
+func TestACampaignOfWhichARecordIsMissingIsMadeAgain(t *testing.T) {
+	safety := &matrices.Safety{Classes: []string{results.HostCrash, results.PowerLoss}, DriveCaches: []string{"volatile", "protected"}}
+	record := func(cell, class, drive, status string) results.Safety {
+		return results.Safety{Cell: cell, Class: class, DriveCache: drive, Status: status}
+	}
+	all := func(cell, last string) []results.Safety {
+		return []results.Safety{
+			record(cell, results.HostCrash, "volatile", results.OK), record(cell, results.HostCrash, "protected", results.OK),
+			record(cell, results.PowerLoss, "volatile", results.OK), record(cell, results.PowerLoss, "protected", last),
+		}
+	}
+	var campaigns []Campaign
+	for _, id := range []string{"whole", "failed", "half", "none"} {
+		campaigns = append(campaigns, Campaign{Cell: matrices.Cell{ID: id}})
+	}
+	records := append(append(all("whole", results.OK), all("failed", results.Failed)...), all("half", results.OK)[:3]...)
+	var left []string
+	for _, c := range unjudged(campaigns, safety, records) {
+		left = append(left, c.Cell.ID)
+	}
+	if len(left) != 3 || left[0] != "failed" || left[1] != "half" || left[2] != "none" {
+		t.Errorf("left to do: %v", left)
+	}
+}
+
+// A run that goes on makes its images anew, under the names of the first time: what was kept of the first time stays.
+func TestABaseThatIsKeptIsNeverWrittenOver(t *testing.T) {
+	run, storage := t.TempDir(), t.TempDir()
+	path := filepath.Join(storage, "base-0.raw")
+	keep := func(cell, content string) (replay.Campaign, string) {
+		dir := filepath.Join(run, "raw", cell, "safety")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		name, err := (&crashes{}).keepBase(dir, &baseImage{path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return replay.Campaign{Base: name, SizeBytes: 512}, dir
+	}
+	first, dir := keep("a", "before")
+	keep("b", "after")
+	f, err := os.Create(filepath.Join(storage, "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got := make([]byte, 6)
+	if err := first.WriteBase(dir, f); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ReadAt(got, 0); err != nil || string(got) != "before" {
+		t.Errorf("the first campaign began from %q (%v)", got, err)
+	}
+}
+
+func TestAToolThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
+	tools := t.TempDir()
+	t.Setenv("PATH", tools)
+	image := filepath.Join(tools, "image")
+	tool := func(name, script string) {
+		if err := os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(what string) {
+		t.Helper()
+		if s, err := asRaw(context.Background(), survivor{path: image}, "qcow2"); err == nil {
+			t.Errorf("qemu-img %s: the survivor is called broken: %s", what, s.broken)
+		}
+	}
+	check("is missing")
+	tool("qemu-img", `[ $1 = check ] || { echo "qemu-img: error while writing: No space left on device" >&2; exit 1; }`)
+	check("has no room")
+	tool("qemu-img", "kill -9 $$")
+	check("is killed")
+	tool("e2fsck", "kill -9 $$")
+	if broken, err := checkExt4(context.Background(), image); err == nil {
+		t.Errorf("e2fsck is killed: the survivor is called broken: %s", broken)
+	}
+	tool("qemu-img", `[ $1 = check ] && { echo bad; exit 2; }; echo "qemu-img: Could not open: bad header" >&2; exit 1`)
+	if s, err := asRaw(context.Background(), survivor{path: image}, "qcow2"); err != nil || s.broken == "" {
+		t.Errorf("a survivor that qemu-img cannot read: %+v, %v", s, err)
+	}
+}
