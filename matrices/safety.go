@@ -137,7 +137,10 @@ func (s *Safety) misfit(c Cell) (key string, p *problem) {
 	switch {
 	case s.Pattern != patternOverwrite && c.Guest.Filesystem == "none":
 		return "pattern", problemf("the pattern %s writes files, and there is no file system (cell %s)", s.Pattern, c.ID).
-			withHint("set guest.filesystem to ext4 or xfs, or use the pattern overwrite")
+			withHint("set guest.filesystem to ext4, or use the pattern overwrite")
+	case s.Pattern != patternOverwrite && c.Guest.Filesystem != "ext4":
+		return "pattern", problemf("the files of the pattern %s are read back from ext4 alone (cell %s)", s.Pattern, c.ID).
+			withHint("set guest.filesystem to ext4, or use the pattern overwrite")
 	case s.SizeBytes < block*jobs:
 		return "size", problemf("safety.size has no block of its own for each job: %d of %d bytes each (cell %s)", jobs, block, c.ID).
 			withHint("make safety.size larger")
