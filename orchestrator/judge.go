@@ -96,17 +96,37 @@ func (x *crashes) judgeSampled(ctx context.Context, c matrices.Cell, rec *record
 		if loss.PromisesLost > 0 {
 			r.PointsLost++
 		}
-		if loss.PromisesLost > r.PromisesLost || r.Worst == nil {
-			r.PromisesLost, r.Worst = loss.PromisesLost, &results.CrashPoint{Point: at.Point}
+		r.Seconds = max(r.Seconds, ledger.MS/1000) // the last point is always among them
+		here := &results.CrashPoint{Point: at.Point, MS: ledger.MS}
+		if loss.PromisesLost > r.PromisesLost || r.PromisesLost == 0 && loss.PromisesLost == 0 && loss.ExposedWrites > r.Exposure.Writes {
+			r.PromisesLost, r.Worst = loss.PromisesLost, here
 		}
 		r.Torn = max(r.Torn, loss.Torn)
-		r.Exposure.Writes, r.Exposure.Bytes = max(r.Exposure.Writes, loss.ExposedWrites), max(r.Exposure.Bytes, loss.ExposedBytes)
+		expose(&r.Exposure, loss, ledger)
 		if s.broken != "" && r.Filesystem == "" {
 			r.Filesystem = s.broken
+			if r.Worst == nil {
+				r.Worst = here
+			}
 		}
 		return nil
 	})
 	return records, err
+}
+
+// expose takes what is exposed at a sampled point into the worst so far.
+func expose(e *results.Exposure, loss replay.Loss, ledger *replay.Ledger) {
+	e.Writes, e.Bytes = max(e.Writes, loss.ExposedWrites), max(e.Bytes, loss.ExposedBytes)
+	if loss.ExposedWrites == 0 {
+		return
+	}
+	ms, censored := ledger.Age(loss.ExposedWrites)
+	switch {
+	case ms > e.MS:
+		e.MS, e.Censored = ms, censored
+	case ms == e.MS:
+		e.Censored = e.Censored || censored
+	}
 }
 
 // survivor is what is left of the data image after a crash.
@@ -297,7 +317,7 @@ func (x *crashes) checkSurvivor(ctx context.Context, rec *recording, at replay.A
 		return replay.Loss{}, nil, rigError("read the ledger", err)
 	}
 	if rec.campaign.Layout.Pattern != witness.Overwrite {
-		loss, err := checkFiles(ctx, s, rec.campaign, ledger)
+		loss, err := checkFiles(ctx, x.run.Storage, s, rec.campaign, ledger)
 		return loss, ledger, err
 	}
 	f, err := os.Open(s.path)

@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"platter/powercut/oplog"
 	"platter/powercut/witness"
@@ -14,6 +15,15 @@ type Ledger struct {
 	Jobs   []Account      `json:"jobs"` // by their numbers
 	Point  int64          `json:"point"`
 	MS     float64        `json:"ms"` // since the log began
+
+	told [][]told // of each job, its acknowledgements; of those that a promise covers some may be missing
+}
+
+// told is an acknowledgement as the witness heard of it.
+type told struct {
+	sequence uint32 // all writes up to this
+	timeNS   int64
+	first    bool // of its job
 }
 
 // Account is what the witness disk said of a job: 0 is nothing.
@@ -48,6 +58,37 @@ func (l *Ledger) Sequences() (promised, acknowledged []uint32) {
 	return promised, acknowledged
 }
 
+// Age is how old the oldest of a number of exposed writes is at the least, in ms: which ones they are is not known, and they are
+// taken for the newest that are acknowledged and not promised. Censored says that it may be older.
+func (l *Ledger) Age(exposed int64) (ms float64, censored bool) {
+	type batch struct {
+		told
+		writes int64
+	}
+	var batches []batch
+	var unpromised int64
+	for job, account := range l.Jobs {
+		before := account.Promised
+		for _, t := range l.told[job] {
+			if t.sequence > before {
+				batches = append(batches, batch{t, int64(t.sequence - before)})
+				unpromised += int64(t.sequence - before)
+				before = t.sequence
+			}
+		}
+	}
+	slices.SortFunc(batches, func(a, b batch) int { return compare(b.timeNS, a.timeNS) })
+	left := exposed
+	for _, b := range batches {
+		if left <= 0 {
+			break
+		}
+		left -= b.writes
+		ms, censored = max(0, l.MS-milliseconds(b.timeNS)), b.first || exposed < unpromised
+	}
+	return ms, censored
+}
+
 // LedgerFile reads from a log, plain or gzip'd, what was promised and acknowledged at a crash point, or at its end when point
 // is negative. A point that the log does not have is a PointError.
 func LedgerFile(path string, c Campaign, point int64) (*Ledger, error) {
@@ -60,11 +101,18 @@ func ledger(log source, c Campaign, point int64) (*Ledger, error) {
 		return nil, err
 	}
 	clerk := newClerk(c)
-	l := &Ledger{Layout: c.Layout, Jobs: clerk.jobs}
+	l := &Ledger{Layout: c.Layout, Jobs: clerk.jobs, told: make([][]told, c.Layout.Jobs)}
 	err := log.each(c, point, func(e oplog.Event, data []byte) error {
 		l.Point++
 		l.MS = milliseconds(e.TimeNS)
-		return clerk.read(e, data, func(witness.Record, uint32) {})
+		return clerk.read(e, data, func(r witness.Record, before uint32) {
+			switch of := &l.told[r.Job]; {
+			case r.Kind == witness.Ack:
+				*of = append(*of, told{sequence: r.Sequence, timeNS: e.TimeNS, first: before == 0})
+			case l.Jobs[r.Job].Acknowledged <= r.Sequence:
+				*of = (*of)[:0]
+			}
+		})
 	})
 	if err != nil {
 		return nil, err

@@ -593,3 +593,44 @@ func TestPointsAreAtFlushesAndAnywhere(t *testing.T) {
 		}
 	}
 }
+
+func TestTheAgeOfWhatIsExposedIsALowerBoundThatSaysSo(t *testing.T) {
+	s := newScript(t, small())
+	at := func(writes uint32, told func()) int64 { // the time of telling, in ms
+		for range writes {
+			s.write(0, direct)
+		}
+		told()
+		return s.now/millisecond - 1 // it counts from its arrival, and ends an event later
+	}
+	first := at(2, func() { s.ack(0, 2) })
+	second := at(3, func() { s.ack(0, 5) })
+	for _, c := range []struct {
+		name     string
+		promised uint32
+		exposed  int64
+		since    int64
+		censored bool
+	}{
+		{"all that is not promised: from the beginning", 0, 5, first, true},
+		{"some of what was told last, and it may be older", 0, 3, second, true},
+		{"all of what was told last", 2, 3, second, false},
+		{"what is left of it", 4, 1, second, false},
+		{"nothing", 4, 0, 0, false},
+	} {
+		if c.promised > 0 {
+			s.promise(0, c.promised)
+		}
+		l, err := ledger(s.source(), s.c, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := l.MS - float64(c.since)
+		if c.since == 0 {
+			want = 0
+		}
+		if ms, censored := l.Age(c.exposed); ms != want || censored != c.censored {
+			t.Errorf("%s: %v ms, censored %t; want %v, %t", c.name, ms, censored, want, c.censored)
+		}
+	}
+}
