@@ -41,9 +41,7 @@ func (x *crashes) cuts(ctx context.Context, c Campaign, job guest.ProbeJob, reco
 				return fmt.Errorf("live cut (%s): %w", r.Class, err)
 			}
 		}
-		if r.Live.Lost == 0 {
-			r.Live.Bound = cleanBound(r.Live.Cuts)
-		}
+		r.Live.Bound = liveBound(*r.Live)
 	}
 	return nil
 }

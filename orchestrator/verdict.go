@@ -44,5 +44,13 @@ func invalid(s results.Safety) string {
 	return ""
 }
 
+// liveBound is the bound that live cuts give: none when one lost something, or when nothing was promised that could be lost.
+func liveBound(l results.LiveCuts) float64 {
+	if l.Lost > 0 || l.Promises == 0 {
+		return 0
+	}
+	return cleanBound(l.Cuts)
+}
+
 // cleanBound is the 95 % upper bound of the probability of loss after n cuts that lost nothing: 1 − 0.05^(1/n).
 func cleanBound(n int) float64 { return 1 - math.Pow(0.05, 1/float64(n)) }

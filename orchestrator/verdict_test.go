@@ -49,6 +49,21 @@ func TestCleanCutsBoundTheProbabilityOfLoss(t *testing.T) {
 	}
 }
 
+func TestCutsThatCouldLoseNothingBoundNothing(t *testing.T) {
+	for _, c := range []struct {
+		live  results.LiveCuts
+		bound bool
+	}{
+		{results.LiveCuts{Cuts: 3, Promises: 10}, true},
+		{results.LiveCuts{Cuts: 3, Promises: 10, PromisesLost: 1, Lost: 1}, false},
+		{results.LiveCuts{Cuts: 3}, false},
+	} {
+		if got := liveBound(c.live); (got > 0) != c.bound {
+			t.Errorf("%+v: bound %v", c.live, got)
+		}
+	}
+}
+
 func TestControlsAreThoseOfTheClassesAskedFor(t *testing.T) {
 	names := func(filesystem string, classes ...string) []string {
 		var all []string
