@@ -19,10 +19,12 @@ type chart struct {
 	Title   string
 	Caption string // how to read it
 	Summary string // what it shows, in words, for those who do not see it
-	Draw    string // "iops", "latency" or "flushes"
+	Draw    string // "iops", "latency", "flushes", or one of newViews
 	Height  int    // CSS pixels
 	Legend  []legendEntry
 	Option  json.RawMessage // of ECharts
+
+	Choosers []chooser // of a view
 }
 
 // legendEntry explains one kind of mark.
@@ -52,10 +54,26 @@ func newCharts(m *Model, prefix string) ([]chart, error) {
 			return nil, err
 		}
 		if c != nil {
+			c.paged(len(rows(m.Cells)))
 			drawn = append(drawn, *c)
 		}
 	}
 	return drawn, nil
+}
+
+// pageRows is how many rows page.js draws at once.
+const pageRows = 60
+
+// paged gives a chart of very many rows a chooser of pages.
+func (c *chart) paged(rows int) {
+	if rows <= pageRows {
+		return
+	}
+	pages := chooser{Key: "rows", Label: "Rows"}
+	for from := 1; from <= rows; from += pageRows {
+		pages.Options = append(pages.Options, fmt.Sprintf("%d – %d of %d", from, min(from+pageRows-1, rows), rows))
+	}
+	c.Choosers = append(c.Choosers, pages)
 }
 
 // row is a line of a chart: a cell, or the name of the group of cells below it.

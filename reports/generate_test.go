@@ -132,7 +132,18 @@ func generatedSafety(c results.Cell, cell int, class, drive string) results.Safe
 			s.Live.Agrees, s.Live.Disagreement = false, "3 promises against 0"
 		}
 	}
+	s.Strip = generatedStrip(s)
 	return s
+}
+
+// generatedStrip is a log in a hundred stretches over which losses grow to the record's.
+func generatedStrip(s results.Safety) []results.StripPoint {
+	var strip []results.StripPoint
+	for i := range int64(100) {
+		strip = append(strip, results.StripPoint{CrashPoint: results.CrashPoint{Point: 1 + i*s.CrashPoints/100, MS: float64(50 * i)},
+			PromisesLost: s.PromisesLost * i / 99, ExposedWrites: s.Exposure.Writes * i / 99, ExposedMS: s.Exposure.MS * float64(i) / 99})
+	}
+	return strip
 }
 
 // withFailedCampaigns has besides failed trials a campaign that failed and a cell that was not judged yet.

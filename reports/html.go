@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +53,10 @@ type section struct {
 	Marked []markedWarning
 	Charts []chart
 	Losses lossTable // empty for a run without crash campaigns
+	Views  []answerView
+	Flush  []flushRow // by cell
+	Raw    []rawCell
+	Data   json.RawMessage // of the charts with choosers
 }
 
 // lossTable is what the cells lose, a row each.
@@ -201,16 +207,99 @@ func digest(text string) string {
 }
 
 func newSection(m *Model, id string, draw bool) (section, error) {
-	s := section{Model: m, ID: id, Kinds: shown(m.Cells), Layers: layers(m.Cells), Losses: newLossTable(m)}
+	s := section{Model: m, ID: id, Kinds: shown(m.Cells), Layers: layers(m.Cells), Losses: newLossTable(m), Views: answerViews(m), Flush: flushRows(m), Raw: rawCells(m)}
 	for i, x := range m.Warnings {
 		s.Marked = append(s.Marked, markedWarning{x, letters(i), id + "warning-" + letters(i)})
 	}
 	if !draw {
 		return s, nil
 	}
-	var err error
+	data := newViewData(m)
+	text, err := json.Marshal(data)
+	if err != nil {
+		return s, fmt.Errorf("write report: %w", err)
+	}
+	s.Data = text
+	views, err := newViews(data, id)
+	if err != nil {
+		return s, err
+	}
 	s.Charts, err = newCharts(m, id)
+	s.Charts = append(s.Charts, views...)
 	return s, err
+}
+
+// Chart is the chart that is drawn in a way; nil without.
+func (s section) Chart(draw string) *chart {
+	i := slices.IndexFunc(s.Charts, func(c chart) bool { return c.Draw == draw })
+	if i < 0 {
+		return nil
+	}
+	return &s.Charts[i]
+}
+
+// framed is a chart in its place on the page.
+type framed struct {
+	*chart
+	Banner string // of the run
+	Data   string // the id of the element that it draws from
+	Table  bool   // it has a table of its own, which follows the choosers
+}
+
+// Figure is the chart that is drawn in a way; nil without.
+func (s section) Figure(draw string) *framed {
+	c := s.Chart(draw)
+	if c == nil {
+		return nil
+	}
+	return &framed{c, strings.Join(s.Banners, " · "), s.ID + "data", !slices.Contains([]string{"iops", "latency", "flushes"}, draw)}
+}
+
+// worstPoint is a crash point that takes something, for the table.
+type worstPoint struct {
+	SafetyRow
+	Question                                int
+	Failure, Class, Text, Lost, Exposed, At string
+}
+
+// maxWorstPoints is how many rows that table has at most.
+const maxWorstPoints = 1000
+
+// WorstPoints are the rows that lose anything.
+func (s section) WorstPoints() []worstPoint {
+	all := s.losing()
+	return all[:min(len(all), maxWorstPoints)]
+}
+
+// WorstLeftOut is how many of them the table has no room for.
+func (s section) WorstLeftOut() int { return max(0, len(s.losing())-maxWorstPoints) }
+
+func (s section) losing() []worstPoint {
+	var all []worstPoint
+	for _, r := range s.Safety.Rows {
+		if r.Status != results.OK || r.PromisesLost == 0 && r.Exposure.Writes == 0 && r.Safety.Verdict != results.Loses {
+			continue
+		}
+		p := worstPoint{SafetyRow: r, Question: slices.Index(s.Safety.Questions, r.Answers()), Failure: questionName(s.Model, r.Answers()),
+			Class: strings.ToLower(r.Safety.Verdict), Text: r.Safety.Verdict, Lost: wholeNumber(r.PromisesLost) + " of " + wholeNumber(r.Promises), Exposed: wholeNumber(r.Exposure.Writes), At: absent}
+		if r.Safety.Verdict == results.NoPromise {
+			p.Class, p.Text, p.Lost = "quiet", "no promise", absent
+		}
+		if r.Worst != nil {
+			p.At = wholeNumber(r.Worst.Point) + " of " + wholeNumber(r.CrashPoints)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// DeviceRows are the settings that the matrix makes for the simulated disk.
+func (s section) DeviceRows() []string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(s.Manifest.Device)) {
+		all = append(all, fmt.Sprintf("%s %v", name, s.Manifest.Device[name]))
+	}
+	return all
 }
 
 // letters counts a, b, … z, aa, ab, … from 0.
@@ -287,6 +376,25 @@ func (s section) Done() int { return s.OK + s.Failed }
 
 // WritesText is the number of a cell's writes; a cell without a trial that went well has none.
 func (s section) WritesText(c Cell) string { return orAbsent(c.Trials > 0, wholeNumber(c.Writes)) }
+
+// ScopeText is on how much the answer rests.
+func (s section) ScopeText() string { return upperFirst(scope(s.Model)) + "." }
+
+// Wrong is what keeps verdicts from being valid or sure, beside the warnings: what has no valid verdict, and what the model did not
+// predict.
+func (s section) Wrong() []string {
+	all := s.Safety.Invalids()
+	if more := len(all) - maxWrong; more > 0 {
+		all = append(all[:maxWrong:maxWrong], fmt.Sprintf("and %d more without a valid verdict: under Crash campaigns", more))
+	}
+	if n := len(s.Safety.Surprises()); n > 0 {
+		all = append(all, fmt.Sprintf("≠ in %s model and measurement differ: under Crash campaigns", plural(n, "answer")))
+	}
+	return all
+}
+
+// maxWrong is how many of them the top of the page has room for.
+const maxWrong = 4
 
 // LegendText explains the short verdicts.
 func (s section) LegendText() string { return legendText }

@@ -210,8 +210,8 @@ func TestAWarningIsMarkedAtItsCells(t *testing.T) {
 
 func TestTheBannersStandAtEveryChart(t *testing.T) {
 	got := htmlOf(t, bare(t, "", ""), generated(6, 1))
-	if n := strings.Count(got, `<p class="figure-banner">demonstration length · emulated (TCG)`); n != 3 {
-		t.Errorf("the banners stand at %d of 3 charts", n)
+	if n := strings.Count(got, `<p class="figure-banner">demonstration length · emulated (TCG)`); n != 6 {
+		t.Errorf("the banners stand at %d of 6 charts", n)
 	}
 }
 

@@ -16,6 +16,7 @@ type answerView struct {
 
 // verdictMatrix has the disk's settings as rows and the workloads as columns: only cells of a column do the same work.
 type verdictMatrix struct {
+	Corner  string // what rows and columns are values of, where that is one axis each
 	Columns []string
 	Rows    []verdictRow
 }
@@ -27,7 +28,7 @@ type verdictRow struct {
 
 // matrixCell is the worst that is said of a cell.
 type matrixCell struct {
-	Text, Class, IOPS, Detail string
+	Text, Class, Note, Detail string
 	Best                      bool // the fastest SAFE one of its workload
 }
 
@@ -61,6 +62,7 @@ func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
 			t.Rows = append(t.Rows, verdictRow{Name: name})
 		}
 	}
+	t.name(m.Manifest.Axes)
 	for i := range t.Rows {
 		t.Rows[i].Cells = make([]matrixCell, len(t.Columns))
 	}
@@ -70,6 +72,31 @@ func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
 		t.Rows[row[c.settings()]].Cells[column[c.work()]] = x
 	}
 	return t
+}
+
+// name leaves the axis out of names that are values of one.
+func (t *verdictMatrix) name(axes []string) {
+	var disk, work []string
+	for _, a := range axes {
+		if ofDisk(a) {
+			disk = append(disk, short(a))
+		} else {
+			work = append(work, short(a))
+		}
+	}
+	t.Corner = "setting"
+	if len(disk) == 1 {
+		t.Corner = disk[0]
+		for i, r := range t.Rows {
+			t.Rows[i].Name = strings.TrimPrefix(r.Name, disk[0]+"=")
+		}
+	}
+	if len(work) == 1 {
+		t.Corner += " \\ " + work[0]
+		for i, c := range t.Columns {
+			t.Columns[i] = strings.TrimPrefix(c, work[0]+"=")
+		}
+	}
 }
 
 // work is the values of the cell's axes that are not the disk's: "fsync=1".
@@ -86,7 +113,7 @@ func (c Cell) work() string {
 // matrixCell is the worst verdict under the questions, with the classes that it is under where it is not under all.
 func (m *Model) matrixCell(c Cell, asked []Question) matrixCell {
 	worst := m.worst(c, asked)
-	x := matrixCell{IOPS: iops(c.IOPS)}
+	x := matrixCell{Note: iops(c.IOPS)}
 	var under []string
 	exposed := -1
 	for i, q := range asked {
@@ -112,7 +139,7 @@ func (m *Model) matrixCell(c Cell, asked []Question) matrixCell {
 		x.Detail = "nothing is promised, and no acknowledged write is exposed"
 		if exposed >= 0 {
 			r := m.Safety.row(c.ID, asked[exposed])
-			x.Text = "no promise, " + r.Age()
+			x.Note += " · exposed " + r.Age()
 			x.Detail = fmt.Sprintf("nothing is promised; a %s takes acknowledged writes of %s", asked[exposed], r.Age())
 		}
 		return x
@@ -124,7 +151,7 @@ func (m *Model) matrixCell(c Cell, asked []Question) matrixCell {
 	}
 	x.Detail = "under " + strings.Join(under, ", ")
 	if len(under) < len(distinct(asked)) {
-		x.Text += " (" + strings.Join(shortNames(under), ", ") + ")"
+		x.Note += " · " + strings.Join(shortNames(under), ", ")
 	}
 	return x
 }

@@ -79,6 +79,21 @@
   };
 
   const ticks = { iops: group, latency: duration };
+  const pageRows = 60;
+
+  // page leaves in an option the rows of one page, and says how many there are.
+  const page = (option, number) => {
+    const rows = option.yAxis[0].data, from = number * pageRows;
+    if (rows.length <= pageRows) return rows.length;
+    const part = rows.slice(from, from + pageRows);
+    option.yAxis[0].data = part;
+    for (const series of option.series) {
+      if (series.type === "bar") series.data = series.data.slice(from, from + pageRows);
+      else series.data = series.data.filter(({ value: [row] }) => row >= from && row < from + pageRows)
+        .map((item) => ({ ...item, value: [item.value[0] - from, ...item.value.slice(1)] }));
+    }
+    return part.length;
+  };
 
   // complete adds to an option what is no data: functions, fonts, and the room for labels at the width given.
   const complete = (option, draw, width) => {
@@ -100,33 +115,416 @@
     return option;
   };
 
-  const charts = [...document.querySelectorAll(".chart")].map((element) => {
-    element.style.height = element.dataset.height + "px";
-    const text = document.getElementById(element.id + "-option").textContent;
-    const chart = echarts.init(element, null, { renderer: "svg" });
-    let drawn = 0;
-    const fit = () => {
-      const width = element.clientWidth;
-      if (!width || width === drawn) return;
-      drawn = width;
-      chart.resize();
-      chart.setOption(complete(JSON.parse(text), element.dataset.draw, width), { notMerge: true });
-    };
-    fit();
-    new ResizeObserver(fit).observe(element);
-    return fit;
+  // ---- Views: charts with choosers. Each takes the run's data, what is chosen, and the width, and gives the parts of its option,
+  // its height, a sentence and a table.
+
+  const three = (v) => v >= 99.95 || v === Math.trunc(v) ? v.toFixed(0) : v.toFixed(v >= 9.995 ? 1 : 2);
+  const scaled = (v, units, by, last) => {
+    for (const unit of units) {
+      if (v < by - (by === 1000 ? 0.5 : 0.5)) return three(v) + "\u202f" + unit;
+      v /= by;
+    }
+    return three(v) + "\u202f" + last;
+  };
+  const write = {
+    rate: (v) => Math.abs(v) < 100 ? String(Number(v.toPrecision(3))) : group(Math.round(v)),
+    bytes: (v) => scaled(v, ["B", "KiB", "MiB", "GiB"], 1024, "TiB") + "/s",
+    ns: (v) => scaled(v, ["ns", "µs", "ms"], 1000, "s"),
+    ms: (v) => v === 0 ? "0" : v < 100 ? Number(v.toPrecision(2)) + "\u202fms" : (v / 1000).toFixed(1) + "\u202fs",
+    part: (v) => v === 0 ? "0" : v < 0.001 ? "<0.1\u202f%" : Number((100 * v).toPrecision(3)) + "\u202f%",
+  };
+  const absent = "–";
+
+  const lineStyles = ["solid", "dashed", "dotted", [8, 3, 2, 3]];
+  const symbols = ["circle", "triangle", "rect", "diamond"];
+  const colour = (i) => `var(--c${i % 8})`;
+  const decades = (values) => {
+    const lo = Math.min(...values), hi = Math.max(...values);
+    const [from, to] = [10 ** Math.floor(Math.log10(lo)), 10 ** Math.ceil(Math.log10(hi))];
+    return [from, to > from ? to : 10 * from];
+  };
+  const varying = (d) => d.axes.map((_, i) => i).filter((i) => d.axes[i].values.length > 1);
+  const label = (d, cell, which) => which.map((i) => `${d.axes[i].name}=${d.axes[i].values[cell.a[i]]}`).join(", ") || cell.l;
+  const ofDisk = (d) => varying(d).filter((i) => d.axes[i].disk);
+
+  // fixed says whether a cell has the chosen values of all axes but those that are shown.
+  const fixed = (d, chosen, shown) => (cell) => varying(d).every((i) => shown.includes(i) || cell.a[i] === chosen[`fix${i}`]);
+  const hideFixed = (id, d, shown) => {
+    for (const i of varying(d)) {
+      const select = document.getElementById(`${id}-fix${i}`);
+      if (select) select.parentElement.hidden = shown.includes(i);
+    }
+  };
+
+  const views = {
+    pareto(d, chosen, width) {
+      const at = d.metrics.map((_, i) => i).filter((i) => !d.metrics[i].safe)[chosen.metric];
+      const metric = d.metrics[at], lost = chosen.loss === 1;
+      const front = new Set(d.fronts[at][chosen.class]);
+      const which = chosen.work ? ofDisk(d) : varying(d);
+      const all = d.cells.map((cell, i) => ({ cell, i, v: cell.m[at]?.[0], loss: cell.s[chosen.class] }))
+        .filter(({ cell }) => !chosen.work || cell.w === chosen.work - 1);
+      const shown = all.filter(({ v, loss }) => v != null && loss && !(lost && loss.v === "NO_PROMISE"));
+      const y = ({ loss }) => lost ? loss.l : loss.e;
+      const some = shown.map(y).filter((v) => v > 0);
+      const floor = some.length ? 10 ** (Math.floor(Math.log10(Math.min(...some))) - 1) : 0;
+      const place = (p) => lost ? y(p) : Math.max(y(p), floor);
+      const most = Math.max(1e-9, ...shown.map(({ v }) => v));
+      const lossText = (p) => lost ? write.part(p.loss.l) : (p.loss.c ? "≥" : "") + write.ms(p.loss.e);
+      const mark = { SAFE: "circle", LOSES: "diamond", NO_PROMISE: "emptyCircle" };
+      const ink = { SAFE: "var(--read)", LOSES: "var(--bad)", NO_PROMISE: "var(--muted)" };
+      const points = shown.map((p) => {
+        const on = front.has(p.i), across = metric.unit === "ns" ? 0.5 : p.v / most;
+        return {
+          name: `${p.cell.l}\n${metric.name} ${write[metric.unit](p.v)}\n${p.loss.t.replace(/^–/, "nothing promised,")}${lost || !p.loss.e ? "" : "\nexposed " + lossText(p)}`,
+          value: [p.v, place(p)], symbol: mark[p.loss.v], symbolSize: on ? 12 : 9,
+          itemStyle: { color: ink[p.loss.v], borderColor: ink[p.loss.v], borderWidth: p.loss.v === "NO_PROMISE" ? 2 : 0, opacity: on ? 1 : 0.35 },
+          label: { show: on, formatter: () => label(d, p.cell, which), position: "top", align: across < 0.25 ? "left" : across > 0.6 ? "right" : "center", color: "var(--ink)", fontSize: 11, width: Math.max(60, width * 0.42), overflow: "truncate" },
+        };
+      });
+      const lines = d.works.map((_, w) => shown.filter((p) => front.has(p.i) && p.cell.w === w).sort((a, b) => a.v - b.v || place(a) - place(b)))
+        .filter((line) => line.length > 1)
+        .map((line) => ({ type: "line", silent: true, symbol: "none", z: 1, lineStyle: { color: "var(--edge)", width: 1.5, type: "dashed" }, data: line.map((p) => [p.v, place(p)]) }));
+      const logX = metric.unit === "ns" && shown.length > 0;
+      const [fromX, toX] = logX ? decades(shown.map(({ v }) => v)) : [0, null];
+      const [, toY] = some.length && !lost ? decades(some) : [0, 1];
+      const on = shown.filter((p) => front.has(p.i)).sort((a, b) => b.v - a.v);
+      return {
+        height: 400,
+        x: { type: logX ? "log" : "value", min: fromX, max: toX, name: metric.name + (metric.more ? " →" : " (less is better)"), nameLocation: "middle", nameGap: 28, axisLabel: { formatter: (v) => write[metric.unit](v) } },
+        y: lost || !some.length ? { type: "value", min: 0, max: 1, name: lost ? "promises lost" : "exposure", axisLabel: { formatter: (v) => lost ? write.part(v) : v === 0 ? "0" : "" } }
+          : { type: "log", min: floor, max: toY, name: "exposure", axisLabel: { formatter: (v) => v <= floor * 1.001 ? "0" : write.ms(v) } },
+        series: [...lines, { type: "scatter", data: points, emphasis: { disabled: true }, labelLayout: { hideOverlap: true }, z: 3 }],
+        words: `${on.length} of ${shown.length} cells are beaten by none` + (all.length > shown.length ? `; ${all.length - shown.length} without a speed, a valid verdict${lost ? " or a promise" : ""} are not shown` : "") + ".",
+        table: [["cell", metric.name, "verdict", "promises lost", "exposure", "beaten by none"],
+          ...shown.map((p) => [p.cell.l, write[metric.unit](p.v), p.loss.v, p.loss.v === "NO_PROMISE" ? absent : write.part(p.loss.l), (p.loss.c ? "≥" : "") + write.ms(p.loss.e), front.has(p.i) ? "yes" : "no"])],
+      };
+    },
+
+    heat(d, chosen, width, id) {
+      const axes = varying(d), y = axes[chosen.y];
+      const x = axes[chosen.x === chosen.y ? (chosen.y + 1) % axes.length : chosen.x];
+      hideFixed(id, d, [x, y]);
+      const metric = d.metrics[chosen.metric], [columns, rows] = [d.axes[x].values, d.axes[y].values];
+      const cells = d.cells.filter(fixed(d, chosen, [x, y]));
+      const measured = cells.filter((c) => c.m[chosen.metric]);
+      const values = measured.map((c) => c.m[chosen.metric][0]);
+      const tone = (v) => metric.unit === "ns" && v > 0 ? Math.log(v) : v;
+      const [lo, hi] = [Math.min(...values.map(tone)), Math.max(...values.map(tone))];
+      const best = chosen.metric < 2 && measured.length ? measured.reduce((a, b) => b.m[chosen.metric][0] > a.m[chosen.metric][0] ? b : a) : null;
+      const near = (c) => {
+        if (!best || c === best) return false;
+        const [mine, its] = [c.m[chosen.metric], best.m[chosen.metric]];
+        return mine.length < 3 || its.length < 3 || mine[2] >= its[1];
+      };
+      const text = (c) => write[metric.unit](c.m[chosen.metric][0]) + (near(c) ? " ≈" : "");
+      const grid = rows.map((_, r) => columns.map((_, k) => cells.find((c) => c.a[y] === r && c.a[x] === k)));
+      const data = grid.flatMap((row, r) => row.map((c, k) => ({ value: [k, r], name: c ? c.l : "" })));
+      const height = 60 + Math.max(26, Math.min(44, 420 / rows.length)) * rows.length;
+      const left = Math.min(Math.max(...rows.map((t) => t.length)) * 7 + 16, Math.round(width * 0.35));
+      return {
+        height, left, top: 40, bottom: 12, right: 8,
+        x: { type: "category", data: columns, position: "top", name: "", axisTick: { show: false }, splitLine: { show: false }, axisLine: { show: false }, axisLabel: { interval: 0, hideOverlap: false, formatter: (t) => `${d.axes[x].name}=${t}`, width: (width - left) / columns.length - 6, overflow: "truncate", align: "center" } },
+        y: { type: "category", data: rows, inverse: true, name: "", axisTick: { show: false }, splitLine: { show: false }, axisLine: { show: false }, axisLabel: { interval: 0, hideOverlap: false, width: left - 10, overflow: "truncate" } },
+        series: [{
+          type: "custom", data, emphasis: { disabled: true }, renderItem: (params, api) => {
+            const [k, r] = data[params.dataIndex].value, c = grid[r][k];
+            const [cx, cy] = api.coord([k, r]), [w, h] = api.size([1, 1]);
+            const has = c && c.m[chosen.metric];
+            const part = has ? (hi > lo ? (tone(c.m[chosen.metric][0]) - lo) / (hi - lo) : 0.5) : 0;
+            return { type: "group", children: [
+              { type: "rect", shape: { x: cx - w / 2 + 1, y: cy - h / 2 + 1, width: w - 2, height: h - 2, r: 2 }, style: { fill: has ? "var(--heat)" : "var(--tint)", opacity: has ? 0.1 + 0.9 * part : 1 } },
+              { type: "text", style: { text: has ? text(c) : absent, x: cx, y: cy, align: "center", verticalAlign: "middle", fontSize: 12, fontFamily: font(), fontWeight: c === best ? 700 : "normal", fill: has && part > 0.55 ? "var(--heat-ink)" : "var(--ink)" } },
+            ] };
+          },
+        }],
+        words: best ? `Most: ${label(d, best, [y, x])} with ${text(best)} ${metric.name}.` : measured.length ? "" : "No cell has this figure at the values chosen.",
+        table: [[`${d.axes[y].name} \\ ${d.axes[x].name}`, ...columns], ...rows.map((name, r) => [name, ...grid[r].map((c) => c && c.m[chosen.metric] ? text(c) : absent)])],
+      };
+    },
+
+    // lines are what curves and blocks have in common: a line for each value of an axis.
+    lines(d, chosen, id, values) {
+      const axes = varying(d), along = axes[chosen.lines ?? 0];
+      hideFixed(id, d, [along]);
+      const cells = axes.length ? d.cells.filter(fixed(d, chosen, [along])) : d.cells;
+      return cells.map((cell) => ({ name: along == null ? cell.l : d.axes[along].values[cell.a[along]], i: along == null ? 0 : cell.a[along], data: values(cell) }))
+        .filter(({ data }) => data?.length);
+    },
+
+    // drawn are lines with their names at their ends.
+    drawn(lines, width) {
+      return lines.map(({ name, i, data, thin }) => ({
+        type: "line", name, data, showSymbol: !thin, symbol: symbols[i % 4], symbolSize: 6, color: colour(i), emphasis: { disabled: true }, connectNulls: false,
+        itemStyle: { color: colour(i) }, lineStyle: { color: colour(i), width: thin ? 1.2 : 2, type: lineStyles[Math.floor(i / 2) % 4] },
+        endLabel: { show: true, formatter: () => name, color: "var(--ink)", fontSize: 11, width: Math.min(110, width * 0.24), overflow: "truncate" }, labelLayout: { moveOverlap: "shiftY" },
+      }));
+    },
+
+    curves(d, chosen, width, id) {
+      const far = (q) => -Math.log10(1 - q);
+      const lines = views.lines(d, chosen, id, (cell) => cell.c?.[chosen.kind]?.map((ns, i) => [far(d.quantiles[i]), ns]));
+      const [from, to] = lines.length ? decades(lines.flatMap((l) => l.data.map(([, ns]) => ns))) : [1, 10];
+      const last = Math.max(2, ...lines.map((l) => Math.ceil(l.data.at(-1)[0])));
+      const marks = [0.5, 0.9, 0.99, 0.999, 0.9999];
+      const at = (l, q) => { const i = d.quantiles.indexOf(q); return i >= 0 && l.data[i] ? write.ns(l.data[i][1]) : absent; };
+      return {
+        height: 380, right: Math.min(120, Math.round(width * 0.26)),
+        x: { type: "value", min: 0, max: last, interval: 1, name: "percentile", nameLocation: "middle", nameGap: 28, axisLabel: { formatter: (v) => v === 0 ? "0" : Number((100 * (1 - 10 ** -v)).toFixed(4)) + "\u202f%" } },
+        y: { type: "log", min: from, max: to, name: `${d.kinds[chosen.kind]} latency`, axisLabel: { formatter: (v) => duration(v) } },
+        series: views.drawn(lines.map((l) => ({ ...l, thin: true })), width),
+        words: lines.length ? "" : "No cell was measured at the values chosen.",
+        table: [["", ...marks.map((q) => "p" + Number((100 * q).toFixed(2)))], ...lines.map((l) => [l.name, ...marks.map((q) => at(l, q))])],
+      };
+    },
+
+    blocks(d, chosen, width, id) {
+      const lines = views.lines(d, chosen, id, (cell) => cell.b?.map((b, i) => [b + 1, cell.r[i]]).sort((p, q) => p[0] - q[0]));
+      const blocks = [...new Set(lines.flatMap((l) => l.data.map(([b]) => b)))].sort((a, b) => a - b);
+      return {
+        height: 340, right: Math.min(120, Math.round(width * 0.26)),
+        x: { type: "value", min: blocks[0] ?? 0, max: blocks.at(-1) ?? 1, minInterval: 1, name: "block", nameLocation: "middle", nameGap: 28 },
+        y: { type: "value", min: 0, name: "IOPS", axisLabel: { formatter: write.rate } },
+        series: views.drawn(lines, width),
+        words: lines.length ? "" : "No cell was measured at the values chosen.",
+        table: [["block", ...lines.map((l) => l.name)], ...blocks.map((b) => [b, ...lines.map((l) => { const p = l.data.find(([x]) => x === b); return p ? write.rate(p[1]) : absent; })])],
+      };
+    },
+
+    seconds(d, chosen, width) {
+      const cell = d.cells.filter((c) => c.i?.length)[chosen.cell];
+      const lines = cell.i.map((values, i) => ({ name: `block ${cell.b[i] + 1}`, i, thin: true, data: values.map((v, s) => [(s + 1) * d.every, v]) }));
+      const longest = Math.max(...cell.i.map((v) => v.length));
+      return {
+        height: 340, right: Math.min(90, Math.round(width * 0.2)),
+        x: { type: "value", min: 0, max: longest * d.every, name: "seconds", nameLocation: "middle", nameGap: 28 },
+        y: { type: "value", min: 0, name: "IOPS", axisLabel: { formatter: write.rate } },
+        series: views.drawn(lines, width),
+        words: d.every > 1 ? `Each point is the mean of ${d.every} seconds.` : "",
+        table: [["seconds", ...lines.map((l) => l.name)], ...Array.from({ length: longest }, (_, s) => [(s + 1) * d.every, ...cell.i.map((v) => v[s] == null ? absent : write.rate(v[s]))])],
+      };
+    },
+
+    strips(d, chosen, width) {
+      const lost = chosen.loss === 0, figure = (s) => lost ? s.l : s.e;
+      const which = chosen.work ? ofDisk(d) : varying(d);
+      const all = d.strips.filter((s) => s.q === chosen.class && (!chosen.work || d.cells[s.c].w === chosen.work - 1));
+      const rows = all.slice(0, pageRows);
+      const text = (s) => { const m = Math.max(...figure(s)); return lost ? (s.v === "NO_PROMISE" ? absent : group(m)) : write.ms(m); };
+      const most = Math.max(1e-9, ...rows.flatMap(figure)), end = Math.max(1, ...rows.map((s) => s.z));
+      const names = rows.map((s) => label(d, d.cells[s.c], which));
+      const left = Math.min(Math.max(0, ...names.map((t) => t.length)) * 6.6 + 16, Math.round(width * 0.42));
+      const begin = Math.min(...rows.map((s) => s.t[0]));
+      return {
+        height: 70 + 26 * Math.max(1, rows.length), left, right: 64, top: 8,
+        x: { type: "value", min: Math.floor(begin / 100) * 100, max: Math.ceil(end / 100) * 100, name: "ms since the log began", nameLocation: "middle", nameGap: 28 },
+        y: { type: "category", data: names, inverse: true, name: "", axisTick: { show: false }, axisLine: { show: false }, splitLine: { show: false }, axisLabel: { interval: 0, hideOverlap: false, width: left - 10, overflow: "truncate" } },
+        series: [{
+          type: "custom", data: rows.map((s, i) => ({ value: [s.z, i], name: `${names[i]}\n${lost ? "promises lost" : "exposed"} at most ${text(s)}` })), emphasis: { disabled: true },
+          renderItem: (params, api) => {
+            const s = rows[params.dataIndex], f = figure(s), h = api.size([0, 1])[1] * 0.8;
+            const place = (ms) => api.coord([ms, params.dataIndex])[0];
+            const base = api.coord([s.z, params.dataIndex])[1] + h / 2;
+            const points = [[place(s.t[0]), base]];
+            f.forEach((v, i) => {
+              const top = base - h * v / most;
+              points.push([place(s.t[i]), top], [place(s.t[i + 1] ?? s.z), top]);
+            });
+            points.push([place(s.z), base]);
+            const children = [line(place(s.t[0]), base, place(s.z), base, "var(--edge)", 1)];
+            if (f.some((v) => v > 0)) children.push({ type: "polygon", shape: { points }, style: { fill: lost ? "var(--bad)" : "var(--flush)", opacity: 0.85 } });
+            children.push(words(text(s), place(end) + 8, base - h / 2, "var(--ink)"));
+            return { type: "group", children };
+          },
+        }],
+        words: (all.length > rows.length ? `The first ${rows.length} of ${all.length} cells are drawn: choose a workload to see the others. ` : "") +
+          (rows.length ? `Each strip is drawn against ${lost ? group(most < 1 ? 0 : most) + " lost promises" : write.ms(most < 1e-6 ? 0 : most) + " of exposure"}, the most of any.` : "No log was judged under this failure."),
+        table: [["cell", "promises lost, at most", "first lost at", "exposure, at most", "stretches"], ...rows.map((s, i) => {
+          const first = s.l.findIndex((v) => v > 0);
+          return [names[i], s.v === "NO_PROMISE" ? absent : group(Math.max(...s.l)), first < 0 ? absent : group(s.t[first]) + "\u202fms", write.ms(Math.max(...s.e)), s.t.length];
+        })],
+      };
+    },
+  };
+
+  // within puts parts over an axis of the option as it came.
+  const within = (axis, parts) => ({ ...axis, ...parts, axisLabel: { ...axis.axisLabel, ...parts.axisLabel } });
+
+  const compose = (option, view, width) => ({
+    ...option,
+    textStyle: { fontFamily: font() },
+    tooltip: { show: true, trigger: "item", renderMode: "richText", confine: true, formatter: (p) => p.name || p.seriesName, backgroundColor: "var(--paper)", borderColor: "var(--edge)", textStyle: { color: "var(--ink)", fontSize: 12, fontFamily: font() } },
+    grid: { left: view.left ?? 68, top: view.top ?? 30, right: view.right ?? 24, bottom: view.bottom ?? 46 },
+    xAxis: [within(option.xAxis[0], view.x)],
+    yAxis: [within({ ...option.yAxis[0], nameTextStyle: { align: "left", padding: [0, 0, 0, -40] } }, view.y)],
+    series: view.series,
   });
+
+  const fill = (table, rows) => {
+    const cell = (name, text, scope) => {
+      const e = document.createElement(name);
+      e.textContent = String(text);
+      if (scope) e.scope = scope;
+      return e;
+    };
+    const row = (cells) => { const tr = document.createElement("tr"); tr.append(...cells); return tr; };
+    const head = document.createElement("thead"), body = document.createElement("tbody");
+    head.append(row(rows[0].map((t) => cell("th", t, "col"))));
+    body.append(...rows.slice(1).map((r) => row(r.map((t, i) => i ? cell("td", t) : cell("th", t, "row")))));
+    table.replaceChildren(head, body);
+  };
+
+  const parsed = new Map(); // the data of each run, read once
+  const dataOf = (id) => {
+    if (!parsed.has(id)) parsed.set(id, JSON.parse(document.getElementById(id).textContent));
+    return parsed.get(id);
+  };
+  const choosersOf = (id) => [...document.querySelectorAll(`select[id^="${id}-"]`)];
+
+  const prepare = (element) => {
+    const { draw, from } = element.dataset;
+    const text = document.getElementById(element.id + "-option").textContent;
+    let chart, drawn = 0;
+    const paint = () => {
+      const width = element.clientWidth;
+      if (!width) return;
+      drawn = width;
+      const chosen = Object.fromEntries(choosersOf(element.id).map((s) => [s.id.slice(element.id.length + 1), Number(s.value)]));
+      const option = JSON.parse(text);
+      let height, whole;
+      if (views[draw]) {
+        const view = views[draw](dataOf(from), chosen, width, element.id);
+        [height, whole] = [view.height, compose(option, view, width)];
+        document.getElementById(element.id + "-words").textContent = view.words;
+        fill(document.getElementById(element.id + "-numbers"), view.table);
+      } else {
+        const rows = option.yAxis[0].data.length, each = (element.dataset.height - 34) / rows;
+        height = 34 + each * page(option, chosen.rows || 0);
+        whole = complete(option, draw, width);
+      }
+      element.style.height = height + "px";
+      chart ??= echarts.init(element, null, { renderer: "svg" });
+      chart.resize();
+      chart.setOption(whole, { notMerge: true });
+    };
+    return { id: element.id, paint, fit: () => { if (element.clientWidth !== drawn) paint(); }, element };
+  };
+  const charts = [...document.querySelectorAll(".chart")].map(prepare);
+
+  // ---- What is chosen: selects by their ids and tables by how they are sorted, in the fragment as far as it is not as it came.
+
+  const selects = [...document.querySelectorAll("select[id]")];
+  const first = new Map(selects.map((s) => [s, s.value]));
+  const sorted = new Map();
+
+  const show = (select) => {
+    for (const e of document.querySelectorAll(`[data-shown="${select.id}"], [data-row="${select.id}"]`)) e.hidden = e.dataset.value !== select.value;
+  };
+
+  const remember = () => {
+    const state = new URLSearchParams();
+    for (const s of selects) if (s.value !== first.get(s)) state.set(s.id, s.value);
+    for (const [table, { column, down }] of sorted) state.set(table.id, (down ? "-" : "") + column);
+    const text = String(state);
+    history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+  };
+
+  const changed = (select) => {
+    show(select);
+    for (const c of charts) if (select.id.startsWith(c.id + "-")) c.paint();
+  };
+
+  // ---- Tables sort by the buttons in their heads.
+
+  const sizes = { ns: 1e-9, "µs": 1e-6, ms: 1e-3, s: 1, B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, TiB: 1024 ** 4 };
+  const rank = (text) => {
+    const m = text.replace(/\u202f/g, "").replace(/^[≥<×]/, "").match(/^(-?[\d.]+(?:e[+-]?\d+)?)(?:\s*(ns|µs|ms|s|B|KiB|MiB|GiB|TiB)\b)?/);
+    return m ? m[1] * (sizes[m[2]] ?? 1) : NaN;
+  };
+  const textOf = (row, column) => row.cells[column]?.textContent.trim() ?? "";
+  const sort = (table, column, down) => {
+    const body = table.tBodies[0];
+    const keyed = [...body.rows].map((row) => ({ row, text: textOf(row, column), n: rank(textOf(row, column)) }));
+    const way = down ? -1 : 1;
+    keyed.sort((a, b) => {
+      if (isNaN(a.n) !== isNaN(b.n)) return isNaN(a.n) ? 1 : -1; // what has no number comes last both ways
+      return way * (isNaN(a.n) ? a.text.localeCompare(b.text) : a.n - b.n);
+    });
+    body.append(...keyed.map(({ row }) => row));
+    for (const th of table.tHead.querySelectorAll("[aria-sort]")) th.removeAttribute("aria-sort");
+    table.tHead.querySelector(`[data-column="${column}"]`)?.setAttribute("aria-sort", down ? "descending" : "ascending");
+    sorted.set(table, { column, down });
+  };
+
+  for (const table of document.querySelectorAll("table[data-sortable]")) {
+    const taken = []; // the columns of each row of the head that cells from above reach into
+    [...table.tHead.rows].forEach((row, r) => {
+      let column = 0;
+      for (const th of row.cells) {
+        while (taken[r]?.[column]) column++;
+        for (let down = 0; down < th.rowSpan; down++) for (let k = 0; k < th.colSpan; k++) (taken[r + down] ??= [])[column + k] = true;
+        if (th.scope === "col") {
+          const at = column, button = document.createElement("button");
+          button.type = "button";
+          button.append(...th.childNodes);
+          th.append(button);
+          th.dataset.column = at;
+          button.addEventListener("click", () => {
+            const now = sorted.get(table);
+            sort(table, at, now?.column === at ? !now.down : th.classList.contains("n"));
+            remember();
+          });
+        }
+        column += th.colSpan;
+      }
+    });
+  }
+
+  // restore takes over what the fragment says; a fragment that is a place in the page says nothing.
+  const restore = () => {
+    const text = decodeURIComponent(location.hash.slice(1));
+    if (text && !location.hash.includes("=")) return;
+    const state = new URLSearchParams(location.hash.slice(1));
+    for (const s of selects) {
+      const value = state.get(s.id) ?? first.get(s);
+      if (s.value !== value && [...s.options].some((o) => o.value === value)) s.value = value;
+      show(s);
+    }
+    for (const table of document.querySelectorAll("table[data-sortable]")) {
+      const m = /^(-?)(\d{1,3})$/.exec(state.get(table.id) ?? "");
+      if (m) sort(table, Number(m[2]), m[1] === "-");
+    }
+  };
+
+  for (const s of selects) s.addEventListener("change", () => { changed(s); remember(); });
+  restore();
+  addEventListener("hashchange", () => { restore(); for (const c of charts) c.paint(); });
+
+  // The answer and the tables are there at once; the charts follow one by one, so that the page answers meanwhile.
+  const later = window.requestIdleCallback ? (f) => requestIdleCallback(f, { timeout: 200 }) : (f) => setTimeout(f, 0);
+  const watch = new ResizeObserver((entries) => { for (const e of entries) charts.find((c) => c.element === e.target)?.fit(); });
+  const waiting = [...charts];
+  const next = () => {
+    const c = waiting.shift();
+    if (!c) {
+      document.documentElement.dataset.drawn = String(charts.length);
+      return;
+    }
+    c.fit();
+    watch.observe(c.element);
+    later(next);
+  };
+  next();
 
   // On paper nothing can be unfolded, and the width is another.
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open]):not(.licence)")];
+    folded = [...document.querySelectorAll("details:not([open]):not(.licence):not(.raw):not(.numbers)")];
     for (const details of folded) details.open = true;
-    for (const fit of charts) fit();
+    for (const c of charts) c.fit();
   });
   addEventListener("afterprint", () => {
     for (const details of folded) details.open = false;
-    for (const fit of charts) fit();
+    for (const c of charts) c.fit();
   });
-  document.documentElement.dataset.drawn = String(charts.length);
 })();

@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"results":                  {"fiojob"},
 	"compare":                  {"results", "fiojob"},
 	"claims":                   {"compare", "results", "fiojob", "matrices"},
-	"reports":                  {"claims", "compare", "results", "fiojob"},
+	"reports":                  {"claims", "compare", "results", "fiojob", "flushpath", "matrices"},
 	"gate":                     {"claims", "compare", "results", "fiojob", "matrices", "libvirtxml", "flushpath"},
 	"orchestrator/guest":       {"powercut/witness"},
 	"orchestrator/guest/probe": {"powercut/witness"},

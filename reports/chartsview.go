@@ -1,0 +1,316 @@
+package reports
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"platter/results"
+)
+
+// viewData is what the charts with choosers draw from: the run's figures, cell by cell. Texts of the run are data here; page.js
+// writes them as text.
+type viewData struct {
+	Axes    []viewAxis   `json:"axes"`
+	Works   []string     `json:"works"` // workloads, by their names
+	Metrics []viewMetric `json:"metrics"`
+	// Questions are the failure classes, each behind its drive cache.
+	Questions []string   `json:"questions"`
+	Quantiles []float64  `json:"quantiles"` // of the curves of latency
+	Kinds     []string   `json:"kinds"`     // of latency
+	Cells     []viewCell `json:"cells"`
+	// Fronts are by metric of a rate or latency and by question the cells that no cell of their workload beats.
+	Fronts map[string][][]int `json:"fronts,omitempty"`
+	Strips []strip            `json:"strips,omitempty"`
+	Every  int                `json:"every"` // seconds that a value of Seconds sums up
+}
+
+type viewAxis struct {
+	Name   string   `json:"name"`
+	Values []string `json:"values"`
+	Disk   bool     `json:"disk,omitempty"`
+}
+
+// viewMetric is a figure that cells have. Units: "rate", "bytes" (of bytes/s), "ns", "part" (of 1) and "ms".
+type viewMetric struct {
+	Name string `json:"name"`
+	Unit string `json:"unit"`
+	More bool   `json:"more,omitempty"` // more is better
+	Safe bool   `json:"safe,omitempty"` // a figure of safety
+}
+
+type viewCell struct {
+	Axes    []int         `json:"a"` // positions of its values
+	Work    int           `json:"w"`
+	Label   string        `json:"l"`
+	Metrics []*viewFigure `json:"m"`
+	Losses  []*viewLoss   `json:"s,omitempty"` // by question
+	Curves  [][]int64     `json:"c,omitempty"` // by kind: ns at each of Quantiles
+	Blocks  []int         `json:"b,omitempty"`
+	Rates   []float64     `json:"r,omitempty"` // IOPS, one for each of Blocks
+	Seconds [][]float64   `json:"i,omitempty"` // IOPS in the course of each of Blocks
+}
+
+// viewFigure is a value, with its interval where it has one.
+type viewFigure struct {
+	Value, Lo, Hi float64
+	Bounded       bool
+}
+
+// MarshalJSON writes [value] or [value, lo, hi].
+func (f viewFigure) MarshalJSON() ([]byte, error) {
+	if !f.Bounded {
+		return json.Marshal([]float64{significant(f.Value)})
+	}
+	return json.Marshal([]float64{significant(f.Value), significant(f.Lo), significant(f.Hi)})
+}
+
+// viewLoss is a valid verdict with its figures.
+type viewLoss struct {
+	Verdict string  `json:"v"`
+	Text    string  `json:"t"`
+	Lost    float64 `json:"l"` // part of the promised writes
+	MS      float64 `json:"e"` // age of the oldest exposed write
+	Least   bool    `json:"c,omitempty"`
+	writes  int64
+}
+
+// Budgets keep a report of very many cells small: what exceeds them is drawn more coarsely.
+const (
+	maxStripPoints  = 60_000
+	maxSecondValues = 150_000
+)
+
+func newViewData(m *Model) viewData {
+	d := viewData{Kinds: shown(m.Cells), Quantiles: quantiles()}
+	for i, name := range m.Manifest.Axes {
+		a := viewAxis{Name: short(name), Disk: ofDisk(name)}
+		for _, c := range m.Cells {
+			if text := c.Axes[i].Text(); !slices.Contains(a.Values, text) {
+				a.Values = append(a.Values, text)
+			}
+		}
+		d.Axes = append(d.Axes, a)
+	}
+	d.addMetrics(m)
+	values := 0
+	for _, c := range m.Cells {
+		for _, r := range c.Rates {
+			values += len(r.BySecond)
+		}
+	}
+	d.Every = 1 + values/maxSecondValues
+	for _, c := range m.Cells {
+		d.Cells = append(d.Cells, d.newCell(m, c))
+	}
+	d.addFronts(m)
+	d.addStrips(m)
+	return d
+}
+
+// addMetrics names the figures; newCell gives them in the same order.
+func (d *viewData) addMetrics(m *Model) {
+	d.Metrics = []viewMetric{{Name: "IOPS", Unit: "rate", More: true}, {Name: "bandwidth", Unit: "bytes", More: true}}
+	for _, k := range d.Kinds {
+		for _, p := range []string{"p50", "p99", "p99.9"} {
+			d.Metrics = append(d.Metrics, viewMetric{Name: k + " " + p, Unit: "ns"})
+		}
+	}
+	for _, q := range m.Safety.Questions {
+		d.Questions = append(d.Questions, questionName(m, q))
+	}
+	for _, name := range d.Questions {
+		d.Metrics = append(d.Metrics, viewMetric{Name: "promises lost, " + name, Unit: "part", Safe: true}, viewMetric{Name: "exposure, " + name, Unit: "ms", Safe: true})
+	}
+}
+
+// questionName tells apart also the drive caches behind a class that does not ask about them.
+func questionName(m *Model, q Question) string {
+	same := 0
+	for _, o := range m.Safety.Questions {
+		if o.String() == q.String() {
+			same++
+		}
+	}
+	if same > 1 {
+		return q.String() + " (" + q.DriveCache + ")"
+	}
+	return q.String()
+}
+
+func (d *viewData) newCell(m *Model, c Cell) viewCell {
+	v := viewCell{Label: labelOf(c.Axes), Work: d.work(c.work())}
+	for i, a := range c.Axes {
+		v.Axes = append(v.Axes, slices.Index(d.Axes[i].Values, a.Text()))
+	}
+	var rate, bytes *viewFigure
+	if c.IOPS != nil {
+		rate = &viewFigure{c.IOPS.Median, c.IOPS.Lo, c.IOPS.Hi, c.IOPS.Bounded()}
+		bytes = &viewFigure{c.BW.Median, c.BW.Lo, c.BW.Hi, c.BW.Bounded()}
+	}
+	v.Metrics = []*viewFigure{rate, bytes}
+	for _, k := range d.Kinds {
+		l, measured := c.Latency[k]
+		for _, ns := range []int64{l.P50, l.P99, l.P999} {
+			var f *viewFigure
+			if measured && ns > 0 {
+				f = &viewFigure{Value: float64(ns)}
+			}
+			v.Metrics = append(v.Metrics, f)
+		}
+		v.Curves = append(v.Curves, curve(l))
+	}
+	for _, q := range m.Safety.Questions {
+		loss := newViewLoss(m.Safety.row(c.ID, q))
+		v.Losses = append(v.Losses, loss)
+		var lost, exposed *viewFigure
+		if loss != nil {
+			exposed = &viewFigure{Value: loss.MS}
+			if loss.Verdict != results.NoPromise {
+				lost = &viewFigure{Value: loss.Lost}
+			}
+		}
+		v.Metrics = append(v.Metrics, lost, exposed)
+	}
+	for _, r := range c.Rates {
+		v.Blocks, v.Rates = append(v.Blocks, r.Block), append(v.Rates, math.Round(10*r.IOPS)/10)
+		if len(r.BySecond) > 0 {
+			v.Seconds = append(v.Seconds, thinned(r.BySecond, d.Every))
+		}
+	}
+	return v
+}
+
+func (d *viewData) work(name string) int {
+	if i := slices.Index(d.Works, name); i >= 0 {
+		return i
+	}
+	d.Works = append(d.Works, name)
+	return len(d.Works) - 1
+}
+
+// newViewLoss is nil for a row without a valid verdict.
+func newViewLoss(r *SafetyRow) *viewLoss {
+	if r == nil || r.Status != results.OK || r.Verdict == results.Invalid {
+		return nil
+	}
+	l := viewLoss{Verdict: r.Verdict, Text: r.verdict(), MS: significant(r.Exposure.MS), Least: r.Exposure.Censored, writes: r.Exposure.Writes}
+	if r.Promises > 0 {
+		l.Lost = float64(r.PromisesLost) / float64(r.Promises)
+	}
+	if x := r.Live; x != nil && x.Promises > 0 {
+		l.Lost = max(l.Lost, float64(x.PromisesLost)/float64(x.Promises))
+	}
+	l.Lost = significant(l.Lost)
+	return &l
+}
+
+// quantiles are where the curves of latency have their points: denser towards the slowest.
+func quantiles() []float64 {
+	all := []float64{0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85}
+	for _, tail := range []float64{0.1, 0.01, 0.001, 0.0001} {
+		for _, f := range []float64{1, 0.6, 0.4, 0.25, 0.16} {
+			all = append(all, math.Round((1-tail*f)*1e7)/1e7)
+		}
+	}
+	return all
+}
+
+// curve is a distribution at quantiles, as far as it has operations enough: ten beyond the last.
+func curve(l Latency) []int64 {
+	var points []int64
+	for _, q := range quantiles() {
+		if float64(l.Count)*(1-q) < 10 {
+			break
+		}
+		ns, ok := l.Histogram.Percentile(100 * q)
+		if !ok {
+			break
+		}
+		points = append(points, ns)
+	}
+	return points
+}
+
+// thinned are the means of so many values each; a last one of fewer is left out.
+func thinned(values []float64, every int) []float64 {
+	var all []float64
+	for ; len(values) >= every; values = values[every:] {
+		sum := 0.0
+		for _, v := range values[:every] {
+			sum += v
+		}
+		all = append(all, math.Round(sum/float64(every)))
+	}
+	return all
+}
+
+// strip is a crash campaign's log under one question, from left to right; neighbours that are alike are one stretch.
+type strip struct {
+	Cell     int       `json:"c"`
+	Question int       `json:"q"`
+	Verdict  string    `json:"v"`
+	End      float64   `json:"z"` // of the last stretch, ms
+	MS       []float64 `json:"t"` // where each stretch begins, ms since the log began
+	Lost     []int64   `json:"l"` // promises
+	Exposed  []float64 `json:"e"` // age, ms
+}
+
+func (d *viewData) addStrips(m *Model) {
+	total := 0
+	for _, r := range m.Safety.Rows {
+		total += len(r.Strip)
+	}
+	every := 1 + total/maxStripPoints
+	at := map[string]int{}
+	for i, c := range m.Cells {
+		at[c.ID] = i
+	}
+	for _, r := range m.Safety.Rows {
+		if r.Status != results.OK || len(r.Strip) == 0 {
+			continue
+		}
+		d.Strips = append(d.Strips, newStrip(r, at[r.Cell], slices.Index(m.Safety.Questions, r.Answers()), every))
+	}
+}
+
+func newStrip(r SafetyRow, cell, question, every int) strip {
+	s := strip{Cell: cell, Question: question, Verdict: r.Verdict}
+	for points := r.Strip; len(points) > 0; points = points[min(every, len(points)):] {
+		lost, exposed := int64(0), 0.0
+		for _, p := range points[:min(every, len(points))] {
+			lost, exposed = max(lost, p.PromisesLost), max(exposed, p.ExposedMS)
+		}
+		exposed = math.Round(100*exposed) / 100
+		s.End = math.Round(points[min(every, len(points))-1].MS)
+		if n := len(s.MS); n > 0 && s.Lost[n-1] == lost && s.Exposed[n-1] == exposed {
+			continue
+		}
+		s.MS, s.Lost, s.Exposed = append(s.MS, math.Round(points[0].MS)), append(s.Lost, lost), append(s.Exposed, exposed)
+	}
+	return s
+}
+
+// chooser is a select of a chart.
+type chooser struct {
+	Key     string // behind the chart's ID
+	Label   string
+	Options []string
+	Chosen  int
+}
+
+func axisChoosers(d viewData, fixed bool) []chooser {
+	var all []chooser
+	for i, a := range d.Axes {
+		if len(a.Values) < 2 {
+			continue
+		}
+		c := chooser{Key: fmt.Sprintf("fix%d", i), Label: a.Name, Options: a.Values}
+		if !fixed {
+			c.Options = append([]string{"all"}, a.Values...)
+		}
+		all = append(all, c)
+	}
+	return all
+}

@@ -1,0 +1,205 @@
+package reports
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/go-echarts/go-echarts/v2/charts"
+	"github.com/go-echarts/go-echarts/v2/opts"
+	"github.com/go-echarts/go-echarts/v2/types"
+)
+
+// viewHeight is of a chart with choosers, in CSS pixels, where the number of its rows does not make it.
+const viewHeight = 380
+
+// newViews are the charts with choosers for which the run has figures. Their options have axes and empty series: page.js fills them
+// from the data as the choosers say.
+func newViews(d viewData, prefix string) ([]chart, error) {
+	var drawn []chart
+	for _, draw := range []func(viewData) (*chart, *charts.RectChart){paretoView, heatView, curvesView, blocksView, secondsView, stripsView} {
+		c, skeleton := draw(d)
+		if c == nil {
+			continue
+		}
+		c.ID = prefix + c.Draw
+		skeleton.ChartID = c.ID
+		skeleton.XAxisList[0].Data = nil
+		done, err := c.withOption(skeleton.JSON())
+		if err != nil {
+			return nil, err
+		}
+		drawn = append(drawn, *done)
+	}
+	return drawn, nil
+}
+
+// skeleton is what the views have in common.
+func skeleton(series string, xKind, yKind, xName, yName string) *charts.RectChart {
+	c := &charts.NewLine().RectChart
+	label := &opts.AxisLabel{Color: "var(--muted)", FontSize: 12, HideOverlap: opts.Bool(true)}
+	line := &opts.SplitLine{Show: opts.Bool(true), LineStyle: &opts.LineStyle{Color: "var(--rule)"}}
+	c.SetGlobalOptions(
+		charts.WithAnimation(false),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(false)}),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "item"}),
+		charts.WithGridOpts(opts.Grid{Left: "64", Top: "26", Right: "24", Bottom: "44"}),
+		charts.WithXAxisOpts(opts.XAxis{Type: xKind, Name: xName, AxisLabel: label, SplitLine: line}),
+		charts.WithYAxisOpts(opts.YAxis{Type: yKind, Name: yName, AxisLabel: label, SplitLine: line}),
+	)
+	c.MultiSeries = append(c.MultiSeries, charts.SingleSeries{Type: series, Data: []any{}})
+	return c
+}
+
+func paretoView(d viewData) (*chart, *charts.RectChart) {
+	if len(d.Questions) == 0 || !d.has(0) {
+		return nil, nil
+	}
+	var metrics []string
+	for _, m := range d.Metrics {
+		if !m.Safe {
+			metrics = append(metrics, m.Name)
+		}
+	}
+	c := &chart{Draw: "pareto", Title: "Performance against safety", Height: viewHeight,
+		Caption: "One mark a cell: ● SAFE, ◆ LOSES, ○ nothing promised. The line joins the cells of a workload that no other one beats: none is as fast and as safe (promises lost, then exposure). Dimmed cells are beaten. Medians alone decide.",
+		Summary: "Scatter chart of speed against what a crash takes; the table below it has its numbers.",
+		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "metric", Label: "Speed", Options: metrics},
+			{Key: "loss", Label: "Loss", Options: []string{"exposure", "promises lost"}}, {Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
+	return c, skeleton(types.ChartScatter, "value", "value", "", "")
+}
+
+// worstQuestion is the one under which most is exposed or lost: the last with the most cells that lose anything.
+func (d viewData) worstQuestion() int {
+	worst, most := 0, -1
+	for q := range d.Questions {
+		n := 0
+		for _, c := range d.Cells {
+			if l := c.Losses[q]; l != nil && (l.Lost > 0 || l.MS > 0) {
+				n++
+			}
+		}
+		if n > most {
+			worst, most = q, n
+		}
+	}
+	return worst
+}
+
+// has says whether any cell has a figure.
+func (d viewData) has(metric int) bool {
+	return slices.ContainsFunc(d.Cells, func(c viewCell) bool { return c.Metrics[metric] != nil })
+}
+
+// varying are the axes with more than one value, by name and position.
+func (d viewData) varying() (names []string, at []int) {
+	for i, a := range d.Axes {
+		if len(a.Values) > 1 {
+			names, at = append(names, a.Name), append(at, i)
+		}
+	}
+	return names, at
+}
+
+// firstAxes are the varying axes to begin with, as positions among varying: the cache mode and what promises.
+func (d viewData) firstAxes() (disk, work int) {
+	names, at := d.varying()
+	disk = max(0, slices.Index(names, "cache"))
+	work = slices.IndexFunc(names, func(n string) bool { return n == "fsync" || n == "fdatasync" })
+	if work < 0 {
+		work = slices.IndexFunc(at, func(i int) bool { return !d.Axes[i].Disk })
+	}
+	if work < 0 || work == disk {
+		work = (disk + 1) % len(names)
+	}
+	return disk, work
+}
+
+func heatView(d viewData) (*chart, *charts.RectChart) {
+	names, _ := d.varying()
+	if len(names) < 2 || !d.has(0) && len(d.Questions) == 0 {
+		return nil, nil
+	}
+	disk, work := d.firstAxes()
+	var metrics []string
+	for _, m := range d.Metrics {
+		metrics = append(metrics, m.Name)
+	}
+	c := &chart{Draw: "heat", Title: "Any two axes", Height: viewHeight,
+		Caption: "The darker, the more. ≈ is not clearly apart from the best: the intervals overlap, or there are too few trials for one.",
+		Summary: "Heat map of a figure over two axes; the table below it has its numbers.",
+		Choosers: append([]chooser{{Key: "metric", Label: "Figure", Options: metrics}, {Key: "y", Label: "Rows", Options: names, Chosen: disk},
+			{Key: "x", Label: "Columns", Options: names, Chosen: work}}, axisChoosers(d, true)...)}
+	return c, skeleton(types.ChartCustom, "category", "category", "", "")
+}
+
+// lineChoosers choose which axis makes the lines, and the values of the others.
+func lineChoosers(d viewData) []chooser {
+	names, _ := d.varying()
+	if len(names) == 0 {
+		return nil
+	}
+	disk, work := d.firstAxes()
+	all := []chooser{{Key: "lines", Label: "Lines", Options: names, Chosen: disk}}
+	for _, c := range axisChoosers(d, true) {
+		if c.Label == names[work] {
+			c.Chosen = len(c.Options) - 1
+			if i := slices.IndexFunc(c.Options, func(o string) bool { return o == "1" || strings.HasSuffix(o, "fsync_1") }); i >= 0 {
+				c.Chosen = i
+			}
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func curvesView(d viewData) (*chart, *charts.RectChart) {
+	if !slices.ContainsFunc(d.Cells, func(c viewCell) bool {
+		return slices.ContainsFunc(c.Curves, func(p []int64) bool { return len(p) > 0 })
+	}) {
+		return nil, nil
+	}
+	c := &chart{Draw: "curves", Title: "Latency by percentile", Height: viewHeight,
+		Caption:  "From the merged histograms of all trials of a cell. Both scales are logarithmic, towards the slowest operations; a curve ends where fewer than ten operations are slower.",
+		Summary:  "Curves of latency by percentile; the table below has their numbers.",
+		Choosers: append([]chooser{{Key: "kind", Label: "Operation", Options: d.Kinds, Chosen: max(0, slices.Index(d.Kinds, "write"))}}, lineChoosers(d)...)}
+	return c, skeleton(types.ChartLine, "value", "log", "percentile", "")
+}
+
+func blocksView(d viewData) (*chart, *charts.RectChart) {
+	if !slices.ContainsFunc(d.Cells, func(c viewCell) bool { return len(c.Blocks) > 1 }) {
+		return nil, nil
+	}
+	c := &chart{Draw: "blocks", Title: "IOPS from block to block", Height: viewHeight,
+		Caption:  "A block measures each cell once, in random order: a line that rises or falls shows drift.",
+		Summary:  "Lines of each cell's IOPS from block to block; the table below has their numbers.",
+		Choosers: lineChoosers(d)}
+	return c, skeleton(types.ChartLine, "value", "value", "block", "IOPS")
+}
+
+func secondsView(d viewData) (*chart, *charts.RectChart) {
+	var cells []string
+	for _, c := range d.Cells {
+		if len(c.Seconds) > 0 {
+			cells = append(cells, c.Label)
+		}
+	}
+	if len(cells) == 0 {
+		return nil, nil
+	}
+	c := &chart{Draw: "seconds", Title: "IOPS in the course of each trial", Height: viewHeight,
+		Caption: "A line for each trial of the cell, without fio’s ramp time.", Summary: "Lines of the IOPS over the seconds of each trial; the table below has their numbers.",
+		Choosers: []chooser{{Key: "cell", Label: "Cell", Options: cells}}}
+	return c, skeleton(types.ChartLine, "value", "value", "seconds", "IOPS")
+}
+
+func stripsView(d viewData) (*chart, *charts.RectChart) {
+	if len(d.Strips) == 0 {
+		return nil, nil
+	}
+	c := &chart{Draw: "strips", Title: "What each crash point takes", Height: viewHeight,
+		Caption: "Each cell’s operation log from its first event to its last: the higher, the more is lost if the failure happens there. Heights are relative to the most of any cell, or of the logs’ length.",
+		Summary: "Strips of losses over the operation log of each cell; the table below names the worst points.",
+		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "loss", Label: "Loss", Options: []string{"promises lost", "exposure"}},
+			{Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
+	return c, skeleton(types.ChartCustom, "value", "category", "ms since the log began", "")
+}

@@ -1,0 +1,158 @@
+package reports
+
+import (
+	"strconv"
+	"strings"
+
+	"platter/flushpath"
+	"platter/matrices"
+	"platter/results"
+)
+
+// flushRow is what the model expects of a cell's flushes and what was counted.
+type flushRow struct {
+	Expected *flushpath.Expected // nil where the model has no answer
+	Campaign *results.Safety     // of the cell's crash campaign, whose image is the simulated disk; nil without
+	Found    []string            // what the counts say, in words
+	Differs  bool                // from what is expected
+}
+
+// flushRows are those of the cells, one each.
+func flushRows(m *Model) []flushRow {
+	configs := flushConfigs(m.Manifest)
+	rows := make([]flushRow, len(m.Cells))
+	for i, c := range m.Cells {
+		r := &rows[i]
+		for j := range m.Safety.Questions {
+			if s := m.Safety.row(c.ID, m.Safety.Questions[j]); s != nil && s.Status == results.OK {
+				r.Campaign = &s.Safety
+				break
+			}
+		}
+		config, known := configs[c.ID]
+		if !known || config.Check() != nil {
+			continue
+		}
+		e := flushpath.Trace(config).Expected
+		r.Expected = &e
+		r.compare(c)
+	}
+	return rows
+}
+
+// flushConfigs are the cells as the model takes them, by id; none for a matrix that this version cannot read.
+func flushConfigs(m results.Manifest) map[string]flushpath.Config {
+	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
+	if err != nil {
+		return nil
+	}
+	configs := map[string]flushpath.Config{}
+	for _, c := range matrix.Cells() {
+		configs[c.ID] = flushConfig(c)
+	}
+	return configs
+}
+
+func flushConfig(c matrices.Cell) flushpath.Config {
+	get := func(name string) string {
+		v, set := c.Get(name)
+		if !set || v.String() == "device" { // as the guest's kernel found it
+			return ""
+		}
+		return v.String()
+	}
+	number := func(name string) int {
+		n, _ := strconv.Atoi(get(name))
+		return n
+	}
+	sync := get("fio.sync")
+	switch sync { // 0 and 1 are fio's words of old
+	case "0":
+		sync = "none"
+	case "1":
+		sync = "sync"
+	}
+	bus := get("disk.bus")
+	if bus == "" {
+		bus = "virtio"
+	}
+	return flushpath.Config{
+		Cache: get("disk.cache"), Bus: bus, Format: get("storage.format"), Filesystem: get("guest.filesystem"), Barrier: get("guest.barrier") != "off",
+		WriteCache: get("guest.write_cache"), CacheType: get("guest.cache_type"), Direct: get("fio.direct") == "1",
+		Sync: sync, Fsync: number("fio.fsync"), Fdatasync: number("fio.fdatasync"), Grows: get("fio.file_append") == "1",
+	}
+}
+
+// compare holds the counts against what is expected: of the trials, and at the image, which trials on a real disk cannot count, of
+// the crash campaign.
+func (r *flushRow) compare(c Cell) {
+	if c.Trials > 0 {
+		f := c.FlushPath
+		r.step("the application", "the guest’s disk", r.Expected.Guest, sum(f.Fio, f.FioDsyncWrites), f.Guest)
+		r.step("the guest’s disk", "QEMU", r.Expected.QEMU, f.Guest, f.QEMU)
+		if f.Image != nil {
+			r.step("QEMU", "the image", r.Expected.Image, r.aboveImage(c.Writes, f.QEMU), f.Image)
+			return
+		}
+	}
+	if s := r.Campaign; s != nil {
+		r.step("QEMU", "the image", r.Expected.Image, r.aboveImage(s.Writes, s.FlushPath.QEMU), s.FlushPath.Image)
+	}
+}
+
+// aboveImage is what flushes at the image are held against: QEMU's own, or the writes where QEMU makes one for each.
+func (r *flushRow) aboveImage(writes int64, qemu *int64) *int64 {
+	if r.Expected.Guest == flushpath.NoneNeeded {
+		return &writes
+	}
+	return qemu
+}
+
+// step says what became of the flushes on their way to a layer.
+func (r *flushRow) step(from, to string, e flushpath.Expect, above, here *int64) {
+	if above == nil || here == nil {
+		return
+	}
+	switch swallowed := e.Swallowed(*above, *here); {
+	case swallowed && e == flushpath.AreDropped:
+		r.Found = append(r.Found, "swallowed between "+from+" and "+to)
+	case swallowed:
+		r.Found, r.Differs = append(r.Found, "≠ swallowed between "+from+" and "+to+", and the model expects them to arrive"), true
+	case e == flushpath.AreDropped && *above > 0:
+		r.Found, r.Differs = append(r.Found, "≠ flushes arrive at "+to+", and the model expects them to be swallowed"), true
+	case e == flushpath.NoneNeeded && to == "the guest’s disk" && *here*100 < *above:
+		r.Found = append(r.Found, "not needed above QEMU, which flushes after each write")
+	}
+}
+
+// sum adds what was counted; nil where nothing was.
+func sum(a, b *int64) *int64 {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	n := *a + *b
+	return &n
+}
+
+// FoundText is for people.
+func (r flushRow) FoundText() string { return orAbsent(len(r.Found) > 0, strings.Join(r.Found, "; ")) }
+
+// ExpectedTexts are what is expected at the guest's disk, at QEMU and at the image.
+func (r flushRow) ExpectedTexts() []string {
+	if r.Expected == nil {
+		return []string{absent, absent, absent}
+	}
+	return []string{string(r.Expected.Guest), string(r.Expected.QEMU), string(r.Expected.Image)}
+}
+
+// CampaignTexts are the campaign's writes, syncs (or writes that sync), and flushes of QEMU and at the image.
+func (r flushRow) CampaignTexts() []string {
+	if r.Campaign == nil {
+		return []string{absent, absent, absent, absent}
+	}
+	f := r.Campaign.FlushPath
+	return []string{wholeNumber(r.Campaign.Writes), count(sum(f.Fio, f.FioDsyncWrites)), count(f.QEMU), count(f.Image)}
+}
