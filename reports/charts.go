@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
+
+	"platter/flushpath"
 )
 
 // chart is a drawing of some of a run's numbers. Colours in its option are variables of page.css, so that it follows
@@ -273,9 +276,9 @@ func latencyChart(m *Model, prefix string) (*chart, error) {
 	all := rows(m.Cells)
 	lowest, highest := decades(m.Cells)
 	c := &chart{
-		ID: prefix + "latency", Title: "Latency by cell, p50 and p99", Draw: "latency",
+		ID: prefix + "latency", Title: "Latency by cell", Draw: "latency",
 		Height:  axisHeight + (laneHeight*len(kinds)+10)*len(all),
-		Caption: "Hollow marks: median (p50). Filled marks with their value: p99. The scale is logarithmic: each line is ten times the one before.",
+		Caption: "Boxes: the middle half of the operations (p25 to p75). Hollow marks: median. Filled marks with their value: p99. The scale is logarithmic: each line is ten times the one before.",
 		Summary: "Chart of the latencies of each cell on a logarithmic scale; the values stand in the table of latencies.",
 	}
 	drawing := charts.NewCustom()
@@ -289,8 +292,10 @@ func latencyChart(m *Model, prefix string) (*chart, error) {
 				continue
 			}
 			if l, ok := r.cell.Latency[kind]; ok {
+				p25, _ := l.Histogram.Percentile(25)
+				p75, _ := l.Histogram.Percentile(75)
 				data = append(data, opts.CustomData{Name: Duration(l.P99),
-					Value: []any{i, max(l.P50, 1), max(l.P99, 1), lane, len(kinds)}})
+					Value: []any{i, max(l.P50, 1), max(l.P99, 1), lane, len(kinds), max(p25, 1), max(p75, 1)}})
 			}
 		}
 		drawing.Overlap(custom(kind, data, opts.Encode{X: []int{1, 2}, Y: 0},
@@ -306,7 +311,8 @@ func decades(cells []Cell) (lowest, highest float64) {
 	lo, hi := int64(math.MaxInt64), int64(1)
 	for _, c := range cells {
 		for _, l := range c.Latency {
-			lo, hi = min(lo, max(l.P50, 1)), max(hi, l.P99)
+			p25, _ := l.Histogram.Percentile(25)
+			lo, hi = min(lo, max(p25, 1)), max(hi, l.P99)
 		}
 	}
 	lowest = math.Pow(10, math.Floor(math.Log10(float64(lo))))
@@ -321,6 +327,52 @@ func decades(cells []Cell) (lowest, highest float64) {
 type layer struct {
 	Name  string
 	Count func(Cell) *int64
+}
+
+// perWrite is a count over the writes that it belongs to; nil where it was not measured.
+func perWrite(n *int64, writes int64) *float64 {
+	if n == nil || writes == 0 {
+		return nil
+	}
+	v := float64(*n) / float64(writes)
+	return &v
+}
+
+// flushPoint is what was counted at a layer and what the model expects there, in flushes a write; nil where it is not known.
+type flushPoint struct{ measured, expected *float64 }
+
+// flushPoints are those of a cell at each layer. What no trial counts at the image, the cell's crash campaign does.
+func flushPoints(c Cell, r flushRow, path []layer) []flushPoint {
+	points := make([]flushPoint, len(path))
+	for i, l := range path {
+		points[i].measured = perWrite(l.Count(c), c.Writes)
+	}
+	image := len(path) - 1
+	var ofCampaign *float64
+	if points[image].measured == nil && r.Campaign != nil {
+		points[image].measured = perWrite(r.Campaign.FlushPath.Image, r.Campaign.Writes)
+		ofCampaign = perWrite(r.Campaign.FlushPath.QEMU, r.Campaign.Writes)
+	}
+	if r.Expected == nil {
+		return points
+	}
+	above := perWrite(sum(c.FlushPath.Fio, c.FlushPath.FioDsyncWrites), c.Writes)
+	for i, e := range []flushpath.Expect{r.Expected.Guest, r.Expected.QEMU, r.Expected.Image} {
+		p := &points[image-2+i]
+		if i == 2 && ofCampaign != nil {
+			above = ofCampaign
+		}
+		switch e {
+		case flushpath.Arrive:
+			p.expected = above
+		case flushpath.EachWrite:
+			p.expected = new(1.0)
+		default:
+			p.expected = new(0.0)
+		}
+		above = p.measured
+	}
+	return points
 }
 
 // layers are the places where flushes are counted, from the application down. Writes with O_DSYNC are one where there
@@ -343,20 +395,36 @@ func layers(cells []Cell) []layer {
 // flushChart draws how many flushes a write there were at each layer: a bar that ends on the way was swallowed there.
 func flushChart(m *Model, prefix string) (*chart, error) {
 	all, path := rows(m.Cells), layers(m.Cells)
+	points := make([][]flushPoint, len(m.Cells))
+	most := 1e-9
+	for i, r := range flushRows(m) {
+		points[i] = flushPoints(m.Cells[i], r, path)
+		for _, p := range points[i] {
+			if p.measured != nil {
+				most = max(most, *p.measured)
+			}
+		}
+	}
+	part := func(v *float64) any {
+		if v == nil {
+			return nil
+		}
+		return significant(min(1, *v/most))
+	}
 	var data []opts.CustomData
-	most := mostFlushes(m.Cells, path)
 	for i, r := range all {
-		if r.cell == nil || r.cell.Writes == 0 {
+		if r.cell == nil {
 			continue
 		}
-		for x, l := range path {
-			n := l.Count(*r.cell)
-			if n == nil {
-				data = append(data, opts.CustomData{Name: absent, Value: []any{i, x, nil}})
+		cell := slices.IndexFunc(m.Cells, func(c Cell) bool { return c.ID == r.cell.ID })
+		for x, p := range points[cell] {
+			name := absent
+			if p.measured != nil {
+				name = ratio(*p.measured)
+			} else if r.cell.Writes == 0 {
 				continue
 			}
-			v := float64(*n) / float64(r.cell.Writes)
-			data = append(data, opts.CustomData{Name: ratio(v), Value: []any{i, x, significant(v / most)}})
+			data = append(data, opts.CustomData{Name: name, Value: []any{i, x, part(p.measured), part(p.expected)}})
 		}
 	}
 	if len(data) == 0 {
@@ -368,7 +436,8 @@ func flushChart(m *Model, prefix string) (*chart, error) {
 	}
 	c := &chart{
 		ID: prefix + "flushes", Title: "Flushes per write, layer by layer", Draw: "flushes", Height: axisHeight + flushHeight*len(all),
-		Caption: fmt.Sprintf("From the application down. A full bar is %s a write; %s was not measured. %s", ratio(most), absent, flushNote(m.Cells)),
+		Caption: fmt.Sprintf("From the application down: bars are what was counted, the tick on each what the model expects of what came from above. A full bar is %s a write; %s was not measured.%s %s",
+			ratio(most), absent, campaignNote(m), flushNote(m.Cells)),
 		Summary: "Chart of the flushes per write at each layer of each cell; the counts stand in the table of the flush path.",
 	}
 	x := opts.XAxis{Type: "category", Data: names, Position: "top", AxisLine: &opts.AxisLine{Show: opts.Bool(false)},
@@ -382,17 +451,12 @@ func flushChart(m *Model, prefix string) (*chart, error) {
 	return c.withOption(drawing.JSON())
 }
 
-// mostFlushes is the largest number of flushes a write at any layer, at least a billionth.
-func mostFlushes(cells []Cell, path []layer) float64 {
-	most := 1e-9
-	for _, c := range cells {
-		for _, l := range path {
-			if n := l.Count(c); n != nil && c.Writes > 0 {
-				most = max(most, float64(*n)/float64(c.Writes))
-			}
-		}
+// campaignNote says where the counts at the image are from.
+func campaignNote(m *Model) string {
+	if len(m.Safety.Rows) == 0 {
+		return ""
 	}
-	return most
+	return " Those at the image are the crash campaign’s, on the simulated disk, where the trials’ cannot be counted."
 }
 
 // flushNote says what the counts of a run have in them beside what fio counts.

@@ -60,7 +60,7 @@ func paretoView(d viewData) (*chart, *charts.RectChart) {
 			metrics = append(metrics, m.Name)
 		}
 	}
-	c := &chart{Draw: "pareto", Title: "Performance against safety", Height: viewHeight,
+	c := &chart{Draw: "pareto", Title: "Speed and loss of each cell", Height: viewHeight,
 		Caption: "One mark a cell: ● SAFE, ◆ LOSES, ○ nothing promised. The line joins the cells of a workload that no other one beats: none is as fast and as safe (promises lost, then exposure). Dimmed cells are beaten. Medians alone decide.",
 		Summary: "Scatter chart of speed against what a crash takes; the table below it has its numbers.",
 		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "metric", Label: "Speed", Options: metrics},

@@ -139,7 +139,7 @@ func (m *Model) matrixCell(c Cell, asked []Question) matrixCell {
 		x.Detail = "nothing is promised, and no acknowledged write is exposed"
 		if exposed >= 0 {
 			r := m.Safety.row(c.ID, asked[exposed])
-			x.Note += " · exposed " + r.Age()
+			x.Note += " · " + r.Age()
 			x.Detail = fmt.Sprintf("nothing is promised; a %s takes acknowledged writes of %s", asked[exposed], r.Age())
 		}
 		return x
@@ -167,11 +167,16 @@ func distinct(asked []Question) []string {
 	return names
 }
 
-// shortNames are names of questions as the matrix has room for.
+// shortNames are names of questions as the matrix has room for. What a power loss takes from behind a protected cache it takes from
+// behind a volatile one, too.
 func shortNames(names []string) []string {
+	volatile := Question{results.PowerLoss, "volatile"}.String()
 	var texts []string
 	for _, n := range names {
+		if n != volatile && strings.HasPrefix(n, className(results.PowerLoss)) && slices.Contains(names, volatile) {
+			continue
+		}
 		texts = append(texts, strings.NewReplacer(" crash", "", " (volatile)", "", "power loss", "power").Replace(n))
 	}
-	return slices.Compact(texts)
+	return texts
 }

@@ -46,25 +46,26 @@
         ],
       };
     },
-    // [row, p50, p99, lane, lanes]
+    // [row, p50, p99, lane, lanes, p25, p75]
     latency: (series) => (params, api) => {
-      const { name, value: [row, p50, p99, lane, lanes] } = series.data[params.dataIndex];
+      const { name, value: [row, p50, p99, lane, lanes, p25, p75] } = series.data[params.dataIndex];
       const colour = series.itemStyle.color;
       const y = api.coord([p50, row])[1] + (lane - (lanes - 1) / 2) * 14;
       const [from, to] = [api.coord([p50, row])[0], api.coord([p99, row])[0]];
       return {
         type: "group",
         children: [
-          line(from, y, to, y, colour, 2),
+          line(from, y, to, y, colour, 1.5),
+          { type: "rect", shape: { x: api.coord([p25, row])[0], y: y - 4, width: Math.max(1, api.coord([p75, row])[0] - api.coord([p25, row])[0]), height: 8, r: 2 }, style: { fill: colour, opacity: 0.35 } },
           mark(series.symbol, from, y, 4, { fill: "var(--paper)", stroke: colour, lineWidth: 1.5 }),
           mark(series.symbol, to, y, 4, { fill: colour, stroke: colour, lineWidth: 1.5 }),
           words(name, to + 9, y, "var(--ink)"),
         ],
       };
     },
-    // [row, layer, part of the fullest bar or null]
+    // [row, layer, part of the fullest bar or null, part that is expected or null]
     flushes: (series) => (params, api) => {
-      const { name, value: [row, layer, part] } = series.data[params.dataIndex];
+      const { name, value: [row, layer, part, expected] } = series.data[params.dataIndex];
       const [middle, y] = api.coord([layer, row]);
       const width = api.size([1, 1])[0] * 0.82;
       const x = middle - width / 2;
@@ -74,6 +75,7 @@
         children.push(bar(width, "var(--track)"));
         if (part > 0) children.push(bar(Math.max(width * part, 1.5), series.itemStyle.color));
       }
+      if (part != null && expected != null) children.push(line(x + width * expected, y + 2, x + width * expected, y + 13, "var(--ink)", 1.5));
       return { type: "group", children };
     },
   };
