@@ -121,6 +121,13 @@ func JudgeAB(p *Policy, run *results.Run, now time.Time, here Facts) *Verdict {
 	return j.judge()
 }
 
+// NewVerdict is a verdict by a policy that rests on no measurement: what lint or the change itself decides.
+func NewVerdict(p *Policy, outcome Outcome) *Verdict {
+	v := newJudge(p, time.Time{}, Facts{}).v
+	v.Outcome = outcome
+	return v
+}
+
 // judge is a judgement in the making.
 type judge struct {
 	policy              *Policy

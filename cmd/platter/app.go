@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Commands: []*cli.Command{
 			doctorCommand(), guestCommand(), matricesCommand(), planCommand(), runCommand(),
 			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), replayCommand(), powercutCommand(), cleanupCommand(),
-			lintCommand(), gateCommand(), compareCommand(), policiesCommand(), selftestCommand(),
+			lintCommand(), gateCommand(), abCommand(), compareCommand(), policiesCommand(), selftestCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // exit codes are the table below, nothing else
 		OnUsageError:   usageError,
