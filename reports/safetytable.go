@@ -124,7 +124,7 @@ func safetyLines(m *Model, columns []verdictColumn, headed int) ([]string, error
 	return draw(header, align, rows)
 }
 
-// maxClaimFigures is how many figures of a claim the terminal shows.
+// maxClaimFigures is how many figures of a claim the terminal and Markdown show.
 const maxClaimFigures = 3
 
 // claimLines writes each claim with its outcome first, and the figures that decide.
@@ -135,12 +135,17 @@ func claimLines(p *printer, all []claims.Claim) {
 	p.linef("\nclaims:")
 	for _, c := range all {
 		p.wrapped("", string(c.Outcome)+": "+c.Text)
-		figures := c.Figures
-		if c.Why != "" {
-			figures = append([]string{c.Why}, slices.DeleteFunc(slices.Clone(figures), func(f string) bool { return strings.HasPrefix(c.Why, f) })...)
-		}
-		for _, f := range figures[:min(len(figures), maxClaimFigures)] {
+		for _, f := range decidingFigures(c) {
 			p.wrapped("  ", f)
 		}
 	}
+}
+
+// decidingFigures are the first figures of a claim, and before them why it is undecided, where it is.
+func decidingFigures(c claims.Claim) []string {
+	figures := c.Figures
+	if c.Why != "" {
+		figures = append([]string{c.Why}, slices.DeleteFunc(slices.Clone(figures), func(f string) bool { return strings.HasPrefix(c.Why, f) })...)
+	}
+	return figures[:min(len(figures), maxClaimFigures)]
 }
