@@ -58,8 +58,8 @@ storage: {size: 64MiB}
 guest: {memory: 512MiB}
 axes: {fio.fsync: [1, 0]}
 fio: {rw: randwrite, bs: 4k, ioengine: psync, direct: 1, size: 32m, time_based: 1, runtime: 300ms}
-trials: 6
-safety: {seconds: 1, size: 4MiB}
+trials: 3
+safety: {seconds: 0.5, size: 4MiB}
 `
 	if err := os.WriteFile(filepath.Join(r.dir, "ab.yaml"), []byte(matrix), 0o644); err != nil {
 		t.Fatal(err)
