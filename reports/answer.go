@@ -273,8 +273,11 @@ func workloads(cells []Cell) []workload {
 }
 
 func ofDisk(axis string) bool {
-	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.")
+	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.") || axis == sideAxis
 }
+
+// sideAxis is the axis of a run that measured both sides of a change of a disk's settings (platter ab).
+const sideAxis = "variant.side"
 
 // at is " at fsync=1", or nothing.
 func (w workload) at() string {
