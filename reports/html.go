@@ -377,6 +377,9 @@ func (s section) Done() int { return s.OK + s.Failed }
 // WritesText is the number of a cell's writes; a cell without a trial that went well has none.
 func (s section) WritesText(c Cell) string { return orAbsent(c.Trials > 0, wholeNumber(c.Writes)) }
 
+// Many says that there are more cells than anyone looks at at once.
+func (s section) Many() bool { return len(s.Cells) > pageRows }
+
 // ScopeText is on how much the answer rests.
 func (s section) ScopeText() string { return upperFirst(scope(s.Model)) + "." }
 

@@ -173,14 +173,14 @@
       const place = (p) => lost ? y(p) : Math.max(y(p), floor);
       const most = Math.max(1e-9, ...shown.map(({ v }) => v));
       const lossText = (p) => lost ? write.part(p.loss.l) : (p.loss.c ? "≥" : "") + write.ms(p.loss.e);
-      const mark = { SAFE: "circle", LOSES: "diamond", NO_PROMISE: "emptyCircle" };
+      const mark = { SAFE: "circle", LOSES: "diamond", NO_PROMISE: "circle" };
       const ink = { SAFE: "var(--read)", LOSES: "var(--bad)", NO_PROMISE: "var(--muted)" };
       const points = shown.map((p) => {
         const on = front.has(p.i), across = metric.unit === "ns" ? 0.5 : p.v / most;
         return {
           name: `${p.cell.l}\n${metric.name} ${write[metric.unit](p.v)}\n${p.loss.t.replace(/^–/, "nothing promised,")}${lost || !p.loss.e ? "" : "\nexposed " + lossText(p)}`,
           value: [p.v, place(p)], symbol: mark[p.loss.v], symbolSize: on ? 12 : 9,
-          itemStyle: { color: ink[p.loss.v], borderColor: ink[p.loss.v], borderWidth: p.loss.v === "NO_PROMISE" ? 2 : 0, opacity: on ? 1 : 0.35 },
+          itemStyle: { color: p.loss.v === "NO_PROMISE" ? "var(--paper)" : ink[p.loss.v], borderColor: ink[p.loss.v], borderWidth: p.loss.v === "NO_PROMISE" ? 2 : 0, opacity: on ? 1 : 0.35 },
           label: { show: on, formatter: () => label(d, p.cell, which), position: "top", align: across < 0.25 ? "left" : across > 0.6 ? "right" : "center", color: "var(--ink)", fontSize: 11, width: Math.max(60, width * 0.42), overflow: "truncate" },
         };
       });
@@ -319,7 +319,7 @@
       const begin = Math.min(...rows.map((s) => s.t[0]));
       return {
         height: 70 + 26 * Math.max(1, rows.length), left, right: 64, top: 8,
-        x: { type: "value", min: Math.floor(begin / 100) * 100, max: Math.ceil(end / 100) * 100, name: "ms since the log began", nameLocation: "middle", nameGap: 28 },
+        x: { type: "value", min: Math.floor(begin / 100) * 100, max: Math.ceil(end / 100) * 100, name: "ms since the log began", nameLocation: "middle", nameGap: 28, axisLabel: { formatter: group } },
         y: { type: "category", data: names, inverse: true, name: "", axisTick: { show: false }, axisLine: { show: false }, splitLine: { show: false }, axisLabel: { interval: 0, hideOverlap: false, width: left - 10, overflow: "truncate" } },
         series: [{
           type: "custom", data: rows.map((s, i) => ({ value: [s.z, i], name: `${names[i]}\n${lost ? "promises lost" : "exposed"} at most ${text(s)}` })), emphasis: { disabled: true },
@@ -516,7 +516,7 @@
     watch.observe(c.element);
     later(next);
   };
-  next();
+  later(next);
 
   // On paper nothing can be unfolded, and the width is another.
   let folded = [];

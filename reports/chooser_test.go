@@ -1,0 +1,259 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"platter/results"
+)
+
+// choose sets a select as a user does.
+func (b *browser) choose(t *testing.T, id string, option int) {
+	t.Helper()
+	evaluate[int](t, b, fmt.Sprintf(`(() => { const s = document.getElementById(%q); s.value = %q; s.dispatchEvent(new Event("change", { bubbles: true })); return 1 })()`, id, fmt.Sprint(option)))
+}
+
+// numbers are the texts of a table, row by row, its head first.
+func (b *browser) numbers(t *testing.T, id string) [][]string {
+	t.Helper()
+	return evaluate[[][]string](t, b, fmt.Sprintf(`[...document.getElementById(%q).rows].filter((r) => !r.hidden).map((r) => [...r.cells].map((c) => c.textContent))`, id))
+}
+
+func TestEveryOptionOfEveryChooserDrawsAndIsRemembered(t *testing.T) {
+	needBrowser(t)
+	b := newBrowser(t)
+	path := reportFile(t, withSafety(6))
+	b.open(t, path, 1280, "light")
+	type result struct {
+		ID      string
+		Options int
+		Shapes  []int
+		Marked  bool // its value stands in the fragment
+	}
+	all := evaluate[[]result](t, b, `[...document.querySelectorAll("select[id]")].map((s) => {
+  const as = s.value, chart = document.getElementById(s.id.replace(/-[^-]*$/, ""));
+  const r = { ID: s.id, Options: s.options.length, Shapes: [], Marked: true };
+  for (const o of s.options) {
+    s.value = o.value;
+    s.dispatchEvent(new Event("change"));
+    r.Shapes.push(chart?.querySelectorAll("svg path, svg polygon, svg rect, svg circle").length ?? -1);
+    r.Marked &&= s.value === as || new URLSearchParams(location.hash.slice(1)).get(s.id) === s.value;
+  }
+  s.value = as;
+  s.dispatchEvent(new Event("change"));
+  return r;
+})`)
+	if len(all) < 12 {
+		t.Errorf("%d choosers, want more", len(all))
+	}
+	for _, r := range all {
+		if !r.Marked {
+			t.Errorf("%s: what is chosen is not in the fragment", r.ID)
+		}
+		for o, n := range r.Shapes {
+			if n >= 0 && n < 3 {
+				t.Errorf("%s, option %d: %d shapes", r.ID, o, n)
+			}
+		}
+	}
+	if hash := evaluate[string](t, b, `location.hash`); hash != "" {
+		t.Errorf("all is as it came, and the fragment is %s", hash)
+	}
+	b.quiet(t, path)
+}
+
+func TestAViewIsLinkedByItsFragmentAndWorksFromTheKeyboard(t *testing.T) {
+	needBrowser(t)
+	b := newBrowser(t)
+	path := reportFile(t, withSafety(6))
+	b.open(t, path, 1280, "light")
+	if _, err := chromedp.Run(b.ctx, chromedp.SendKeys(chromedp.CSS("#run1-heat-metric"), "b")); err != nil {
+		t.Fatal(err)
+	}
+	if got := evaluate[string](t, b, `location.hash`); got != "#run1-heat-metric=1" {
+		t.Errorf("after a key the fragment is %q", got)
+	}
+	want := b.numbers(t, "run1-heat-numbers")
+	if !strings.Contains(fmt.Sprint(want), "MiB/s") {
+		t.Errorf("no bandwidth among %q", want)
+	}
+	evaluate[int](t, b, `(location.hash = "#run1-under=1&run1-heat-metric=1&run1-speed=-2", 1)`)
+	if err := chromedp.Do(b.ctx, chromedp.WaitReady(chromedp.CSS("#run1-speed [aria-sort]"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := evaluate[string](t, b, `[...document.querySelectorAll("[data-shown]")].filter((e) => !e.hidden).map((e) => e.dataset.value).join()`); got != "1" {
+		t.Errorf("shown is answer %s, want the second alone", got)
+	}
+	rows := b.numbers(t, "run1-speed")[1:]
+	model := New(withSafety(6))
+	slices.SortStableFunc(model.Cells, func(a, b Cell) int { return int(b.IOPS.Median - a.IOPS.Median) })
+	for i, c := range model.Cells {
+		if rows[i][2] != Number(c.IOPS.Median) {
+			t.Errorf("row %d of the sorted table has %s IOPS, want %s", i, rows[i][2], Number(c.IOPS.Median))
+		}
+	}
+	if got := evaluate[string](t, b, `document.querySelector("#run1-speed [aria-sort]").textContent + document.querySelector("#run1-speed [aria-sort]").ariaSort`); got != "IOPSdescending" {
+		t.Errorf("sorted is %q", got)
+	}
+	b.quiet(t, path)
+}
+
+func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
+	needBrowser(t)
+	run := withSafety(6)
+	m := New(run)
+	b := newBrowser(t)
+	path := reportFile(t, run)
+	b.open(t, path, 1280, "light")
+	cell := func(mode, fsync string) Cell {
+		return m.Cells[slices.IndexFunc(m.Cells, func(c Cell) bool { return c.Axes[0].Text() == mode && c.Axes[1].Text() == fsync })]
+	}
+	bare := func(text string) string { return strings.TrimSuffix(text, " ≈") }
+	for i, figure := range []func(Cell) string{func(c Cell) string { return Number(c.IOPS.Median) }, func(c Cell) string { return Bytes(c.BW.Median) + "/s" },
+		func(c Cell) string { return Duration(c.Latency["write"].P50) }, func(c Cell) string { return Duration(c.Latency["write"].P99) }} {
+		b.choose(t, "run1-heat-metric", i)
+		table := b.numbers(t, "run1-heat-numbers")
+		for _, row := range table[1:] {
+			for k, text := range row[1:] {
+				want := absent
+				if row[0] != "unsafe" || table[0][1+k] != "0" {
+					want = figure(cell(row[0], table[0][1+k]))
+				}
+				if bare(text) != want {
+					t.Errorf("figure %d of %s, fsync=%s is %s, want %s", i, row[0], table[0][1+k], text, want)
+				}
+			}
+		}
+	}
+	blocks := b.numbers(t, "run1-blocks-numbers")
+	if len(blocks) != 7 {
+		t.Fatalf("blocks are %q", blocks)
+	}
+	for k, mode := range blocks[0][1:] {
+		for _, r := range cell(mode, "1").Rates {
+			if got, want := blocks[1+r.Block][1+k], Number(r.IOPS); got != want {
+				t.Errorf("%s, block %d: %s, want %s", mode, r.Block, got, want)
+			}
+		}
+	}
+	for q, question := range m.Safety.Questions {
+		b.choose(t, "run1-pareto-class", q)
+		b.choose(t, "run1-strips-class", q)
+		drawn := map[string][]string{}
+		for _, row := range b.numbers(t, "run1-pareto-numbers")[1:] {
+			drawn[row[0]] = row[1:]
+		}
+		strips := map[string][]string{}
+		for _, row := range b.numbers(t, "run1-strips-numbers")[1:] {
+			strips[row[0]] = row[1:]
+		}
+		for _, c := range m.Cells {
+			r := m.Safety.row(c.ID, question)
+			row, shown := drawn[labelOf(c.Axes)]
+			if shown != (r.Verdict != results.Invalid) {
+				t.Errorf("%s, %s: %s, shown %v", c.ID, question, r.Verdict, shown)
+			}
+			if shown && (row[0] != Number(c.IOPS.Median) || row[1] != r.Safety.Verdict) {
+				t.Errorf("%s, %s: drawn as %q", c.ID, question, row)
+			}
+			lost := absent
+			if r.Verdict != results.NoPromise {
+				lost = wholeNumber(r.PromisesLost)
+			}
+			if got := strips[labelOf(c.Axes)]; got == nil || got[0] != lost {
+				t.Errorf("%s, %s: the strip has %q, want %s lost", c.ID, question, got, lost)
+			}
+		}
+		worst := b.numbers(t, "run1-worst")[1:]
+		losing := 0
+		for _, r := range m.Safety.Rows {
+			if r.Answers() == question && (r.PromisesLost > 0 || r.Exposure.Writes > 0) {
+				losing++
+			}
+		}
+		if len(worst) != losing {
+			t.Errorf("%s: %d worst points, want %d", question, len(worst), losing)
+		}
+	}
+	b.quiet(t, path)
+}
+
+func TestTheAnswerStandsOnTheFirstScreenBeforeAnyChart(t *testing.T) {
+	needBrowser(t)
+	b := newBrowser(t)
+	path := reportFile(t, withSafety(6))
+	b.open(t, path, 1280, "light")
+	for what, bottom := range evaluate[map[string]float64](t, b, `Object.fromEntries([["answer", ".answer"], ["verdicts", ".matrix"], ["claims", ".claims"], ["warnings", ".warnings"]]
+  .map(([name, css]) => [name, document.querySelector(css).getBoundingClientRect().bottom]))`) {
+		if bottom > 900 {
+			t.Errorf("%s end %v pixels down", what, bottom)
+		}
+	}
+	if first := evaluate[float64](t, b, `document.querySelector(".chart").getBoundingClientRect().top - document.querySelector(".answers").getBoundingClientRect().bottom`); first < 0 {
+		t.Errorf("a chart stands %v pixels above the end of the answer", -first)
+	}
+	b.quiet(t, path)
+}
+
+func TestABrowserOpensReportsOfEveryKind(t *testing.T) {
+	needBrowser(t)
+	long := generated(2, 1)
+	for i := range long.Trials {
+		for s := range 90 {
+			long.Trials[i].IOPSBySecond = append(long.Trials[i].IOPSBySecond, float64(500+s))
+		}
+	}
+	failed := withFailedCampaigns()
+	failed.Torn = true
+	for name, test := range map[string]struct {
+		run    *results.Run
+		charts int
+	}{
+		"no data": {generated(0, 1), 0}, "every warning": {failed, 8}, "safety without trials": {withoutTrials(), 3}, "long trials": {long, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBrowser(t)
+			path := reportFile(t, test.run)
+			b.open(t, path, 390, "dark")
+			drawings := evaluate[[]drawing](t, b, drawingsScript)
+			if len(drawings) != test.charts {
+				t.Errorf("%d charts, want %d", len(drawings), test.charts)
+			}
+			for _, d := range drawings {
+				if d.Shapes < 3 || d.Beyond > 0 {
+					t.Errorf("%s: %d shapes, %d beyond its edge", d.ID, d.Shapes, d.Beyond)
+				}
+			}
+			b.quiet(t, path)
+		})
+	}
+}
+
+func withoutTrials() *results.Run {
+	run := withSafety(6)
+	run.Trials = nil
+	return run
+}
+
+func TestABrowserOpensTenThousandTrials(t *testing.T) {
+	needBrowser(t)
+	b := newBrowser(t)
+	path := reportFile(t, manyTrials(500))
+	b.open(t, path, 1280, "light")
+	t.Logf("the page is there after %v ms, its last chart after %v ms", evaluate[float64](t, b, `Math.round(performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd)`),
+		evaluate[float64](t, b, `Math.round(performance.now())`))
+	for _, d := range evaluate[[]drawing](t, b, drawingsScript) {
+		if d.Shapes < 10 || d.Width != d.Room {
+			t.Errorf("%s: %d shapes in an image %v wide, in %v", d.ID, d.Shapes, d.Width, d.Room)
+		}
+	}
+	b.choose(t, "run1-iops-rows", 3)
+	if got := b.numbers(t, "run1-speed"); len(got) != 501 {
+		t.Errorf("%d rows in the table of speeds", len(got)-1)
+	}
+	b.quiet(t, path)
+}
