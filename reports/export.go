@@ -15,11 +15,11 @@ import (
 )
 
 // Formats are what Export writes.
-func Formats() []string { return []string{"csv", "safety-csv", "json", "benchfmt"} }
+func Formats() []string { return []string{"csv", "safety-csv", "json", "benchfmt", "openmetrics"} }
 
 // Export writes the trials of a run, one by one: as CSV with a header, as one JSON object, or in the Go benchmark format
-// that benchstat reads. The safety records are in the JSON object, and as CSV in a table of their own. A format that is not among
-// Formats() is an error.
+// that benchstat reads; or what they come to, as OpenMetrics. The safety records are in the JSON object, and as CSV in a table of their
+// own. A format that is not among Formats() is an error.
 func Export(w io.Writer, run *results.Run, format string) error {
 	switch format {
 	case "csv":
@@ -37,6 +37,8 @@ func Export(w io.Writer, run *results.Run, format string) error {
 		}{results.Schema, run.Manifest, run.Trials, run.Safety})
 	case "benchfmt":
 		return exportBenchfmt(w, run)
+	case "openmetrics":
+		return OpenMetrics(w, New(run))
 	default:
 		return fmt.Errorf("no such format: %q", format)
 	}

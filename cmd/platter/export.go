@@ -14,15 +14,17 @@ import (
 func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
-		Usage:     "write the trials of a run for other programs",
+		Usage:     "write a run for other programs",
 		ArgsUsage: "RUNDIR",
 		Category:  "read",
 		Description: `Every trial, one by one, to standard output: csv with a header, one json object, or benchfmt, which benchstat
-reads. What was not measured is empty or absent, never 0.
+reads. safety-csv has a line for each verdict. openmetrics is what the run comes to, for a Prometheus: medians with the ends of their
+intervals, percentiles, flushes, verdicts (docs/reports.md). What was not measured is empty or absent, never 0.
 
 EXAMPLES:
    platter export demo --format csv > demo.csv
    platter export demo --format benchfmt > demo.bench && benchstat -col /fsync -row /cache demo.bench
+   platter export demo --format openmetrics > demo.openmetrics
 ` + exitStatusHelp,
 		Flags: []cli.Flag{&cli.StringFlag{Name: "format", Usage: "`" + strings.Join(reports.Formats(), ", ") + "`", Value: "csv"}},
 		Action: func(c *cli.Context) error {
