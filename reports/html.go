@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -291,6 +292,15 @@ func (s section) losing() []worstPoint {
 		all = append(all, p)
 	}
 	return all
+}
+
+// Again is the command that makes such a run once more from the matrix's text, in the same order.
+func (s section) Again() string {
+	file := filepath.Base(s.Manifest.MatrixFile)
+	if s.Manifest.MatrixFile == "" {
+		file = s.Manifest.Name + ".yaml"
+	}
+	return commandLine([]string{"platter", "run", "./" + file, "--seed", fmt.Sprint(s.Manifest.Seed), "--trials", fmt.Sprint(s.Manifest.Trials)})
 }
 
 // DeviceRows are the settings that the matrix makes for the simulated disk.

@@ -224,9 +224,11 @@
       const data = grid.flatMap((row, r) => row.map((c, k) => ({ value: [k, r], name: c ? c.l : "" })));
       const height = 60 + Math.max(26, Math.min(44, 420 / rows.length)) * rows.length;
       const left = Math.min(Math.max(...rows.map((t) => t.length)) * 7 + 16, Math.round(width * 0.35));
+      const room = (width - left - 8) / columns.length, narrow = room < 76;
+      const top = narrow ? 26 + Math.min(110, 6.5 * Math.max(...columns.map((t) => t.length))) : 40;
       return {
-        height, left, top: 40, bottom: 12, right: 8,
-        x: { type: "category", data: columns, position: "top", name: "", axisTick: { show: false }, splitLine: { show: false }, axisLine: { show: false }, axisLabel: { interval: 0, hideOverlap: false, formatter: (t) => `${d.axes[x].name}=${t}`, width: (width - left) / columns.length - 6, overflow: "truncate", align: "center" } },
+        height: height + top - 40, left, top, bottom: 12, right: 8,
+        x: { type: "category", data: columns, position: "top", name: "", axisTick: { show: false }, splitLine: { show: false }, axisLine: { show: false }, axisLabel: { interval: 0, hideOverlap: false, rotate: narrow ? 90 : 0, formatter: (t) => narrow ? t : `${d.axes[x].name}=${t}`, width: narrow ? 110 : room - 6, overflow: "truncate" } },
         y: { type: "category", data: rows, inverse: true, name: "", axisTick: { show: false }, splitLine: { show: false }, axisLine: { show: false }, axisLabel: { interval: 0, hideOverlap: false, width: left - 10, overflow: "truncate" } },
         series: [{
           type: "custom", data, emphasis: { disabled: true }, renderItem: (params, api) => {
@@ -236,7 +238,7 @@
             const part = has ? (hi > lo ? (tone(c.m[chosen.metric][0]) - lo) / (hi - lo) : 0.5) : 0;
             return { type: "group", children: [
               { type: "rect", shape: { x: cx - w / 2 + 1, y: cy - h / 2 + 1, width: w - 2, height: h - 2, r: 2 }, style: { fill: has ? "var(--heat)" : "var(--tint)", opacity: has ? 0.1 + 0.9 * part : 1 } },
-              { type: "text", style: { text: has ? text(c) : absent, x: cx, y: cy, align: "center", verticalAlign: "middle", fontSize: 12, fontFamily: font(), fontWeight: c === best ? 700 : "normal", fill: has && part > 0.55 ? "var(--heat-ink)" : "var(--ink)" } },
+              { type: "text", style: { text: has ? (narrow ? text(c).replace(" ≈", "\n≈") : text(c)) : absent, x: cx, y: cy, align: "center", verticalAlign: "middle", fontSize: narrow ? 10 : 12, fontFamily: font(), fontWeight: c === best ? 700 : "normal", fill: has && part > 0.55 ? "var(--heat-ink)" : "var(--ink)" } },
             ] };
           },
         }],

@@ -177,7 +177,7 @@ func (r SafetyRow) Surprise() string {
 func (s Safety) Surprises() []string {
 	var all []string
 	for _, r := range s.Rows {
-		if text := r.Surprise(); text != "" {
+		if text := r.Surprise(); text != "" && !slices.Contains(all, text) {
 			all = append(all, text)
 		}
 	}
