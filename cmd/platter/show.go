@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,17 +17,20 @@ func showCommand() *cli.Command {
 		ArgsUsage: "RUNDIR",
 		Category:  "read",
 		Description: `Reads a run directory, also one that is being written, and prints a table; with --json one object for programs,
-with --markdown a text for a pull request or a CI step summary (at most 1 MiB). They are drawings of one model, with the same
-numbers. Needs neither libvirt nor root.
+with --markdown a text for a pull request or a CI step summary (at most 1 MiB), with --spark at most 8 lines on how fast the
+cells were over time. They are drawings of one model, with the same numbers. NO_COLOR is respected. Needs neither libvirt nor root.
 
 EXAMPLES:
    platter show demo
    platter show demo --json | jq '.cells[] | {id, iops: .iops.median}'
    platter show demo --markdown >> "$GITHUB_STEP_SUMMARY"
+   watch platter show demo --spark
 ` + exitStatusHelp,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 			&cli.BoolFlag{Name: "markdown", Usage: "print GitHub's Markdown"},
+			&cli.BoolFlag{Name: "spark", Usage: "print IOPS over the run in at most 8 lines"},
+			&cli.BoolFlag{Name: "ascii", Usage: "with --spark: nothing but ASCII, as under TERM=dumb"},
 		},
 		Action: func(c *cli.Context) error {
 			dir, err := oneArg(c, "RUNDIR", "the directory that platter run wrote")
@@ -52,14 +56,25 @@ func drawing(c *cli.Context) (func(io.Writer, *reports.Model) error, error) {
 	for _, d := range []struct {
 		flag string
 		draw func(io.Writer, *reports.Model) error
-	}{{"json", reports.JSON}, {"markdown", reports.Markdown}} {
+	}{{"json", reports.JSON}, {"markdown", reports.Markdown}, {"spark", sparkFor(c)}} {
 		if c.Bool(d.flag) {
 			draw = d.draw
 			asked++
 		}
 	}
 	if asked > 1 {
-		return nil, &errUsage{"show: --json and --markdown are two drawings: ask for one at a time"}
+		return nil, &errUsage{"show: --json, --markdown and --spark are different drawings: ask for one at a time"}
+	}
+	if c.Bool("ascii") && !c.Bool("spark") {
+		return nil, &errUsage{"show: --ascii says how --spark draws: ask for both"}
 	}
 	return draw, nil
+}
+
+// sparkFor draws for where the output goes: colours for a terminal that has them and a user that wants them (no-color.org).
+func sparkFor(c *cli.Context) func(io.Writer, *reports.Model) error {
+	dumb := os.Getenv("TERM") == "dumb"
+	_, onTerminal := terminal(c.App.Writer)
+	look := reports.SparkLook{Color: onTerminal && !dumb && os.Getenv("NO_COLOR") == "", ASCII: dumb || c.Bool("ascii")}
+	return func(w io.Writer, m *reports.Model) error { return reports.Spark(w, m, look) }
 }
