@@ -5,12 +5,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"platter/gate"
-	"platter/libvirtxml"
 	"platter/matrices"
 	"platter/orchestrator"
 	"platter/results"
@@ -26,8 +27,9 @@ func abCommand() *cli.Command {
 on platter's own guest and a scratch disk, interleaved in one run, and judges. The disk's settings of the two files take the place of
 MATRIX's own. Nothing of the domain itself is touched or needed.
 
-A change that means nothing to a disk is PASS, and one that lint calls an error FAIL, both without a run. What differs elsewhere (machine
-type, CPU, memory, …) is named and not measured: alone it is INCONCLUSIVE.
+What lint calls an error in the new file is FAIL, and a change that means nothing to a disk PASS, both without a run. What may matter to
+a disk and cannot be measured (machine type, CPU, iotune, …) is named, and nothing with it passes: it is INCONCLUSIVE, or FAIL by
+what was measured.
 
 EXAMPLES:
    platter ab --before old.xml --after new.xml ab-quick
@@ -80,31 +82,65 @@ func ab(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if !c.Bool("measure-anyway") {
+		if v, err := lintedVerdict(policy, change, c.String("disk")); v != nil || err != nil {
+			return orTell(c, v, err)
+		}
+	}
 	if len(change.disks) == 0 {
 		return tell(c, unmeasured(policy, change))
-	}
-	if v := lintedVerdict(c, policy, change); v != nil {
-		return tell(c, v)
 	}
 	out := c.String("output")
 	if out == "" {
 		out = fmt.Sprintf("%s-ab-%s", matrix.Name, time.Now().Format("20060102-150405"))
 	}
+	v, err := measured(c, base, policy, matrix, change, out)
+	return orTell(c, v, err)
+}
+
+func orTell(c *cli.Context, v *gate.Verdict, err error) error {
+	if err != nil {
+		return err
+	}
+	return tell(c, v)
+}
+
+// measured measures each changed disk, those that change alike once, and gives the worst verdict, with the others' reasons.
+func measured(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matrix *matrices.Matrix, change *change, out string) (*gate.Verdict, error) {
+	alike := change.alike()
 	var worst *gate.Verdict
-	for _, d := range change.disks {
+	var reasons []gate.Reason
+	for _, disks := range alike {
 		dir := out
-		if len(change.disks) > 1 {
-			dir = out + "-" + d.target
+		if len(alike) > 1 {
+			dir = out + "-" + disks[0].target
 		}
-		v, err := abDisk(c, base, policy, matrix, change, d, dir)
+		v, err := abDisk(c, s, policy, matrix, disks[0], dir)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		for _, r := range v.Reasons {
+			if len(alike) > 1 {
+				r.Text = disks[0].target + ": " + r.Text + " (platter gate --candidate " + dir + ")"
+			}
+			reasons = append(reasons, r)
 		}
 		if worst == nil || severity(v.Outcome) > severity(worst.Outcome) {
 			worst = v
 		}
 	}
-	return tell(c, worst)
+	if len(change.elsewhere) > 0 {
+		reasons = append(reasons, gate.Reason{Outcome: gate.Inconclusive, Text: "not all that differs was measured: " + strings.Join(change.elsewhere, "; ")})
+		if worst.Outcome == gate.Pass {
+			worst.Outcome = gate.Inconclusive
+		}
+	}
+	slices.SortStableFunc(reasons, func(a, b gate.Reason) int { return severity(b.Outcome) - severity(a.Outcome) })
+	if worst.Outcome != gate.Pass {
+		reasons = slices.DeleteFunc(reasons, func(r gate.Reason) bool { return r.Outcome == gate.Pass })
+	}
+	worst.Reasons, worst.Changes = reasons, change.lines()
+	return worst, nil
 }
 
 // severity orders outcomes: of several changed disks the worst decides.
@@ -120,7 +156,7 @@ func severity(o gate.Outcome) int {
 }
 
 // abDisk measures both sides of a change of one disk into a run directory and judges them.
-func abDisk(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matrix *matrices.Matrix, change *change, d diskChange, dir string) (*gate.Verdict, error) {
+func abDisk(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matrix *matrices.Matrix, d diskChange, dir string) (*gate.Verdict, error) {
 	var err error
 	if s.Matrix, err = matrices.Sides(matrix, d.before, d.after); err != nil {
 		return nil, &errUsage{fmt.Sprintf("ab: disk %s: %s", d.target, err)}
@@ -145,82 +181,55 @@ func abDisk(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matrix
 	if err != nil {
 		return nil, err
 	}
-	v := gate.JudgeAB(policy, run, time.Now(), thisHost())
-	v.Changes = append(d.lines(), change.elsewhere...)
-	return v, nil
+	return gate.JudgeAB(policy, run, time.Now(), thisHost()), nil
 }
 
-// lintedVerdict is FAIL when lint has an error against a changed disk with the change; nil where it has none, or is to be passed over.
-func lintedVerdict(c *cli.Context, policy *gate.Policy, change *change) *gate.Verdict {
-	if c.Bool("measure-anyway") {
-		return nil
-	}
+// lintedVerdict is FAIL when lint has an error against the domain with the change, whatever the change is; only the disk that was asked
+// for, and the domain itself, where one was. Nil without an error.
+func lintedVerdict(policy *gate.Policy, change *change, only string) (*gate.Verdict, error) {
 	findings, err := gate.Lint(policy, change.afterName, change.afterDoc)
 	if err != nil {
-		return nil // it was read as a domain: what lint cannot judge is measured
+		return nil, err
 	}
 	v := gate.NewVerdict(policy, gate.Fail)
-	for _, d := range change.disks {
-		v.Changes = append(v.Changes, d.lines()...)
-	}
-	v.Changes = append(v.Changes, change.elsewhere...)
 	for _, f := range findings {
-		if f.Level == gate.LevelError && change.has(f.Disk) {
+		if f.Level == gate.LevelError && (only == "" || f.Disk == only || f.Disk == "") {
 			v.Reasons = append(v.Reasons, gate.Reason{Outcome: gate.Fail, Text: fmt.Sprintf("lint, %s:%d:%d: %s [%s]", f.File, f.Line, f.Column, f.Message, f.Rule)})
 		}
 	}
 	if len(v.Reasons) == 0 {
-		return nil
+		return nil, nil
 	}
-	return v
+	v.Changes = change.lines()
+	return v, nil
 }
 
 // unmeasured is the verdict on a change that changes no disk in a way that can be measured.
 func unmeasured(policy *gate.Policy, change *change) *gate.Verdict {
-	if len(change.elsewhere) == 0 {
-		v := gate.NewVerdict(policy, gate.Pass)
-		v.Reasons = []gate.Reason{{Outcome: gate.Pass, Text: "nothing that matters to a disk differs between the two files: nothing was measured"}}
-		return v
+	v := gate.NewVerdict(policy, gate.Pass)
+	v.Reasons = []gate.Reason{{Outcome: gate.Pass, Text: "nothing that matters to a disk differs between the two files: nothing was measured"}}
+	if len(change.elsewhere) > 0 {
+		v = gate.NewVerdict(policy, gate.Inconclusive)
+		v.Reasons = []gate.Reason{{Outcome: gate.Inconclusive, Text: "what differs is nothing that platter's guest can follow: nothing was measured"}}
 	}
-	v := gate.NewVerdict(policy, gate.Inconclusive)
-	v.Changes = change.elsewhere
-	v.Reasons = []gate.Reason{{Outcome: gate.Inconclusive, Text: "what differs is nothing that platter's guest can follow: nothing was measured"}}
+	v.Changes = change.lines()
 	return v
 }
 
-// readChange reads both files and finds what differs.
+// readChange reads both files and finds what differs, of all disks or of one.
 func readChange(before, after, only string) (*change, error) {
 	if before == "" || after == "" {
 		return nil, &errUsage{"ab: --before and --after are needed: the domain XML files from before the change and with it"}
 	}
-	read := func(path string) ([]byte, []libvirtxml.Disk, error) {
-		doc, err := os.ReadFile(path)
-		if err != nil {
-			return nil, nil, &errUsage{fmt.Sprintf("ab: read domain XML: %v", err)}
+	var docs [2][]byte
+	for i, path := range []string{before, after} {
+		var err error
+		if docs[i], err = os.ReadFile(path); err != nil {
+			return nil, &errUsage{fmt.Sprintf("ab: read domain XML: %v", err)}
 		}
-		disks, err := libvirtxml.Disks(path, doc)
-		return doc, disks, err
 	}
-	oldDoc, oldDisks, err := read(before)
-	if err != nil {
-		return nil, err
-	}
-	newDoc, newDisks, err := read(after)
-	if err != nil {
-		return nil, err
-	}
-	ch := &change{afterName: filepath.Clean(after), afterDoc: newDoc}
-	if err := ch.find(oldDisks, newDisks, only); err != nil {
-		return nil, err
-	}
-	if only == "" {
-		elsewhere, err := differences(oldDoc, newDoc)
-		if err != nil {
-			return nil, &errUsage{"ab: " + err.Error()}
-		}
-		ch.elsewhere = append(ch.elsewhere, elsewhere...)
-	}
-	return ch, nil
+	ch := &change{afterName: filepath.Clean(after), afterDoc: docs[1]}
+	return ch, ch.find(before, docs[0], after, docs[1], only)
 }
 
 // change is what differs between two domain XML files.
@@ -228,16 +237,33 @@ type change struct {
 	afterName string
 	afterDoc  []byte
 	disks     []diskChange
-	elsewhere []string // what differs and is not measured, a line each
+	elsewhere []string // what may matter to a disk and is not measured, a line each
+	beside    []string // what else differs, a line each: it decides nothing
 }
 
-func (ch *change) has(target string) bool {
+// lines says all that differs.
+func (ch *change) lines() []string {
+	var lines []string
 	for _, d := range ch.disks {
-		if d.target == target {
-			return true
+		lines = append(lines, d.lines()...)
+	}
+	return slices.Concat(lines, ch.elsewhere, ch.beside)
+}
+
+// alike puts those disks together whose settings are the same on both sides: one run tells of all of them.
+func (ch *change) alike() [][]diskChange {
+	var groups [][]diskChange
+	for _, d := range ch.disks {
+		i := slices.IndexFunc(groups, func(g []diskChange) bool {
+			return slices.Equal(g[0].before, d.before) && slices.Equal(g[0].after, d.after)
+		})
+		if i < 0 {
+			groups = append(groups, []diskChange{d})
+		} else {
+			groups[i] = append(groups[i], d)
 		}
 	}
-	return false
+	return groups
 }
 
 // diskChange is a disk whose settings differ, with all its settings on both sides as a matrix has them.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/xml"
-	"errors"
+	"cmp"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,67 +11,190 @@ import (
 	"platter/matrices"
 )
 
-// defaults are what a disk's settings are where the XML does not say: libvirt, formatdomain, "driver"; QEMU's for queues.
+// defaults are what a disk's settings are where the XML does not say: libvirt, formatdomain, "driver", and QEMU's own defaults (aio of
+// its file driver, properties of virtio-pci). What is left to the hypervisor's discretion or depends on the machine type (ioeventfd,
+// event_idx, queues, queue_size) is not among them: saying it is measured as a change.
 var defaults = map[string]string{
-	"cache": "writeback", "io": "threads", "discard": "ignore", "detect_zeroes": "off", "error_policy": "report", "rerror_policy": "report",
-	"copy_on_read": "off", "ioeventfd": "on", "event_idx": "on", "packed": "off", "ats": "off", "iommu": "off", "page_per_vq": "off",
+	"cache": "writeback", "io": "threads", "discard": "ignore", "detect_zeroes": "off",
+	"copy_on_read": "off", "packed": "off", "ats": "off", "iommu": "off", "page_per_vq": "off",
 }
 
-// find compares the disks of both sides by their targets.
-func (ch *change) find(before, after []libvirtxml.Disk, only string) error {
-	measured := func(d libvirtxml.Disk) bool { return d.Device == "disk" && (only == "" || d.Target == only) }
+// unseen are settings that change nothing as long as the disk works, so that measuring them would prove nothing.
+var unseen = []string{"error_policy", "rerror_policy"}
+
+// buses are those that platter's guest can have a scratch disk on.
+var buses = []string{"virtio", "scsi"}
+
+// sideDisk is a disk of one side.
+type sideDisk struct {
+	libvirtxml.Disk
+	element *element
+}
+
+// sideDisks are the disks of a domain; both readers find them in the order of the document.
+func sideDisks(name string, doc []byte) ([]sideDisk, *element, error) {
+	disks, err := libvirtxml.Disks(name, doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := readElements(doc)
+	if err != nil {
+		return nil, nil, &libvirtxml.Error{File: name, Problem: err.Error()}
+	}
+	var all []sideDisk
+	for _, devices := range root.named("devices") {
+		for _, e := range devices.named("disk") {
+			if len(all) < len(disks) {
+				all = append(all, sideDisk{disks[len(all)], e})
+			}
+		}
+	}
+	if len(all) != len(disks) {
+		return nil, nil, &libvirtxml.Error{File: name, Problem: fmt.Sprintf("%d of its %d disks can be compared", len(all), len(disks))}
+	}
+	return all, root, nil
+}
+
+// find compares the two domains; with only the disks of other targets are no part of the change.
+func (ch *change) find(beforeName string, before []byte, afterName string, after []byte, only string) error {
+	old, oldRoot, err := sideDisks(beforeName, before)
+	if err != nil {
+		return err
+	}
+	disks, root, err := sideDisks(afterName, after)
+	if err != nil {
+		return err
+	}
 	var targets []string
-	for _, d := range after {
+	for _, d := range disks {
 		targets = append(targets, d.Target)
-		if !measured(d) {
-			continue
-		}
-		i := slices.IndexFunc(before, func(o libvirtxml.Disk) bool { return o.Target == d.Target })
-		if i < 0 {
-			ch.elsewhere = append(ch.elsewhere, d.Target+": is new, and has no other side to compare it with")
-			continue
-		}
-		if c, differs := changed(before[i], d); differs {
-			ch.disks = append(ch.disks, c)
-		}
-		for _, name := range others(before[i], d) {
-			ch.elsewhere = append(ch.elsewhere, fmt.Sprintf("%s: driver attribute %s %q → %q differs and is not measured", d.Target, name, before[i].Get(name), d.Get(name)))
-		}
-		if a, b := before[i].Source, d.Source; a.Kind != b.Kind || a.Protocol != b.Protocol {
-			ch.elsewhere = append(ch.elsewhere, fmt.Sprintf("%s: source %s%s → %s%s differs and is not measured", d.Target, a.Kind, a.Protocol, b.Kind, b.Protocol))
-		}
 	}
 	if only != "" && !slices.Contains(targets, only) {
 		return &errUsage{fmt.Sprintf("ab: the domain with the change has no disk %s: it has %s", only, strings.Join(targets, ", "))}
 	}
+	for _, d := range disks {
+		i := slices.IndexFunc(old, func(o sideDisk) bool { return o.Target == d.Target })
+		switch {
+		case only != "" && d.Target != only:
+			if i < 0 || old[i].element.text() != d.element.text() {
+				ch.beside = append(ch.beside, d.Target+": differs too, and was not asked for")
+			}
+		case i < 0:
+			ch.beside = append(ch.beside, d.Target+": is new and has no other side: lint has looked at it, and nothing else")
+		default:
+			ch.disk(old[i], d)
+		}
+	}
+	for _, o := range old {
+		if only == "" && !slices.Contains(targets, o.Target) {
+			ch.beside = append(ch.beside, o.Target+": is gone")
+		}
+	}
+	ch.domain(oldRoot, root)
 	return nil
 }
 
-// changed gives the settings of a disk on both sides, and whether any differs. What neither names is left to the guest's defaults.
-func changed(before, after libvirtxml.Disk) (c diskChange, differs bool) {
+// disk compares a disk of both sides.
+func (ch *change) disk(before, after sideDisk) {
+	say := func(to *[]string, format string, args ...any) {
+		*to = append(*to, after.Target+": "+fmt.Sprintf(format, args...))
+	}
+	if drive := func(d sideDisk) bool { return d.Device == "cdrom" || d.Device == "floppy" }; drive(before) && drive(after) {
+		if before.element.text() != after.element.text() {
+			say(&ch.beside, "the %s differs", after.Device)
+		}
+		return
+	}
+	c, names := changed(before, after)
+	switch unlike := cmp.Or(before.unlike(), after.unlike()); {
+	case len(names) == 0:
+	case unlike != "":
+		for _, line := range c.lines() {
+			ch.elsewhere = append(ch.elsewhere, line+differs+": platter's scratch disk is nothing like "+unlike)
+		}
+	default:
+		ch.disks = append(ch.disks, c)
+		if format := after.Get("type"); format != "" && format != "raw" {
+			say(&ch.beside, "its format is %s; the image that was measured has the format of the matrix", format)
+		}
+	}
+	for _, name := range others(before.Disk, after.Disk) {
+		say(&ch.elsewhere, "driver attribute %s %s → %s"+differs, name, shown(before.Get(name)), shown(after.Get(name)))
+	}
+	for _, part := range before.element.differing(after.element) {
+		known := compared[part]
+		switch {
+		case slices.Contains(namesOnly["disk"], part):
+		case part == "driver" && before.element.below("driver") == after.element.below("driver"): // its attributes were compared above
+		case known != nil && before.element.without(part, known) == after.element.without(part, known):
+			if part == "source" {
+				say(&ch.beside, "source differs: where the image lies is not judged")
+			}
+		default:
+			say(&ch.elsewhere, "%s"+differs, strings.TrimPrefix(part, "@"))
+		}
+	}
+}
+
+// compared are the attributes of a disk's parts that were compared before, or say only where the image lies.
+var compared = map[string][]string{
+	"source": {"file", "dev", "dir", "name", "pool", "volume", "startupPolicy", "index"},
+	"target": {"dev", "bus", "tray"},
+}
+
+// unlike names what platter's scratch disk, a file of this host behind QEMU's caches, tells nothing about; empty for other disks.
+func (d sideDisk) unlike() string {
+	switch {
+	case d.Device != "disk":
+		return "a " + d.Device
+	case !slices.Contains(buses, d.Bus):
+		return "a disk on the bus " + d.Bus
+	case d.Source.Protocol != "":
+		return "a disk of " + d.Source.Protocol
+	case !slices.Contains([]string{"file", "block", "volume"}, d.Source.Kind):
+		return "a disk of type " + d.Source.Kind
+	}
+	return ""
+}
+
+const differs = " differs and is not measured"
+
+func shown(value string) string {
+	if value == "" {
+		return "(not set)"
+	}
+	return value
+}
+
+// changed gives the settings of a disk on both sides, and the names of those that differ. What neither names is left to the guest's
+// defaults.
+func changed(before, after sideDisk) (c diskChange, names []string) {
 	c.target = after.Target
 	for _, name := range matrices.DiskSettings() {
-		if name != "cache" && name != "bus" && before.Get(name) == "" && after.Get(name) == "" {
+		if slices.Contains(unseen, name) || name != "cache" && name != "bus" && before.Get(name) == "" && after.Get(name) == "" {
 			continue
 		}
-		a, b := value(before, name), value(after, name)
+		a, b := before.value(name), after.value(name)
 		if a != "" {
 			c.before = append(c.before, matrices.Setting{Name: "disk." + name, Value: a.value()})
 		}
 		if b != "" {
 			c.after = append(c.after, matrices.Setting{Name: "disk." + name, Value: b.value()})
 		}
-		differs = differs || a != b
+		if a != b {
+			names = append(names, name)
+		}
 	}
-	return c, differs
+	return c, names
 }
 
-// others names the driver attributes that differ and that no matrix has.
+// others names the driver attributes that differ and that are not measured.
 func others(before, after libvirtxml.Disk) []string {
 	var names []string
 	for _, d := range []libvirtxml.Disk{before, after} {
 		for _, a := range d.Driver {
-			if !slices.Contains(matrices.DiskSettings(), a.Name) && before.Get(a.Name) != after.Get(a.Name) && !slices.Contains(names, a.Name) {
+			measured := slices.Contains(matrices.DiskSettings(), a.Name) && !slices.Contains(unseen, a.Name)
+			if !measured && assumed(before, a.Name) != assumed(after, a.Name) && !slices.Contains(names, a.Name) {
 				names = append(names, a.Name)
 			}
 		}
@@ -81,16 +202,31 @@ func others(before, after libvirtxml.Disk) []string {
 	return names
 }
 
+// assumed is a driver attribute, or what libvirt takes where it is not set: a volume has the format that its pool knows.
+func assumed(d libvirtxml.Disk, name string) string {
+	v := d.Get(name)
+	switch {
+	case v == "" && name == "name":
+		return "qemu"
+	case v == "" && name == "type" && d.Source.Kind != "volume":
+		return "raw"
+	}
+	return v
+}
+
 // attribute is the value of a driver attribute.
 type attribute string
 
 // value is a disk's setting, or what it is by default; empty where that is not known.
-func value(d libvirtxml.Disk, name string) attribute {
+func (d sideDisk) value(name string) attribute {
 	v := d.Get(name)
-	if v == "" || v == "default" {
-		return attribute(defaults[name])
+	switch {
+	case v != "" && v != "default":
+		return attribute(v)
+	case name == "cache" && len(d.element.named("shareable")) > 0:
+		return "none" // libvirt, qemuDomainDeviceDiskDefPostParse and docs/lint.md
 	}
-	return attribute(v)
+	return attribute(defaults[name])
 }
 
 // value is the attribute as a matrix types it: numbers as numbers.
@@ -101,82 +237,50 @@ func (a attribute) value() matrices.Value {
 	return matrices.Value{V: string(a)}
 }
 
-// meaningless are elements of a domain that say nothing about how its disks work, and those of a disk that are compared by
-// themselves or say only which disk it is, by their paths.
-var meaningless = []string{"domain/name", "domain/uuid", "domain/title", "domain/description", "domain/metadata",
-	"domain/devices/disk/driver", "domain/devices/disk/source", "domain/devices/disk/target", "domain/devices/disk/alias",
-	"domain/devices/disk/address", "domain/devices/disk/serial", "domain/devices/disk/wwn", "domain/devices/disk/boot"}
-
-// differences names what differs between two domains beside their disks, whatever the order and the white space: the paths of the elements.
-func differences(before, after []byte) ([]string, error) {
-	a, err := leaves(before)
-	if err != nil {
-		return nil, err
-	}
-	b, err := leaves(after)
-	if err != nil {
-		return nil, err
-	}
-	var paths []string
-	for text, n := range a {
-		if b[text] != n {
-			paths = append(paths, pathOf(text))
-		}
-	}
-	for text, n := range b {
-		if a[text] != n {
-			paths = append(paths, pathOf(text))
-		}
-	}
-	slices.Sort(paths)
-	paths = slices.Compact(paths)
-	for i, p := range paths {
-		paths[i] = p + " differs and is not measured"
-	}
-	return paths, nil
+// namesOnly are the parts of an element that say only what it is called or where a guest finds it, and nothing about how disks work. In
+// the domain's metadata labels of disks may stand: lint has looked at them.
+var namesOnly = map[string][]string{
+	"domain": {"@id", "name", "uuid", "genid", "title", "description", "metadata"},
+	"disk":   {"@snapshot", "alias", "address", "serial", "wwn", "vendor", "product", "boot"},
 }
 
-func pathOf(leaf string) string {
-	path, _, _ := strings.Cut(leaf, "\x00")
-	return path
+// bystanders are parts of a domain that disks do not work with.
+var bystanders = map[string][]string{
+	"domain": {"sysinfo", "on_poweroff", "on_reboot", "on_crash", "pm", "clock", "seclabel"},
+	"devices": {"interface", "graphics", "video", "sound", "audio", "input", "serial", "parallel", "console", "channel", "hub", "redirdev",
+		"redirfilter", "smartcard", "tpm", "rng", "watchdog", "panic", "vsock", "filesystem"},
 }
 
-// leaves counts what a domain says: each element's path with its sorted attributes and its text.
-func leaves(doc []byte) (map[string]int, error) {
-	found := map[string]int{}
-	dec := xml.NewDecoder(strings.NewReader(string(doc)))
-	var path []string
-	skip := 0
-	for {
-		token, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return found, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read domain XML: %w", err)
-		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			path = append(path, t.Name.Local)
-			if skip > 0 || slices.Contains(meaningless, strings.Join(path, "/")) {
-				skip++
-				continue
-			}
-			var attrs []string
-			for _, a := range t.Attr {
-				if a.Name.Space != "xmlns" && a.Name.Local != "xmlns" && !(len(path) == 1 && a.Name.Local == "id") {
-					attrs = append(attrs, a.Name.Local+"="+a.Value)
-				}
-			}
-			slices.Sort(attrs)
-			found[strings.Join(path, "/")+"\x00"+strings.Join(attrs, " ")]++
-		case xml.EndElement:
-			path = path[:len(path)-1]
-			skip = max(0, skip-1)
-		case xml.CharData:
-			if text := strings.TrimSpace(string(t)); text != "" && skip == 0 && len(path) > 0 {
-				found[strings.Join(path, "/")+"\x00text "+text]++
-			}
+// domain compares what is beside the disks.
+func (ch *change) domain(before, after *element) {
+	ch.parts("domain", "domain", before, after)
+	ch.parts("devices", "domain/devices", before.only("devices"), after.only("devices"))
+}
+
+func (ch *change) parts(kind, path string, before, after *element) {
+	for _, part := range before.differing(after) {
+		switch {
+		case slices.Contains(namesOnly[kind], part), kind == "domain" && part == "devices", kind == "devices" && part == "disk":
+		case slices.Contains(bystanders[kind], part), part == "controller" && storageControllers(before) == storageControllers(after):
+			ch.beside = append(ch.beside, path+"/"+part+" differs, which disks do not work with")
+		default:
+			ch.elsewhere = append(ch.elsewhere, path+"/"+part+differs)
 		}
 	}
+}
+
+// storageControllers are the controllers that disks hang on, wherever the guest finds them.
+func storageControllers(devices *element) string {
+	var all []*element
+	for _, c := range devices.named("controller") {
+		if !slices.ContainsFunc(c.attrs, func(a string) bool {
+			return slices.Contains([]string{`type="pci"`, `type="usb"`, `type="virtio-serial"`, `type="ccid"`}, a)
+		}) {
+			placeless := *c
+			placeless.written = ""
+			placeless.children = slices.DeleteFunc(slices.Clone(c.children), func(e *element) bool { return e.name == "address" || e.name == "alias" })
+			all = append(all, &placeless)
+		}
+	}
+	return texts(all)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -23,7 +24,9 @@ func TestCommands(t *testing.T) {
 			// No libvirt is asked by mistake: what needs one says where it is.
 			e.Setenv("LIBVIRT_DEFAULT_URI", "qemu+unix:///system?socket="+e.WorkDir+"/no-libvirt")
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
-			return nil
+			hook, err := filepath.Abs("../../docs/ci/check-disks.sh")
+			e.Setenv("CHECK_DISKS", hook)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// status N COMMAND...: the command must end with exit status N.

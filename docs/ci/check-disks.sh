@@ -15,7 +15,8 @@ trap 'rm -rf "$work"' EXIT
 worst=0
 if [ -n "${PLATTER_POLICY:-}" ]; then set -- --policy "$PLATTER_POLICY"; else set --; fi
 
-changed=$(git diff --name-only --diff-filter=AM "$base" "$head" -- '*.xml')
+# A file that was renamed and changed is one that is new: it is linted.
+changed=$(git -c core.quotePath=false diff --name-only --no-renames --diff-filter=AMT "$base" "$head" -- ':(top)*.xml')
 while read -r file; do
 	[ -n "$file" ] || continue
 	git show "$head:$file" >"$work/after.xml"
@@ -31,9 +32,10 @@ while read -r file; do
 		sed 's/^/- /' "$work/text" >"$work/verdict.md"
 	fi
 	printf '# %s\n\n' "$file"
+	name=$(printf '%s' "$file" | sed 's/[&|\\]/\\&/g')
 	case $status in
-	0 | 1 | 5) sed "s|$work/after.xml|$file|g; s|$work/before.xml|$file (before)|g" "$work/verdict.md" ;;
-	*) printf 'platter failed with status %s: %s\n' "$status" "$(tail -n 1 "$work/err")" ;;
+	0 | 1 | 5) sed "s|$work/after.xml|$name|g; s|$work/before.xml|$name (before)|g" "$work/verdict.md" ;;
+	*) printf 'Nothing was judged: status %s: %s\n' "$status" "$(grep '^platter: ' "$work/err" | tail -n 1)" ;;
 	esac
 	rm -rf "$work/run"* "$work/verdict.md"
 	# FAIL is worse than INCONCLUSIVE, an error is worse than both.
