@@ -47,6 +47,11 @@ func (x *crashes) judgeQuestions(ctx context.Context, c matrices.Cell, rec *reco
 		return nil, rigError("judge the log of cell "+c.ID, err)
 	}
 	err = x.sample(ctx, rec, qs, points, func(i int, at replay.At, s survivor) error {
+		if s.broken == "" {
+			if s.broken, err = x.readThrough(ctx, rec, at, s); err != nil {
+				return err
+			}
+		}
 		if s.broken != "" && records[i].Filesystem == "" {
 			records[i].Filesystem = s.broken
 			if records[i].Worst == nil {
@@ -56,6 +61,39 @@ func (x *crashes) judgeQuestions(ctx context.Context, c matrices.Cell, rec *reco
 		return nil
 	})
 	return records, err
+}
+
+// readThrough reads the probe's file through the survivor's file system, without mounting it, and says so where more promises are gone
+// from it than from its places on the disk.
+func (x *crashes) readThrough(ctx context.Context, rec *recording, at replay.At, s survivor) (string, error) {
+	there, ledger, err := x.checkSurvivor(ctx, rec, at, s)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(x.run.Storage, "data.dump")
+	defer os.Remove(path)
+	out, err := exec.CommandContext(ctx, "debugfs", "-R", fmt.Sprintf("dump /data %q", path), s.path).CombinedOutput()
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	if err != nil {
+		return "", rigError("read a survivor's file", fmt.Errorf("%w: %s", err, lastLine(string(out))))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "its file is gone: " + lastLine(string(out)), nil
+	}
+	defer f.Close()
+	file := rec.campaign
+	file.Extents, file.SizeBytes = nil, file.Layout.JobBytes()*int64(file.Layout.Jobs)
+	read, err := replay.Check(f, file, ledger)
+	if err != nil {
+		return "", rigError("read a survivor's file", err)
+	}
+	if read.PromisesLost > there.PromisesLost {
+		return fmt.Sprintf("its file does not read back whole: %d promises are gone from it, %d from its places on the disk", read.PromisesLost, there.PromisesLost), nil
+	}
+	return "", nil
 }
 
 // everyRecord takes over what the replay found.
