@@ -304,7 +304,7 @@ func TestABrowserShowsHostileNamesAsTheyAre(t *testing.T) {
 func TestAReportPrintsWithItsDetailsUnfolded(t *testing.T) {
 	needBrowser(t)
 	b := newBrowser(t)
-	path := reportFile(t, withFailures())
+	path := reportFile(t, withSafety(6), withFailures())
 	b.open(t, path, 1280, "dark")
 	pdf, err := chromedp.Run(b.ctx, chromedp.PrintToPDF(chromedp.PDFPaper(chromedp.PaperA4), chromedp.PDFPrintBackground()))
 	if err != nil {
@@ -315,5 +315,16 @@ func TestAReportPrintsWithItsDetailsUnfolded(t *testing.T) {
 	if folded != 0 {
 		t.Errorf("%d details stay folded on paper", folded)
 	}
+	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(720, 900)); err != nil { // about A4 between its margins
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}); err != nil {
+		t.Fatal(err)
+	}
+	evaluate[int](t, b, `dispatchEvent(new Event("beforeprint")), 1`)
+	if over := evaluate[[]string](t, b, `[...document.querySelectorAll("table")].filter((e) => e.getBoundingClientRect().width > innerWidth + 1).map((e) => e.id)`); len(over) > 0 {
+		t.Errorf("wider than the paper: %q", over)
+	}
+	b.screenshot(t, "report-print.png")
 	b.quiet(t, path)
 }
