@@ -60,6 +60,18 @@ func TestEveryOptionOfEveryChooserDrawsAndIsRemembered(t *testing.T) {
 			}
 		}
 	}
+	evaluate[int](t, b, `(() => {
+  const chart = document.getElementById("run1-heat"), box = chart.getBoundingClientRect();
+  for (const kind of ["pointermove", "mousemove"]) chart.querySelector("svg").dispatchEvent(new PointerEvent(kind, { bubbles: true, clientX: box.left + box.width / 2, clientY: box.top + 80 }));
+  return 1;
+})()`)
+	told := false
+	for i := 0; i < 200 && !told; i++ { // it is drawn with the next frame
+		told = evaluate[bool](t, b, `document.getElementById("run1-heat").textContent.includes("cache=none, fsync=")`)
+	}
+	if !told {
+		t.Error("the pointer over a cell of the heat map tells nothing")
+	}
 	if hash := evaluate[string](t, b, `location.hash`); hash != "" {
 		t.Errorf("all is as it came, and the fragment is %s", hash)
 	}

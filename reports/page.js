@@ -331,7 +331,7 @@
             const base = api.coord([s.z, params.dataIndex])[1] + h / 2;
             const points = [[place(s.t[0]), base]];
             f.forEach((v, i) => {
-              const top = base - h * v / most;
+              const top = base - (v > 0 ? Math.max(2.5, h * v / most) : 0); // however little is lost, it is to be seen
               points.push([place(s.t[i]), top], [place(s.t[i + 1] ?? s.z), top]);
             });
             points.push([place(s.z), base]);
