@@ -25,18 +25,28 @@ func reportCommand() *cli.Command {
 file needs no network and nothing beside it, so it can be attached to a mail or a change request. Prints the file's
 path. Needs neither libvirt nor root.
 
+With --watch nothing is written: the growing report of a run in progress is served on a loopback address, whose URL is printed, and
+reloads itself when trials come in, until it is interrupted.
+
 EXAMPLES:
    platter report demo
    platter report demo -o demo.html
    platter report before after -o both.html
+   platter report demo --watch
+   platter report demo --watch --listen 127.0.0.1:8080
 ` + exitStatusHelp,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write; default RUNDIR/" + reportFile + ", for several runs it must be said"},
+			&cli.BoolFlag{Name: "watch", Usage: "serve the growing report of one run until interrupted"},
+			&cli.StringFlag{Name: "listen", Usage: "with --watch: loopback `HOST:PORT` to serve on; port 0 is any that is free", Value: "127.0.0.1:0"},
 		},
 		Action: func(c *cli.Context) error {
 			dirs, err := arguments(c)
 			if err != nil {
 				return err
+			}
+			if c.Bool("watch") || c.IsSet("listen") {
+				return watchReport(c, dirs)
 			}
 			path, err := reportPath(dirs, c.String("output"))
 			if err != nil {
@@ -53,6 +63,27 @@ EXAMPLES:
 			return nil
 		},
 	}
+}
+
+// watchReport serves the report of a run until the command is interrupted, which is how a watch ends and no failure.
+func watchReport(c *cli.Context, dirs []string) error {
+	switch {
+	case !c.Bool("watch"):
+		return &errUsage{"report: --listen says where --watch serves: ask for both"}
+	case len(dirs) != 1:
+		return &errUsage{fmt.Sprintf("report: --watch takes one run directory, got %q", dirs)}
+	case c.IsSet("output"):
+		return &errUsage{"report: --watch writes no file: leave -o out"}
+	}
+	if _, err := readModels(dirs); err != nil {
+		return err
+	}
+	l, err := reports.ListenLoopback(c.String("listen"))
+	if err != nil {
+		return &errUsage{"report: " + err.Error()}
+	}
+	fmt.Fprintf(c.App.Writer, "http://%s/\n", l.Addr())
+	return reports.Watch(c.Context, l, dirs[0])
 }
 
 // reportPath is the file that a report of the runs in dirs is written to.
