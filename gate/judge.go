@@ -124,9 +124,12 @@ func JudgeAB(p *Policy, run *results.Run, now time.Time, here Facts) *Verdict {
 // NewVerdict is a verdict by a policy that rests on no measurement: what lint or the change itself decides.
 func NewVerdict(p *Policy, outcome Outcome) *Verdict {
 	v := newJudge(p, time.Time{}, Facts{}).v
-	v.Outcome = outcome
+	v.Outcome, v.Baseline, v.Candidate = outcome, []Source{}, []Source{}
 	return v
 }
+
+// unmeasured tells that the verdict rests on no run.
+func (v *Verdict) unmeasured() bool { return len(v.Baseline)+len(v.Candidate) == 0 }
 
 // judge is a judgement in the making.
 type judge struct {

@@ -110,6 +110,10 @@ func (d *document) changes(v *Verdict) {
 
 func (d *document) costs(v *Verdict) {
 	d.line("### What it costs\n")
+	if v.unmeasured() {
+		d.line("No trial was made.\n")
+		return
+	}
 	if len(v.Rules) == 0 {
 		d.line("The policy has no rules of performance.\n")
 		return
@@ -160,6 +164,9 @@ func (d *document) risks(v *Verdict) {
 
 func (d *document) sureness(v *Verdict) {
 	d.line("### How sure\n")
+	if v.unmeasured() {
+		d.line("Nothing was measured: the verdict rests on what the files say.\n")
+	}
 	var lines []string
 	if len(v.Rules) > 0 {
 		how := "Both sides were measured interleaved in one run and are compared within its blocks (exact Wilcoxon signed-rank test, Hodges-Lehmann estimate)"
@@ -198,6 +205,10 @@ const minCuts = 30
 
 func (d *document) reproduce(v *Verdict) {
 	d.line("### How to reproduce\n")
+	if v.unmeasured() {
+		d.line("Judge the same two files by the same policy again: nothing else went into it.\n")
+		return
+	}
 	seen := map[string]bool{}
 	for _, s := range slices.Concat(v.Baseline, v.Candidate) {
 		seen[fmt.Sprintf("%s  # %s, %s, host %s, QEMU %s, kernel %s", commandLine(s.Command), s.Started.UTC().Format("2006-01-02 15:04"), s.Tool, s.Host, s.QEMU, s.Kernel)] = true

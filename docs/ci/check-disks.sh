@@ -32,9 +32,10 @@ while read -r file; do
 		sed 's/^/- /' "$work/text" >"$work/verdict.md"
 	fi
 	printf '# %s\n\n' "$file"
-	name=$(printf '%s' "$file" | sed 's/[&|\\]/\\&/g')
+	name=$(printf '%s' "$file" | sed 's/[&|\\]/\\&/g') # as sed takes it below
+	old=$(printf '%s' "$base" | sed 's/[&|\\]/\\&/g')
 	case $status in
-	0 | 1 | 5) sed "s|$work/after.xml|$name|g; s|$work/before.xml|$name (before)|g" "$work/verdict.md" ;;
+	0 | 1 | 5) sed "s|$work/after.xml|$name|g; s|$work/before.xml|<(git show '$old:$name')|g" "$work/verdict.md" ;;
 	*) printf 'Nothing was judged: status %s: %s\n' "$status" "$(grep '^platter: ' "$work/err" | tail -n 1)" ;;
 	esac
 	rm -rf "$work/run"* "$work/verdict.md"
