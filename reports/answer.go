@@ -92,6 +92,7 @@ func safeAnswers(m *Model, groups []workload, asked []Question) []string {
 		return lines
 	}
 	var lines []string
+	isSafe := func(c Cell) bool { return m.safe(c, asked) }
 	for _, g := range groups {
 		best, ok := safe(g)
 		if !ok {
@@ -100,7 +101,7 @@ func safeAnswers(m *Model, groups []workload, asked []Question) []string {
 		}
 		rivals := g
 		rivals.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
-		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals.praise(best)+g.againstDefault(best)+".")
+		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals.praise(best)+g.againstDefault(best, isSafe)+".")
 	}
 	return lines
 }
@@ -334,29 +335,47 @@ const defaultCache = "writeback"
 
 // againstDefault says by how much a cell is faster than the one that differs from it in the default cache mode alone: "" where the
 // cache mode is no axis or the workload has no such cell.
-func (w workload) againstDefault(best Cell) string {
-	i := slices.IndexFunc(best.Axes, func(a Axis) bool { return a.Name == "disk.cache" })
-	if i < 0 {
+func (w workload) againstDefault(best Cell, safe func(Cell) bool) string {
+	standard, ok := w.standard(best)
+	if !ok {
 		return ""
 	}
-	for _, c := range w.cells {
-		if c.Axes[i].Text() != defaultCache || !slices.EqualFunc(c.Axes, best.Axes, func(a, b Axis) bool { return a.Name == "disk.cache" || a.Text() == b.Text() }) {
-			continue
-		}
-		if c.ID == best.ID {
-			return "; it is QEMU's default"
-		}
-		r := pairedRates(c, best)
-		text := fmt.Sprintf("; ×%.3g of cache=%s, QEMU's default", r.Estimate, defaultCache)
-		switch {
-		case r.N == 0 || math.IsNaN(r.Estimate):
-			return ""
-		case !r.Bounded():
-			return text + fmt.Sprintf(" (%s, too few for an interval)", plural(r.N, "block"))
-		}
-		return text + fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
+	if standard.ID == best.ID {
+		return "; it is QEMU's default"
 	}
-	return ""
+	r := pairedRates(standard, best)
+	text := fmt.Sprintf("; ×%.3g of cache=%s, QEMU's default", r.Estimate, defaultCache)
+	switch {
+	case math.IsNaN(r.Estimate):
+		return ""
+	case !r.Bounded():
+		text += fmt.Sprintf(" (%s, too few for an interval)", plural(r.N, "block"))
+	default:
+		text += fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
+	}
+	if !safe(standard) {
+		text += ", which is not SAFE"
+	}
+	return text
+}
+
+// standard is the workload's cell that differs from another one in having the default cache mode alone; it may be the same.
+func (w workload) standard(other Cell) (Cell, bool) {
+	i := slices.IndexFunc(w.cells, func(c Cell) bool {
+		cache := false
+		alike := slices.EqualFunc(c.Axes, other.Axes, func(a, b Axis) bool {
+			if a.Name == "disk.cache" {
+				cache = a.Text() == defaultCache
+				return cache
+			}
+			return a.Text() == b.Text()
+		})
+		return cache && alike
+	})
+	if i < 0 {
+		return Cell{}, false
+	}
+	return w.cells[i], true
 }
 
 // pairedRates compares b's IOPS with a's within the blocks that have both.

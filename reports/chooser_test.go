@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -255,6 +256,9 @@ func TestABrowserOpensTenThousandTrials(t *testing.T) {
 	needBrowser(t)
 	b := newBrowser(t)
 	path := reportFile(t, manyTrials(500))
+	if info, err := os.Stat(path); err != nil || info.Size() > 6<<20 {
+		t.Errorf("the page has more than 6 MiB: %v, error %v", info, err)
+	}
 	b.open(t, path, 1280, "light")
 	t.Logf("the page is there after %v ms, its last chart after %v ms", evaluate[float64](t, b, `Math.round(performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd)`),
 		evaluate[float64](t, b, `Math.round(performance.now())`))

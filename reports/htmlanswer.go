@@ -43,11 +43,12 @@ func answerViews(m *Model) []answerView {
 
 func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
 	var t verdictMatrix
-	best := map[string]bool{}
+	best, against := map[string]bool{}, map[string]string{}
 	for _, g := range workloads(m.Cells) {
+		whole := g
 		g.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
 		if c, ok := g.fastest(); ok {
-			best[c.ID] = true
+			best[c.ID], against[c.ID] = true, whole.againstDefault(c, func(c Cell) bool { return m.safe(c, asked) })
 		}
 	}
 	column, row := map[string]int{}, map[string]int{}
@@ -69,6 +70,11 @@ func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
 	for _, c := range m.Cells {
 		x := m.matrixCell(c, asked)
 		x.Best = best[c.ID]
+		x.Detail += against[c.ID]
+		if at := strings.Index(against[c.ID], "×"); at >= 0 && strings.Contains(against[c.ID], "[") {
+			ratio, rest, _ := strings.Cut(against[c.ID][at:], " ")
+			x.Note += " · " + ratio + " " + rest[strings.Index(rest, "["):strings.Index(rest, "]")+1]
+		}
 		t.Rows[row[c.settings()]].Cells[column[c.work()]] = x
 	}
 	return t
