@@ -4,7 +4,7 @@ set -eu
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
-PLATTER_REAL=1 go test -race -count=1 -timeout 20m -v ./... >"$log" 2>&1 || status=$?
+PLATTER_REAL=1 go test -race -count=1 -timeout 40m -v ./... >"$log" 2>&1 || status=$?
 grep -E '^(ok|FAIL|panic|\?)|^[[:space:]]*--- (FAIL|SKIP)' "$log" || true
 if [ "$status" -ne 0 ]; then
 	cat "$log"
