@@ -1,0 +1,173 @@
+package reports
+
+import (
+	"bytes"
+	"html"
+	"math"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"platter/compare"
+	"platter/results"
+)
+
+// second is another run of withSafety: on another host, slower in one cell, with a worse verdict and without a record.
+func second() *results.Run {
+	run := withSafety(7)
+	m := &run.Manifest
+	run.Dir, m.Started, m.Trials, m.Seed = "second", m.Started.Add(24*time.Hour), 7, 2
+	m.Host.Name, m.Host.QEMU, m.Host.Accel = "other", "9.0.0", "kvm"
+	m.Matrix = strings.Replace(m.Matrix, "runtime: 1}", "runtime: 60}", 1) + "guest: {memory: 2GiB}\n"
+	for i := range run.Trials {
+		if w := run.Trials[i].Metrics.Write; run.Trials[i].Cell == "disk.cache=none,fio.fsync=1" {
+			w.IOPS /= 2
+		}
+	}
+	var kept []results.Safety
+	for _, s := range run.Safety {
+		switch {
+		case s.Cell == "disk.cache=none,fio.fsync=1" && s.Class == results.PowerLoss && s.DriveCache == "volatile":
+			s.Verdict, s.PromisesLost = results.Loses, 7
+		case s.Cell == "disk.cache=none,fio.fsync=0" && s.Class == results.GuestCrash:
+			continue
+		}
+		kept = append(kept, s)
+	}
+	run.Safety = kept
+	return run
+}
+
+func comparison(t *testing.T, runs ...*results.Run) *Comparison {
+	t.Helper()
+	c, err := NewComparison(runs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestTheComparisonOfRuns(t *testing.T) {
+	third := generated(2, 5)
+	third.Dir = "third"
+	for name, runs := range map[string][]*results.Run{
+		"comparison":       {withSafety(7), second()},
+		"comparison-three": {withSafety(7), second(), third},
+		"comparison-same":  {generated(2, 1), generated(2, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := comparison(t, runs...)
+			var text, page bytes.Buffer
+			if err := c.Text(&text); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+".txt", text.Bytes())
+			if err := c.HTML(&page); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+".html", page.Bytes())
+		})
+	}
+	if _, err := NewComparison(third); err == nil {
+		t.Error("one run is compared with nothing")
+	}
+}
+
+func TestWhatDiffersIsSaidAndNothingElse(t *testing.T) {
+	got := map[string][]string{}
+	for _, d := range comparison(t, withSafety(7), second()).Differences {
+		got[d.Name] = d.Values
+	}
+	for name, want := range map[string][2]string{
+		"host": {"host", "other"}, "QEMU": {"7.2.0", "9.0.0"}, "acceleration": {"tcg", "kvm"}, "seed": {"1", "2"},
+		"matrix: fio": {"{rw: randwrite, direct: 1, runtime: 1}", "{rw: randwrite, direct: 1, runtime: 60}"}, "matrix: guest": {"", "{memory: 2GiB}"},
+	} {
+		if v := got[name]; len(v) != 2 || v[0] != want[0] || v[1] != want[1] {
+			t.Errorf("%s: %q, want %q", name, v, want)
+		}
+		delete(got, name)
+	}
+	if len(got) > 0 {
+		t.Errorf("what does not differ: %q", got)
+	}
+}
+
+func TestAComparisonIsAdjustedOverAllRuns(t *testing.T) {
+	two := comparison(t, withSafety(7), second())
+	three := comparison(t, withSafety(7), second(), second())
+	if three.Tests != 2*two.Tests {
+		t.Errorf("%d tests in three runs, %d in two", three.Tests, two.Tests)
+	}
+	find := func(c *Comparison) float64 {
+		for _, x := range c.Sides[0].Cells {
+			if x.Cell == "disk.cache=none,fio.fsync=1" && x.Metric == compare.IOPS {
+				return x.Adjusted
+			}
+		}
+		return math.NaN()
+	}
+	if a, b := find(two), find(three); !(b > a) {
+		t.Errorf("p %v among two runs, and %v among three", a, b)
+	}
+}
+
+func TestAVerdictThatChangedIsShownAndOneThatIsMissingCounted(t *testing.T) {
+	side := comparison(t, withSafety(7), second()).Sides[0]
+	if len(side.Safety) != 1 || side.Safety[0].Before != "SAFE" || !strings.HasPrefix(side.Safety[0].After, "LOSES 7/") {
+		t.Errorf("changes %+v", side.Safety)
+	}
+	if side.Judged != 70 || side.OneSided != 2 {
+		t.Errorf("%d judged by both and %d by one, want 70 and 2", side.Judged, side.OneSided)
+	}
+}
+
+var tableRow = regexp.MustCompile(`(?s)<tr>(.*?)</tr>`)
+
+func TestTextAndPageOfAComparisonSayTheSame(t *testing.T) {
+	c := comparison(t, withSafety(7), second())
+	var text, page bytes.Buffer
+	if err := c.Text(&text); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.HTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for _, r := range c.Sides[0].Rows() {
+		want := []string{r.Metric, r.A, r.B, r.Ratio, r.Adjusted}
+		inText := strings.Contains(text.String(), r.Cell+"\n") && strings.Contains(squeezed(text.String()), squeezed(strings.Join(want, " ")))
+		inPage := false
+		for _, m := range tableRow.FindAllStringSubmatch(page.String(), -1) {
+			plain := squeezed(html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(m[1], " ")))
+			inPage = inPage || strings.HasPrefix(plain, squeezed(r.Cell+" "+strings.Join(want, " ")))
+		}
+		if !inText || !inPage {
+			t.Errorf("%s %q: in the text %v, on the page %v", r.Cell, want, inText, inPage)
+		}
+		rows++
+	}
+	if rows == 0 {
+		t.Error("nothing is compared")
+	}
+}
+
+func squeezed(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func TestHostileTextInAComparisonIsText(t *testing.T) {
+	a, b := withSafety(7), second()
+	hostile := "</td><script>alert(1)</script>\x1b[2J"
+	b.Manifest.Host.Name, b.Dir, b.Manifest.Banner = hostile, hostile, hostile
+	b.Manifest.Matrix += hostile + ": 1\n"
+	c := comparison(t, a, b)
+	var text, page bytes.Buffer
+	if err := c.Text(&text); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.HTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text.String(), "\x1b") || strings.Contains(page.String(), "<script") {
+		t.Error("text from a run is more than text")
+	}
+}
