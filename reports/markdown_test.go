@@ -81,11 +81,11 @@ func splitRow(line string) []string {
 		switch {
 		case line[i] == '\\' && i+1 < len(line):
 			i++
-			text += string(line[i])
+			text += line[i : i+1]
 		case line[i] == '|':
 			cells, text = append(cells, strings.TrimSpace(text)), ""
 		default:
-			text += string(line[i])
+			text += line[i : i+1]
 		}
 	}
 	for i, c := range cells {
