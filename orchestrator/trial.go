@@ -19,7 +19,7 @@ import (
 // Limits of the steps of a trial. A guest under emulation takes fractions of a second for each.
 const (
 	attachLimit  = 30 * time.Second
-	prepareLimit = 60 * time.Second
+	prepareLimit = 120 * time.Second
 	collectLimit = 30 * time.Second
 	fioSlack     = 60 * time.Second // beyond the job's own time
 	fioUnbounded = 30 * time.Minute // for a job bound by its size

@@ -188,7 +188,7 @@ axes:
     scsi: {disk.bus: scsi}
     roomy: {guest.memory: 640MiB, disk.iothread: 1}
     sata: {disk.bus: sata}
-fio: {rw: randwrite, bs: 4k, ioengine: psync, direct: 1, fdatasync: 1, size: 16m, runtime: 300ms}
+fio: {rw: randwrite, bs: 4k, ioengine: psync, direct: 1, fdatasync: 1, size: 16m, runtime: 1}
 trials: 1
 `
 
