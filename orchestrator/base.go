@@ -70,7 +70,7 @@ func (x *crashes) makeBase(ctx context.Context, key base, b *baseImage) error {
 		raw = b.path + ".raw"
 		defer os.Remove(raw)
 	}
-	if err := stampedFile(raw, key, b.virtual); err != nil {
+	if err := emptyFile(raw, key, b.virtual); err != nil {
 		return rigError("make the image for crash campaigns", err)
 	}
 	if key.filesystem != "none" {
@@ -100,27 +100,18 @@ func (x *crashes) makeBase(ctx context.Context, key base, b *baseImage) error {
 
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
 
-// stampedFile makes a sparse file, stamped as the probe's prefill for a raw device.
-func stampedFile(path string, key base, size int64) (err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o644)
+// emptyFile makes a sparse file: for a raw device with the probe's stamps, as platter replay makes it again.
+func emptyFile(path string, key base, size int64) (err error) {
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := f.Truncate(size); err != nil || key.filesystem != "none" {
-		return err
+	if key.filesystem != "none" {
+		return f.Truncate(size)
 	}
-	l := key.layout
-	block := make([]byte, l.BlockBytes)
-	for job := range l.Jobs {
-		for b := range l.Blocks {
-			witness.Stamp{Campaign: l.Campaign, Job: uint16(job), Block: uint32(b)}.PutBlock(block)
-			if _, err := f.WriteAt(block, l.Home(uint16(job), uint32(b))); err != nil {
-				return err
-			}
-		}
-	}
-	return f.Sync()
+	c := replay.Campaign{Layout: key.layout, Filesystem: "none", Format: "raw", SizeBytes: size}
+	return errors.Join(c.WriteBase("", f), f.Sync())
 }
 
 // makeFilesystem makes the file system and the probe's data file in the guest.
