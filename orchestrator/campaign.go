@@ -110,15 +110,8 @@ func probeJob(c matrices.Cell, s matrices.Safety, seed uint64) (guest.ProbeJob, 
 	if err := layout.Check(); err != nil {
 		return guest.ProbeJob{}, fmt.Errorf("cell %s: %w", c.ID, err)
 	}
-	sync := fioDefault(c, "sync", "none")
-	switch sync {
-	case "0":
-		sync = "none"
-	case "1":
-		sync = "sync"
-	}
 	return guest.ProbeJob{
-		Layout: layout, RW: rw, RWMixRead: number(c, "rwmixread", 50), Direct: direct(c), Sync: sync,
+		Layout: layout, RW: rw, RWMixRead: number(c, "rwmixread", 50), Direct: direct(c), Sync: syncOf(c),
 		Fsync: number(c, "fsync", 0), Fdatasync: number(c, "fdatasync", 0), IODepth: number(c, "iodepth", 1),
 		Runtime: time.Duration(s.Seconds * float64(time.Second)),
 	}, nil
@@ -147,16 +140,9 @@ func modelOf(c matrices.Cell, pattern string) flushpath.Config {
 	return flushpath.Config{
 		Cache: cache(c), Bus: bus(c), Format: format, Filesystem: c.Guest.Filesystem,
 		Barrier: c.Guest.Barrier != "off", WriteCache: knob(c.Guest.WriteCache), CacheType: knob(c.Guest.CacheType),
-		Direct: direct(c), Sync: probeSync(c), Fsync: number(c, "fsync", 0), Fdatasync: number(c, "fdatasync", 0),
+		Direct: direct(c), Sync: syncOf(c), Fsync: number(c, "fsync", 0), Fdatasync: number(c, "fdatasync", 0),
 		Grows: pattern != witness.Overwrite,
 	}
-}
-
-func probeSync(c matrices.Cell) string {
-	if syncWrites(c) {
-		return "dsync"
-	}
-	return "none"
 }
 
 const (

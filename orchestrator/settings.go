@@ -27,14 +27,20 @@ func iothread(c matrices.Cell) int {
 // direct tells whether fio opens the disk with O_DIRECT in the guest; fio's own default is not to.
 func direct(c matrices.Cell) bool { return setting(c.Fio, "direct") == "1" }
 
-// syncWrites tells whether fio's writes are O_DSYNC or O_SYNC (fio's "sync": none, dsync, sync; 0 and 1 as of old).
-func syncWrites(c matrices.Cell) bool {
-	switch setting(c.Fio, "sync") {
-	case "", "0", "none":
-		return false
+// syncOf is how fio's writes are synchronous: "none", "dsync" or "sync" (fio's "sync"; 0 and 1 as of old).
+func syncOf(c matrices.Cell) string {
+	switch s := setting(c.Fio, "sync"); s {
+	case "", "0":
+		return "none"
+	case "1":
+		return "sync"
+	default:
+		return s
 	}
-	return true
 }
+
+// syncWrites tells whether fio's writes are O_DSYNC or O_SYNC.
+func syncWrites(c matrices.Cell) bool { return syncOf(c) != "none" }
 
 func setting(settings []matrices.Setting, name string) string {
 	for _, s := range settings {
