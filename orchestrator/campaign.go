@@ -36,39 +36,30 @@ const (
 	estimatedChecks   = 4 * time.Second // of the file system, on survivors
 )
 
-// campaigns are those of a matrix with a safety section, in its order. Live cuts are made on one cell of each group with equal
-// disk settings and file system: the first that promises something, else the first.
-func campaigns(m *matrices.Matrix, cells []matrices.Cell, boot func(matrices.Cell) Boot) []Campaign {
-	if m.Safety == nil {
+// campaigns are those of a plan with a safety section, in the order of its cells, those of one boot configuration together. Live cuts are made
+// on one cell of each group with equal disk settings and file system: the first that promises something, else the first.
+func (p Plan) campaigns(bootOf func(matrices.Cell) Boot) []Campaign {
+	if p.Safety == nil {
 		return nil
 	}
 	var all []Campaign
 	chosen := map[string]int{} // group → position in all
-	for _, c := range cells {
-		if c.Excluded != "" || c.SafetyReason() != "" {
-			continue
-		}
-		all = append(all, Campaign{Cell: c, Boot: boot(c)})
-		at, known := chosen[cutGroup(c)]
-		if !known || !promises(all[at].Cell) && promises(c) {
-			chosen[cutGroup(c)] = len(all) - 1
+	for _, boot := range p.Boots {
+		for _, c := range p.Cells {
+			if c.Excluded != "" || c.SafetyReason() != "" || bootOf(c) != boot {
+				continue
+			}
+			all = append(all, Campaign{Cell: c, Boot: boot})
+			at, known := chosen[cutGroup(c)]
+			if !known || !promises(all[at].Cell) && promises(c) {
+				chosen[cutGroup(c)] = len(all) - 1
+			}
 		}
 	}
 	for _, at := range chosen {
-		all[at].Cuts = m.Safety.Live
+		all[at].Cuts = p.Safety.Live
 	}
-	slices.SortStableFunc(all, func(a, b Campaign) int { return bootOrder(cells, a, b) })
 	return all
-}
-
-// bootOrder keeps the campaigns of one boot configuration together, in the order in which the configurations come first.
-func bootOrder(cells []matrices.Cell, a, b Campaign) int {
-	first := func(c Campaign) int {
-		return slices.IndexFunc(cells, func(o matrices.Cell) bool {
-			return o.Guest.MemoryBytes == c.Boot.MemoryBytes && o.Guest.VCPUs == c.Boot.VCPUs
-		})
-	}
-	return first(a) - first(b)
 }
 
 func cutGroup(c matrices.Cell) string {

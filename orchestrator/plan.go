@@ -115,7 +115,7 @@ const (
 // NewPlan draws the order of a run. The matrix was checked when it was read: at least one cell is measured.
 func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 	cells := m.Cells()
-	p := Plan{Cells: cells, Seed: seed, Trials: trials}
+	p := Plan{Cells: cells, Seed: seed, Trials: trials, Safety: m.Safety}
 	common := Boot{}
 	for _, c := range cells {
 		if c.Excluded == "" {
@@ -133,7 +133,7 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 			p.Boots = append(p.Boots, bootOf(c))
 		}
 	}
-	p.Campaigns, p.Safety = campaigns(m, cells, bootOf), m.Safety
+	p.Campaigns = p.campaigns(bootOf)
 	blocks := matrices.Blocks(cells, trials, seed)
 	for _, boot := range p.Boots {
 		for b, block := range blocks {
