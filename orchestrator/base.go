@@ -118,9 +118,9 @@ func emptyFile(path string, key base, size int64) (err error) {
 func (x *crashes) makeFilesystem(ctx context.Context, key base, path string, b *baseImage) error {
 	ctx, cancel := context.WithTimeout(ctx, formatLimit+formatLimit)
 	defer cancel()
-	m, ok := x.run.machine.(Subject)
-	if !ok {
-		return &Error{Fault: Rig, Message: "this lab makes no crash campaigns"}
+	m, err := x.run.subject()
+	if err != nil {
+		return err
 	}
 	if err := m.Detach(ctx); err != nil {
 		return err

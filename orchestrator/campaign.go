@@ -330,9 +330,9 @@ func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, en
 	if err != nil {
 		return nil, err
 	}
-	m, ok := x.run.machine.(Subject)
-	if !ok {
-		return nil, &Error{Fault: Rig, Message: "this lab makes no crash campaigns"}
+	m, err := x.run.subject()
+	if err != nil {
+		return nil, err
 	}
 	rec := &recording{base: base, campaign: replay.Campaign{
 		Layout: job.Layout, Data: 0, Witness: 1, Extents: base.extents, Filesystem: c.Cell.Guest.Filesystem, Format: c.Cell.Storage.Format,

@@ -201,9 +201,9 @@ func (x *crashes) liveLoss(ctx context.Context, c Campaign, rec *recording, cut 
 	if err := x.run.needMachine(ctx, c.Boot); err != nil {
 		return 0, err
 	}
-	m, ok := x.run.machine.(Subject)
-	if !ok {
-		return 0, &Error{Fault: Rig, Message: "this lab makes no crash campaigns"}
+	m, err := x.run.subject()
+	if err != nil {
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, attachLimit+prepareLimit+probeSlack)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/powercut/witness"
+	"platter/results"
 )
 
 // Subject is a machine on which crash campaigns can be made.
@@ -22,6 +23,15 @@ type Subject interface {
 	// Crash ends the machine: by SIGKILL of QEMU, or for guest_crash by stopping it and letting QEMU write what it has.
 	// After it the machine is good for Close only.
 	Crash(ctx context.Context, class string) error
+}
+
+// subject is the machine at hand.
+func (r *Run) subject() (Subject, error) {
+	m, ok := r.machine.(Subject)
+	if !ok {
+		return nil, &Error{Fault: Rig, Message: "this lab makes no crash campaigns"}
+	}
+	return m, nil
 }
 
 // AttachWitness implements Subject.
@@ -71,7 +81,7 @@ func (m *liveMachine) Check(ctx context.Context, target string, layout witness.L
 
 // Crash implements Subject.
 func (m *liveMachine) Crash(ctx context.Context, class string) error {
-	if class == guestCrash {
+	if class == results.GuestCrash {
 		return m.domain.Crash(ctx)
 	}
 	return m.domain.Kill(ctx)

@@ -7,8 +7,6 @@ import (
 	"platter/results"
 )
 
-const guestCrash = results.GuestCrash
-
 // verdict judges a campaign's figures by the rules of docs/SAFETY.md, and says why when they are worth nothing.
 func verdict(s results.Safety) (verdict, reason string) {
 	if why := invalid(s); why != "" {
