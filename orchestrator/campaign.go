@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"platter/flushpath"
@@ -66,76 +62,6 @@ func cutGroup(c matrices.Cell) string {
 	return fmt.Sprint(c.Disk, c.Guest.Filesystem, c.Guest.MemoryBytes, c.Guest.VCPUs, c.Storage.Format)
 }
 
-// promises tells whether the cell's application is promised anything.
-func promises(c matrices.Cell) bool {
-	return number(c, "fsync", 0) > 0 || number(c, "fdatasync", 0) > 0 || syncWrites(c)
-}
-
-func number(c matrices.Cell, option string, otherwise int) int {
-	n, err := strconv.Atoi(setting(c.Fio, option))
-	if err != nil {
-		return otherwise
-	}
-	return n
-}
-
-// campaignNumber names a cell's campaign in every stamp.
-func campaignNumber(seed uint64, what string) uint64 {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %s", seed, what)
-	return h.Sum64() | 1
-}
-
-// probeJob is the cell's fio job in the probe's words.
-func probeJob(c matrices.Cell, s matrices.Safety, seed uint64) (guest.ProbeJob, error) {
-	bs, err := matrices.ParseSize(fioDefault(c, "bs", "4k"))
-	if err != nil {
-		return guest.ProbeJob{}, fmt.Errorf("cell %s: bs: %w", c.ID, err)
-	}
-	jobs := number(c, "numjobs", 1)
-	rw := fioDefault(c, "rw", "randwrite")
-	layout := witness.Layout{
-		Campaign: campaignNumber(seed, "run"), Pattern: s.Pattern, Jobs: jobs, BlockBytes: int(bs),
-		Blocks: max(1, int(s.SizeBytes/bs)/jobs), Random: rw == "randwrite" || rw == "randrw", Seed: seed,
-	}
-	if err := layout.Check(); err != nil {
-		return guest.ProbeJob{}, fmt.Errorf("cell %s: %w", c.ID, err)
-	}
-	return guest.ProbeJob{
-		Layout: layout, RW: rw, RWMixRead: number(c, "rwmixread", 50), Direct: direct(c), Sync: syncOf(c),
-		Fsync: number(c, "fsync", 0), Fdatasync: number(c, "fdatasync", 0), IODepth: number(c, "iodepth", 1),
-		Runtime: time.Duration(s.Seconds * float64(time.Second)),
-	}, nil
-}
-
-func fioDefault(c matrices.Cell, option, otherwise string) string {
-	if v := setting(c.Fio, option); v != "" {
-		return v
-	}
-	return otherwise
-}
-
-// modelOf is the cell as the model of the flush path takes it. The images of campaigns are allocated in full, so that qcow2 has
-// no metadata to lose when blocks are overwritten.
-func modelOf(c matrices.Cell, pattern string) flushpath.Config {
-	knob := func(v string) string {
-		if v == "device" {
-			return ""
-		}
-		return v
-	}
-	format := c.Storage.Format
-	if pattern == witness.Overwrite {
-		format = "raw"
-	}
-	return flushpath.Config{
-		Cache: cache(c), Bus: bus(c), Format: format, Filesystem: c.Guest.Filesystem,
-		Barrier: c.Guest.Barrier != "off", WriteCache: knob(c.Guest.WriteCache), CacheType: knob(c.Guest.CacheType),
-		Direct: direct(c), Sync: syncOf(c), Fsync: number(c, "fsync", 0), Fdatasync: number(c, "fdatasync", 0),
-		Grows: pattern != witness.Overwrite,
-	}
-}
-
 const (
 	witnessSerial = "platter-witness"
 	witnessTarget = "vdy" // out of the way of the scratch disk's
@@ -154,36 +80,6 @@ type crashes struct {
 	images   int               // made so far, for their names
 	mount    string            // of the simulated disk
 	mutants  map[string]string // how the simulated disk misbehaves under a cell (Settings)
-}
-
-// newCrashes starts the simulated disk of a run.
-func newCrashes(ctx context.Context, run *Run, s Settings) (*crashes, error) {
-	x := &crashes{run: run, seed: s.Seed, bases: map[base]*baseImage{}, controls: map[controlKey][]results.Control{}, mutants: s.Mutants}
-	if run.Plan.Safety != nil {
-		x.safety = *run.Plan.Safety
-	}
-	mount := powerMount(run.Storage)
-	x.mount = mount
-	if err := os.MkdirAll(mount, 0o755); err != nil {
-		return nil, rigError("make the simulated disk's directory", err)
-	}
-	x.launch = func(ctx context.Context) (*powercut.Process, error) {
-		return powercut.Launch(ctx, s.Program, mount, filepath.Join(run.Storage, "layers"))
-	}
-	var err error
-	x.disk, err = x.launch(ctx)
-	return x, err
-}
-
-// powerMount is where a work directory's simulated disk is mounted.
-func powerMount(workdir string) string { return filepath.Join(workdir, "power") }
-
-// Close ends the simulated disk, after the last machine; also after ctx has ended.
-func (x *crashes) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
-	defer cancel()
-	x.closeBases()
-	return x.disk.Close(ctx)
 }
 
 // recording is a log of a probe's run with what is needed to judge it.
@@ -223,38 +119,6 @@ func (x *crashes) do(ctx context.Context, c Campaign) []results.Safety {
 			Status: results.Failed, Failure: failure, Started: time.Now()})
 	}
 	return records
-}
-
-// revive starts the simulated disk anew if its server died. No machine may be running: it would not see the new mount.
-func (x *crashes) revive(ctx context.Context) error {
-	if !x.died() {
-		return nil
-	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
-	defer cancel()
-	err := x.disk.Close(closing)
-	for shape, s := range x.run.images {
-		if s.simulated != "" {
-			s.Close()
-			delete(x.run.images, shape)
-		}
-	}
-	disk, launched := x.launch(ctx)
-	if launched != nil {
-		return errors.Join(err, launched)
-	}
-	x.disk = disk
-	return err
-}
-
-// died tells whether the simulated disk's server has ended.
-func (x *crashes) died() bool {
-	select {
-	case <-x.disk.Dead():
-		return true
-	default:
-		return false
-	}
 }
 
 func (x *crashes) questions() []replay.Question { return questions(x.safety) }
@@ -365,35 +229,8 @@ func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, en
 	return rec, nil
 }
 
-// makeImages makes the data image and the witness on the simulated disk and starts their log.
-func (x *crashes) makeImages(ctx context.Context, c matrices.Cell, drive string, rec *recording) (data, watch string, err error) {
-	x.images++
-	rec.names = [2]string{fmt.Sprintf("data-%d.img", x.images), fmt.Sprintf("witness-%d.img", x.images)}
-	rec.log = filepath.Join(x.run.Storage, fmt.Sprintf("oplog-%d", x.images))
-	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path, Settings: deviceSettings(c.Device, drive, x.mutants[c.ID])})
-	if err != nil {
-		return "", "", rigError("make the simulated disk", err)
-	}
-	watch, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[1], SizeBytes: witness.DiskBytes})
-	if err == nil {
-		err = x.disk.StartLog(ctx, rec.log, rec.names[:]...)
-	}
-	if err != nil {
-		return "", "", rigError("make the witness disk", errors.Join(err, x.disk.Remove(ctx, rec.names[0])))
-	}
-	return data, watch, nil
-}
-
 func rigError(op string, err error) error {
 	return &Error{Fault: Rig, Message: fmt.Sprintf("%s: %v", op, err)}
-}
-
-// deviceSettings are the simulated disk's as the matrix has them.
-func deviceSettings(d matrices.Device, drive, mutant string) powercut.Settings {
-	return powercut.Settings{
-		DriveCache: drive, WriteLatency: d.WriteLatency, FlushLatency: d.FlushLatency, DirtyExpire: d.DirtyExpire,
-		DirtyBackgroundBytes: d.DirtyBackground, DriveCacheBytes: d.DriveCacheSize, SectorBytes: d.Sector, Mutant: mutant,
-	}
 }
 
 // probe plugs the disks in and runs the probe on them.
@@ -486,50 +323,6 @@ func (x *crashes) probing(ctx context.Context, rec *recording, done <-chan error
 	}
 }
 
-// flushes counts those that have reached an image of the simulated disk.
-func (x *crashes) flushes(ctx context.Context, image string) (int64, error) {
-	s, err := x.disk.Status(ctx)
-	if err != nil {
-		return 0, rigError("read the simulated disk's counters", err)
-	}
-	for _, i := range s.Images {
-		if i.Name == image {
-			return i.Counters.Flushes, nil
-		}
-	}
-	return 0, rigError("read the simulated disk's counters", errors.New("it has no image "+image))
-}
-
-// serve puts a scratch image on the simulated disk: QEMU opens it there.
-func (x *crashes) serve(ctx context.Context, s *Scratch, d matrices.Device, number int) error {
-	name := fmt.Sprintf("scratch-%d%s", number, filepath.Ext(s.path))
-	path, err := x.disk.Create(ctx, powercut.ImageSpec{Name: name, SizeBytes: s.size, From: s.path, Settings: deviceSettings(d, "", "")})
-	if err != nil {
-		return rigError("put the scratch image on the simulated disk", err)
-	}
-	if err := os.Remove(s.path); err != nil {
-		return rigError("put the scratch image on the simulated disk", err)
-	}
-	s.path, s.simulated = path, name
-	return nil
-}
-
-// deviceFacts are the settings of a simulated disk that a matrix makes, by their names there.
-func deviceFacts(d matrices.Device) map[string]any {
-	facts := map[string]any{}
-	for name, v := range map[string]time.Duration{"write_latency": d.WriteLatency, "flush_latency": d.FlushLatency, "dirty_expire": d.DirtyExpire} {
-		if v > 0 {
-			facts[name] = v.String()
-		}
-	}
-	for name, n := range map[string]int64{"dirty_background": d.DirtyBackground, "drive_cache_size": d.DriveCacheSize, "sector": int64(d.Sector)} {
-		if n > 0 {
-			facts[name] = n
-		}
-	}
-	return facts
-}
-
 // campaignPath is the measured flush path of a campaign: the probe's syncs, QEMU's flush operations, flushes at the image.
 func campaignPath(job guest.ProbeJob, run guest.ProbeRun, qemu, image int64) results.FlushPath {
 	var syncs, writes int64
@@ -547,24 +340,4 @@ func campaignPath(job guest.ProbeJob, run guest.ProbeRun, qemu, image int64) res
 func witnessDisk(path string) libvirtxml.ScratchDisk {
 	return libvirtxml.ScratchDisk{File: path, Format: "raw", Bus: "virtio", Target: witnessTarget, Serial: witnessSerial,
 		Driver: []libvirtxml.Attr{{Name: "cache", Value: "none"}}}
-}
-
-func setupOf(c matrices.Cell, fileBytes int64) guest.Setup {
-	return guest.Setup{Filesystem: c.Guest.Filesystem, Barrier: c.Guest.Barrier, WriteCache: c.Guest.WriteCache, CacheType: c.Guest.CacheType, FileBytes: fileBytes}
-}
-
-// remove takes images off the simulated disk, also after ctx has ended.
-func (x *crashes) remove(ctx context.Context, names ...string) error {
-	if x.died() {
-		return nil // they went with it
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
-	defer cancel()
-	var errs []error
-	for _, n := range names {
-		if err := x.disk.Remove(ctx, n); err != nil {
-			errs = append(errs, rigError("remove a simulated disk", err))
-		}
-	}
-	return errors.Join(errs...)
 }
