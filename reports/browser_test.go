@@ -175,12 +175,16 @@ func reportFile(t *testing.T, runs ...*results.Run) string {
 	for _, r := range runs {
 		models = append(models, New(r))
 	}
+	var c *Comparison
+	if len(runs) > 1 {
+		c = comparison(t, runs...)
+	}
 	path := filepath.Join(t.TempDir(), "report.html")
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := HTML(f, models...); err != nil {
+	if err := HTML(f, c, models...); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
@@ -228,7 +232,7 @@ func TestABrowserDrawsTheReportWithoutAWordOrARequest(t *testing.T) {
 			for _, d := range drawings {
 				drawn = append(drawn, d.ID)
 			}
-			want := "run1-heat run1-iops run1-flushes run1-curves run1-latency run1-blocks " +
+			want := "comparison-changes run1-heat run1-iops run1-flushes run1-curves run1-latency run1-blocks " +
 				"run2-pareto run2-heat run2-iops run2-flushes run2-curves run2-latency run2-blocks run2-strips"
 			if got := strings.Join(drawn, " "); got != want {
 				t.Fatalf("charts are %s\nwant %s", got, want)

@@ -16,7 +16,7 @@ import (
 // compared, and no verdict (compare.Exploration).
 type Comparison struct {
 	Runs        []ComparedRun
-	Differences []Difference   // in matrix, host, versions and storage
+	Differences []Difference   // in matrix, host, versions, storage and domain XML
 	Sides       []ComparedSide // of the runs after the first, in order
 	Tests       int            // comparisons made in all Sides, over which Adjusted is
 	Different   int            // of them whose Adjusted is at most 1 − compare.Confidence
@@ -124,7 +124,8 @@ func (s *ComparedSide) compareSafety(first, other *results.Run) {
 	s.OneSided += len(before)
 }
 
-// differences are the facts that are not the same in all runs: those of the manifest, then the lines of the matrix.
+// differences are the facts that are not the same in all runs: those of the manifest, the lines of the matrix, and those of the cells'
+// domain XML.
 func differences(runs []*results.Run) []Difference {
 	var all []Difference
 	for _, f := range facts {
@@ -136,7 +137,8 @@ func differences(runs []*results.Run) []Difference {
 			all = append(all, Difference{f.name, values})
 		}
 	}
-	return append(all, matrixDifferences(runs)...)
+	all = append(all, matrixDifferences(runs)...)
+	return append(all, xmlDifferences(runs)...)
 }
 
 func unlike(values []string) bool {
@@ -311,7 +313,48 @@ func (c *Comparison) ExploratoryText() string {
 	return fmt.Sprintf("Exploratory: %d comparisons, p adjusted over all of them (Holm). Two runs of the same thing differ by more than this shows: it is no verdict (platter gate is).", c.Tests)
 }
 
+// SharedBanners are those that all the runs have.
+func (c *Comparison) SharedBanners() []string {
+	return slices.DeleteFunc(slices.Clone(c.Runs[0].Banners), func(b string) bool {
+		return slices.ContainsFunc(c.Runs, func(r ComparedRun) bool { return !slices.Contains(r.Banners, b) })
+	})
+}
+
+// OwnBanners are those of a run that not all have.
+func (c *Comparison) OwnBanners(r ComparedRun) []string {
+	shared := c.SharedBanners()
+	return slices.DeleteFunc(slices.Clone(r.Banners), func(b string) bool { return slices.Contains(shared, b) })
+}
+
+// Said is what a reader wants to know first: how many figures differ, the cell whose speed changed most of those that do, and which
+// verdicts are others.
+func (c *Comparison) Said() []string {
+	lines := []string{c.DifferentText()}
+	for _, s := range c.Sides {
+		of := s.Run.Mark + " against " + c.Runs[0].Mark
+		if x := s.largest(); x != nil {
+			lines = append(lines, fmt.Sprintf("%s: the largest change of IOPS is %s, ×%s.", of, x.Cell, ratioText(x.Ratio)))
+		}
+		if text := s.SafetyText(); text != "" {
+			lines = append(lines, of+": "+text+".")
+		}
+	}
+	return lines
+}
+
+// largest is the comparison of IOPS that differs by the largest factor; nil where none differs.
+func (s ComparedSide) largest() *compare.CellComparison {
+	var most *compare.CellComparison
+	factor := func(x *compare.CellComparison) float64 { return math.Abs(math.Log(x.Ratio.Estimate)) }
+	for i := range s.Cells {
+		if x := &s.Cells[i]; x.Metric == compare.IOPS && differs(*x) && (most == nil || factor(x) > factor(most)) {
+			most = x
+		}
+	}
+	return most
+}
+
 // DifferentText says how many comparisons stand out.
 func (c *Comparison) DifferentText() string {
-	return fmt.Sprintf("%d of %d differ by more than the trials of these runs explain.", c.Different, c.Tests)
+	return fmt.Sprintf("%d of %d figures differ by more than the trials of these runs explain.", c.Different, c.Tests)
 }

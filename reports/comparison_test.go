@@ -2,12 +2,18 @@ package reports
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"html"
 	"math"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"platter/compare"
 	"platter/results"
@@ -48,6 +54,24 @@ func comparison(t *testing.T, runs ...*results.Run) *Comparison {
 	return c
 }
 
+// piece is the part of a page that shows a comparison, without its figure.
+func piece(t *testing.T, c *Comparison) string {
+	t.Helper()
+	p, err := newComparedPage(c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := pageTemplate(assets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := page.ExecuteTemplate(&b, "comparison", p); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 func TestTheComparisonOfRuns(t *testing.T) {
 	third := generated(2, 5)
 	third.Dir = "third"
@@ -58,15 +82,12 @@ func TestTheComparisonOfRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := comparison(t, runs...)
-			var text, page bytes.Buffer
+			var text bytes.Buffer
 			if err := c.Text(&text); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, name+".txt", text.Bytes())
-			if err := c.HTML(&page); err != nil {
-				t.Fatal(err)
-			}
-			golden(t, name+".html", page.Bytes())
+			golden(t, name+".html", []byte(piece(t, c)))
 		})
 	}
 	if _, err := NewComparison(third); err == nil {
@@ -90,6 +111,53 @@ func TestWhatDiffersIsSaidAndNothingElse(t *testing.T) {
 	}
 	if len(got) > 0 {
 		t.Errorf("what does not differ: %q", got)
+	}
+}
+
+func TestWhatDiffersInTheDomainXMLIsSaidOnceForCellsAlike(t *testing.T) {
+	xml := func(run *results.Run, number, machine, cache string) *results.Run {
+		run.Dir = t.TempDir()
+		for _, c := range run.Manifest.Cells {
+			mode := cache
+			if c.Axes["fio.fsync"] == 0.0 {
+				mode = "none"
+			}
+			text := fmt.Sprintf(`<domain type='kvm' id='%[1]s'>
+  <name>platter-%[1]s</name><uuid>%[1]s</uuid>
+  <type machine='%[2]s'/>
+  <driver name='qemu' cache='%[3]s'/>
+  <source file='/srv/run-%[1]s/scratch-%[1]s.raw' index='%[1]s'/>
+  <qemu:arg value='hostfwd=tcp:127.0.0.1:%[1]s-:22'/>
+`, number, machine, mode)
+			dir := filepath.Join(run.Dir, "raw", c.ID, "0")
+			if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "domain.xml"), []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return run
+	}
+	a := xml(generated(2, 1), "12", "q35", "none")
+	if d := xmlDifferences([]*results.Run{a, xml(generated(2, 2), "34", "q35", "none")}); len(d) > 0 {
+		t.Errorf("the same XML but for what is made up differs in %q", d)
+	}
+	got := xmlDifferences([]*results.Run{a, xml(generated(2, 2), "34", "q35", "unsafe")})
+	want := []Difference{{"domain XML of disk.cache=none,fio.fsync=1 and 4 more", []string{"<driver name='qemu' cache='none'/>", "<driver name='qemu' cache='unsafe'/>"}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	without := generated(2, 3)
+	without.Dir = t.TempDir()
+	if d := xmlDifferences([]*results.Run{a, without}); len(d) > 0 {
+		t.Errorf("a run without raw files differs in %q", d)
+	}
+}
+
+func TestTheComparisonBeginsWithWhatChangedMost(t *testing.T) {
+	said := strings.Join(comparison(t, withSafety(7), second()).Said(), " ")
+	for _, want := range []string{"B against A: the largest change of IOPS is disk.cache=none,fio.fsync=1, ×0.5", "1 of 70 verdicts differ"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q is not in %q", want, said)
+		}
 	}
 }
 
@@ -126,19 +194,17 @@ var tableRow = regexp.MustCompile(`(?s)<tr>(.*?)</tr>`)
 
 func TestTextAndPageOfAComparisonSayTheSame(t *testing.T) {
 	c := comparison(t, withSafety(7), second())
-	var text, page bytes.Buffer
+	var text bytes.Buffer
 	if err := c.Text(&text); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.HTML(&page); err != nil {
-		t.Fatal(err)
-	}
+	page := piece(t, c)
 	rows := 0
 	for _, r := range c.Sides[0].Rows() {
 		want := []string{r.Metric, r.A, r.B, r.Ratio, r.Adjusted}
 		inText := strings.Contains(text.String(), r.Cell+"\n") && strings.Contains(squeezed(text.String()), squeezed(strings.Join(want, " ")))
 		inPage := false
-		for _, m := range tableRow.FindAllStringSubmatch(page.String(), -1) {
+		for _, m := range tableRow.FindAllStringSubmatch(page, -1) {
 			plain := squeezed(html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(m[1], " ")))
 			inPage = inPage || strings.HasPrefix(plain, squeezed(r.Cell+" "+strings.Join(want, " ")))
 		}
@@ -160,14 +226,12 @@ func TestHostileTextInAComparisonIsText(t *testing.T) {
 	b.Manifest.Host.Name, b.Dir, b.Manifest.Banner = hostile, hostile, hostile
 	b.Manifest.Matrix += hostile + ": 1\n"
 	c := comparison(t, a, b)
-	var text, page bytes.Buffer
+	var text bytes.Buffer
 	if err := c.Text(&text); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.HTML(&page); err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(text.String(), "\x1b") || strings.Contains(page.String(), "<script") {
+	page := piece(t, c)
+	if strings.Contains(text.String(), "\x1b") || strings.Contains(page, "<script") {
 		t.Error("text from a run is more than text")
 	}
 }

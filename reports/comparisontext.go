@@ -9,9 +9,12 @@ import (
 // Text writes a comparison for the terminal, in at most 80 columns unless a cell's id is longer.
 func (c *Comparison) Text(w io.Writer) error {
 	p := &printer{w: w}
+	for _, b := range c.SharedBanners() {
+		p.wrapped("! ", b)
+	}
 	for _, r := range c.Runs {
 		p.wrapped(r.Mark+"  ", fmt.Sprintf("%s: %d trials, %s, host %s, %s", r.Dir, r.Trials, r.Started.UTC().Format("2006-01-02 15:04"), r.Host, r.Accel))
-		for _, b := range r.Banners {
+		for _, b := range c.OwnBanners(r) {
 			p.wrapped("   ! ", b)
 		}
 	}

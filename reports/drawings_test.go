@@ -114,7 +114,7 @@ var (
 func fromPage(t *testing.T, m *Model) drawn {
 	t.Helper()
 	var b bytes.Buffer
-	if err := HTML(&b, m); err != nil {
+	if err := HTML(&b, nil, m); err != nil {
 		t.Fatal(err)
 	}
 	d := drawn{}

@@ -41,6 +41,7 @@ type htmlPage struct {
 	Style    template.CSS
 	Scripts  []template.JS // empty without ECharts
 	Licence  string        // of ECharts
+	Compared *comparedPage // nil for a page about one run
 	Sections []section
 	Tool     string
 }
@@ -113,30 +114,26 @@ func (x markedWarning) Scope() string {
 	return strings.Join(parts, ": ")
 }
 
-// HTML writes one page about at least one run, a section each. The page is whole: it asks for no other file, and its
-// policy forbids every script but its own. Everything that comes from a run is shown as text.
+// HTML writes one page about at least one run, a section each, before them how they compare unless c is nil. The page is whole: it
+// asks for no other file, and its policy forbids every script but its own. Everything that comes from a run is shown as text.
 //
 // Charts need ECharts, which the Makefile puts into assets before the tool is built; without it the page has all the
 // tables and says how to get the charts.
-func HTML(w io.Writer, models ...*Model) error {
-	return writeHTML(w, assets, models)
+func HTML(w io.Writer, c *Comparison, models ...*Model) error {
+	return writeHTML(w, assets, c, models)
 }
 
-func writeHTML(w io.Writer, files fs.FS, models []*Model) error {
+func writeHTML(w io.Writer, files fs.FS, c *Comparison, models []*Model) error {
 	if len(models) == 0 {
 		return errors.New("write report: no run to report")
 	}
-	p, err := newPage(files, models)
+	p, err := newPage(files, c, models)
 	if err != nil {
 		return err
 	}
-	text, err := fs.ReadFile(files, "page.html")
+	t, err := pageTemplate(files)
 	if err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	t, err := template.New("page").Funcs(pageFuncs()).Parse(string(text))
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
+		return err
 	}
 	if err := t.Execute(w, p); err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -144,7 +141,20 @@ func writeHTML(w io.Writer, files fs.FS, models []*Model) error {
 	return nil
 }
 
-func newPage(files fs.FS, models []*Model) (*htmlPage, error) {
+// pageTemplate is the page with all of its parts.
+func pageTemplate(files fs.FS) (*template.Template, error) {
+	text, err := fs.ReadFile(files, "page.html")
+	if err != nil {
+		return nil, fmt.Errorf("write report: %w", err)
+	}
+	t, err := template.New("page").Funcs(pageFuncs()).Parse(string(text) + comparisonFragment)
+	if err != nil {
+		return nil, fmt.Errorf("write report: %w", err)
+	}
+	return t, nil
+}
+
+func newPage(files fs.FS, c *Comparison, models []*Model) (*htmlPage, error) {
 	style, err := fs.ReadFile(files, "page.css")
 	if err != nil {
 		return nil, fmt.Errorf("write report: %w", err)
@@ -157,6 +167,11 @@ func newPage(files fs.FS, models []*Model) (*htmlPage, error) {
 		return nil, err
 	}
 	p.Policy = p.policy()
+	if c != nil {
+		if p.Compared, err = newComparedPage(c, len(p.Scripts) > 0); err != nil {
+			return nil, err
+		}
+	}
 	for i, m := range models {
 		s, err := newSection(m, fmt.Sprintf("run%d-", i+1), len(p.Scripts) > 0)
 		if err != nil {
@@ -462,6 +477,7 @@ func share(v float64) string { return fmt.Sprintf("%.0f\u202f%%", 100*v) }
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
 		"text":      func(s string) string { return orAbsent(s != "", s) },
+		"upper":     upperFirst,
 		"whole":     func(n int) string { return orAbsent(n > 0, fmt.Sprint(n)) },
 		"bytes":     func(n int64) string { return orAbsent(n > 0, Bytes(float64(n))) },
 		"plural":    plural,

@@ -82,7 +82,7 @@ func BenchmarkReport(b *testing.B) {
 					b.Fatal(err)
 				}
 				size = 0
-				if err := HTML(&size, New(run)); err != nil {
+				if err := HTML(&size, nil, New(run)); err != nil {
 					b.Fatal(err)
 				}
 			}

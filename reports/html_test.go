@@ -80,7 +80,7 @@ func htmlOf(t *testing.T, files fs.FS, runs ...*results.Run) string {
 		models = append(models, New(r))
 	}
 	var b bytes.Buffer
-	if err := writeHTML(&b, files, models); err != nil {
+	if err := writeHTML(&b, files, nil, models); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -233,7 +233,7 @@ func TestTheLicenceOfEChartsTravelsWithIt(t *testing.T) {
 }
 
 func TestAReportOfNoRunIsAnError(t *testing.T) {
-	if err := HTML(&bytes.Buffer{}); err == nil {
+	if err := HTML(&bytes.Buffer{}, nil); err == nil {
 		t.Error("no error")
 	}
 }

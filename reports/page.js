@@ -309,6 +309,36 @@
       };
     },
 
+    changes(d, chosen, width) {
+      const all = d.changes.filter((c) => c.s === chosen.side && c.m === chosen.metric);
+      const log = Math.log2, size = (c) => Math.abs(log(c.r[0]));
+      const wanted = all.filter((c) => c.d || !chosen.show);
+      const kept = new Set([...wanted].sort((a, b) => size(b) - size(a)).slice(0, pageRows));
+      const rows = wanted.filter((c) => kept.has(c));
+      const reach = 1.08 * Math.max(0.1, ...rows.flatMap((c) => c.r.map((v) => Math.abs(log(v)))));
+      const left = Math.min(Math.max(8, ...rows.map((c) => c.c.length)) * 6.6 + 16, Math.round(width * 0.42));
+      const times = (v) => "×" + Number((2 ** v).toPrecision(3));
+      return {
+        height: 80 + 24 * Math.max(1, rows.length), left, right: 72, top: 8,
+        x: { type: "value", min: -reach, max: reach, name: `${d.metrics[chosen.metric]}, ${d.sides[chosen.side]}`, nameLocation: "middle", nameGap: 28, axisLabel: { formatter: times, showMinLabel: false, showMaxLabel: false } },
+        y: { type: "category", data: rows.map((c) => c.c), inverse: true, name: "", axisTick: { show: false }, axisLine: { show: false }, splitLine: { show: false }, axisLabel: { interval: 0, hideOverlap: false, width: left - 10, overflow: "truncate" } },
+        series: [{
+          type: "custom", data: rows.map((c, i) => ({ value: [log(c.r[0]), i], name: `${c.c}\n${c.t[0]} → ${c.t[1]}\n×${c.t[2]}, adjusted p ${c.t[3]}` })), emphasis: { disabled: true },
+          markLine: { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: "var(--edge)", type: "solid", width: 1 }, data: [{ xAxis: 0 }] },
+          renderItem: (params, api) => {
+            const c = rows[params.dataIndex], ink = c.d ? "var(--ink)" : "var(--muted)";
+            const [x, y] = api.coord([log(c.r[0]), params.dataIndex]);
+            const children = [];
+            if (c.r.length > 1) children.push(line(api.coord([log(c.r[1]), 0])[0], y, api.coord([log(c.r[2]), 0])[0], y, ink, 1.5));
+            children.push(mark("circle", x, y, 4.5, { fill: c.d ? ink : "var(--paper)", stroke: ink, lineWidth: 1.5 }), words(times(log(c.r[0])), api.coord([reach, 0])[0] + 8, y, ink, c.d ? 600 : "normal"));
+            return { type: "group", children };
+          },
+        }],
+        words: `${all.filter((c) => c.d).length} of ${all.length} cells differ.` + (wanted.length > rows.length ? ` The ${rows.length} that changed most are drawn.` : ""),
+        table: [["cell", ...d.sides[chosen.side].split(" / ").reverse(), `${d.sides[chosen.side]} (95\u202f%)`, "adjusted p", "differs"], ...wanted.map((c) => [c.c, ...c.t, c.d ? "yes" : "no"])],
+      };
+    },
+
     strips(d, chosen, width) {
       const lost = chosen.loss === 0, figure = (s) => lost ? s.l : s.e;
       const which = chosen.work ? ofDisk(d) : varying(d);

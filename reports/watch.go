@@ -185,7 +185,7 @@ func (w *watched) newest() ([]byte, error) {
 	var b bytes.Buffer
 	run, err := results.Read(w.dir)
 	if err == nil {
-		err = HTML(&b, New(run))
+		err = HTML(&b, nil, New(run))
 	}
 	w.made, w.text, w.failed = now, b.Bytes(), err
 	return w.text, w.failed

@@ -21,9 +21,9 @@ func reportCommand() *cli.Command {
 		Usage:     "make an HTML report of runs",
 		ArgsUsage: "RUNDIR...",
 		Category:  "read",
-		Description: `Reads run directories, also ones that are being written, and writes one HTML file with a section for each run. The
-file needs no network and nothing beside it, so it can be attached to a mail or a change request. Prints the file's
-path. Needs neither libvirt nor root.
+		Description: `Reads run directories, also ones that are being written, and writes one HTML file with a section for each run; of
+several, it first compares each with the first one, as platter compare does. The file needs no network and nothing beside it, so
+it can be attached to a mail or a change request. Prints the file's path. Needs neither libvirt nor root.
 
 With --watch nothing is written: the growing report of a run in progress is served on a loopback address, whose URL is printed, and
 reloads itself when trials come in, until it is interrupted.
@@ -52,11 +52,11 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			models, err := readModels(dirs)
+			runs, err := readRuns(dirs)
 			if err != nil {
 				return err
 			}
-			if err := writeReport(path, models); err != nil {
+			if err := writeReport(path, runs); err != nil {
 				return err
 			}
 			fmt.Fprintln(c.App.Writer, path)
@@ -75,7 +75,7 @@ func watchReport(c *cli.Context, dirs []string) error {
 	case c.IsSet("output"):
 		return &errUsage{"report: --watch writes no file: leave -o out"}
 	}
-	if _, err := readModels(dirs); err != nil {
+	if _, err := readRuns(dirs); err != nil {
 		return err
 	}
 	l, err := reports.ListenLoopback(c.String("listen"))
@@ -100,21 +100,19 @@ func reportPath(dirs []string, output string) (string, error) {
 	}
 }
 
-func readModels(dirs []string) ([]*reports.Model, error) {
-	var models []*reports.Model
-	for _, dir := range dirs {
-		run, err := results.Read(dir)
-		if err != nil {
-			return nil, err
-		}
-		models = append(models, reports.New(run))
-	}
-	return models, nil
-}
-
 // writeReport writes the report beside its place and moves it there when it is whole: whoever looks at the path sees
 // the old report or the new one.
-func writeReport(path string, models []*reports.Model) (err error) {
+func writeReport(path string, runs []*results.Run) (err error) {
+	var models []*reports.Model
+	for _, run := range runs {
+		models = append(models, reports.New(run))
+	}
+	var comparison *reports.Comparison
+	if len(runs) > 1 {
+		if comparison, err = reports.NewComparison(runs...); err != nil {
+			return err
+		}
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("write report %s: %w", path, err)
@@ -124,7 +122,7 @@ func writeReport(path string, models []*reports.Model) (err error) {
 			err = errors.Join(fmt.Errorf("write report %s: %w", path, err), os.Remove(f.Name()))
 		}
 	}()
-	if err := errors.Join(reports.HTML(f, models...), f.Chmod(0o644), f.Close()); err != nil {
+	if err := errors.Join(reports.HTML(f, comparison, models...), f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)
