@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"platter/matrices"
 	"platter/powercut/replay"
@@ -46,54 +45,31 @@ func (x *crashes) judgeQuestions(ctx context.Context, c matrices.Cell, rec *reco
 	if err != nil {
 		return nil, rigError("judge the log of cell "+c.ID, err)
 	}
-	err = x.sample(ctx, rec, qs, points, func(i int, at replay.At, s survivor) error {
-		if s.broken == "" {
-			if s.broken, err = x.readThrough(ctx, rec, at, s); err != nil {
-				return err
-			}
+	err = x.sample(ctx, rec, qs, points, func(asked []int, at replay.At, s survivor) error {
+		loss, ledger, err := x.checkSurvivor(ctx, rec, at, s)
+		if err == nil && s.broken == "" {
+			s.broken, err = readThrough(ctx, x.run.Storage, s, rec.campaign, ledger, loss)
 		}
-		if s.broken != "" && records[i].Filesystem == "" {
-			records[i].Filesystem = s.broken
-			if records[i].Worst == nil {
-				records[i].Worst = &results.CrashPoint{Point: at.Point}
-			}
+		if err != nil || s.broken == "" {
+			return err
+		}
+		for _, i := range asked {
+			brokenAt(&records[i], s, results.CrashPoint{Point: at.Point, MS: ledger.MS})
 		}
 		return nil
 	})
 	return records, err
 }
 
-// readThrough reads the probe's file through the survivor's file system, without mounting it, and says so where more promises are gone
-// from it than from its places on the disk.
-func (x *crashes) readThrough(ctx context.Context, rec *recording, at replay.At, s survivor) (string, error) {
-	there, ledger, err := x.checkSurvivor(ctx, rec, at, s)
-	if err != nil {
-		return "", err
+// brokenAt enters a broken survivor, unless there was one before.
+func brokenAt(r *results.Safety, s survivor, here results.CrashPoint) {
+	if s.broken == "" || r.Filesystem != "" {
+		return
 	}
-	path := filepath.Join(x.run.Storage, "data.dump")
-	defer os.Remove(path)
-	out, err := exec.CommandContext(ctx, "debugfs", "-R", fmt.Sprintf("dump /data %q", path), s.path).CombinedOutput()
-	if ctx.Err() != nil {
-		return "", context.Cause(ctx)
+	r.Filesystem = s.broken
+	if r.Worst == nil {
+		r.Worst = &here
 	}
-	if err != nil {
-		return "", rigError("read a survivor's file", fmt.Errorf("%w: %s", err, lastLine(string(out))))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "its file is gone: " + lastLine(string(out)), nil
-	}
-	defer f.Close()
-	file := rec.campaign
-	file.Extents, file.SizeBytes = nil, file.Layout.JobBytes()*int64(file.Layout.Jobs)
-	read, err := replay.Check(f, file, ledger)
-	if err != nil {
-		return "", rigError("read a survivor's file", err)
-	}
-	if read.PromisesLost > there.PromisesLost {
-		return fmt.Sprintf("its file does not read back whole: %d promises are gone from it, %d from its places on the disk", read.PromisesLost, there.PromisesLost), nil
-	}
-	return "", nil
 }
 
 // everyRecord takes over what the replay found.
@@ -123,33 +99,34 @@ func (x *crashes) judgeSampled(ctx context.Context, c matrices.Cell, rec *record
 	for i, q := range qs {
 		records[i] = results.Safety{Class: q.Class, DriveCache: q.DriveCache}
 	}
-	err = x.sample(ctx, rec, qs, points, func(i int, at replay.At, s survivor) error {
+	err = x.sample(ctx, rec, qs, points, func(asked []int, at replay.At, s survivor) error {
 		loss, ledger, err := x.checkSurvivor(ctx, rec, at, s)
 		if err != nil {
 			return err
 		}
-		r := &records[i]
-		r.CrashPoints++
-		r.Writes, r.Promises = max(r.Writes, ledger.Writes()), max(r.Promises, ledger.Promises())
-		if loss.PromisesLost > 0 {
-			r.PointsLost++
-		}
-		r.Seconds = max(r.Seconds, ledger.MS/1000) // the last point is always among them
-		here := &results.CrashPoint{Point: at.Point, MS: ledger.MS}
-		if loss.PromisesLost > r.PromisesLost || r.PromisesLost == 0 && loss.PromisesLost == 0 && loss.ExposedWrites > r.Exposure.Writes {
-			r.PromisesLost, r.Worst = loss.PromisesLost, here
-		}
-		r.Torn = max(r.Torn, loss.Torn)
-		expose(&r.Exposure, loss, ledger)
-		if s.broken != "" && r.Filesystem == "" {
-			r.Filesystem = s.broken
-			if r.Worst == nil {
-				r.Worst = here
-			}
+		for _, i := range asked {
+			addSample(&records[i], at, s, loss, ledger)
 		}
 		return nil
 	})
 	return records, err
+}
+
+// addSample takes a sampled point into a record.
+func addSample(r *results.Safety, at replay.At, s survivor, loss replay.Loss, ledger *replay.Ledger) {
+	r.CrashPoints++
+	r.Writes, r.Promises = max(r.Writes, ledger.Writes()), max(r.Promises, ledger.Promises())
+	if loss.PromisesLost > 0 {
+		r.PointsLost++
+	}
+	r.Seconds = max(r.Seconds, ledger.MS/1000) // the last point is always among them
+	here := results.CrashPoint{Point: at.Point, MS: ledger.MS}
+	if loss.PromisesLost > r.PromisesLost || r.PromisesLost == 0 && loss.PromisesLost == 0 && loss.ExposedWrites > r.Exposure.Writes {
+		r.PromisesLost, r.Worst = loss.PromisesLost, &here
+	}
+	r.Torn = max(r.Torn, loss.Torn)
+	expose(&r.Exposure, loss, ledger)
+	brokenAt(r, s, here)
 }
 
 // expose takes what is exposed at a sampled point into the worst so far.
@@ -173,16 +150,17 @@ type survivor struct {
 	broken string // what the file system's or the format's checker said; empty when it is whole
 }
 
-// sample makes the survivor of each question at each point and gives it to use. Questions that take the same layers share
-// their survivors. Every other one loses only a random part of what may be lost.
-func (x *crashes) sample(ctx context.Context, rec *recording, qs []replay.Question, points []int64, use func(question int, at replay.At, s survivor) error) error {
+// sample makes the survivor of each question at each point and gives it to use, once with all the questions that take the same layers.
+// Every other one loses only a random part of what may be lost.
+func (x *crashes) sample(ctx context.Context, rec *recording, qs []replay.Question, points []int64, use func(questions []int, at replay.At, s survivor) error) error {
 	for n, point := range points {
 		seed := uint64(0)
 		if n%2 == 1 {
 			seed = x.seed + uint64(point)
 		}
 		for i, q := range qs {
-			if same := firstLike(qs, i); same < i {
+			alike := like(qs, i)
+			if alike[0] < i {
 				continue
 			}
 			if ctx.Err() != nil {
@@ -190,13 +168,8 @@ func (x *crashes) sample(ctx context.Context, rec *recording, qs []replay.Questi
 			}
 			at := replay.At{Point: point, Question: q, Seed: seed}
 			s, err := x.survive(ctx, rec, at)
-			if err != nil {
-				return err
-			}
-			for j := i; j < len(qs) && err == nil; j++ {
-				if firstLike(qs, j) == i {
-					err = use(j, at, s)
-				}
+			if err == nil {
+				err = use(alike, at, s)
 			}
 			os.Remove(s.path)
 			if err != nil {
@@ -207,23 +180,22 @@ func (x *crashes) sample(ctx context.Context, rec *recording, qs []replay.Questi
 	return nil
 }
 
-// firstLike is the first question that takes the same layers as question i: a drive cache that is protected, or none, leaves of
-// a power loss what a crash of the host leaves.
-func firstLike(qs []replay.Question, i int) int {
+// like are the questions that take the same layers as question i, itself among them, in order: a drive cache that is protected, or none,
+// leaves of a power loss what a crash of the host leaves.
+func like(qs []replay.Question, i int) []int {
 	layers := func(q replay.Question) string {
-		switch {
-		case q.Class == results.PowerLoss && q.DriveCache != "volatile":
+		if q.Class == results.PowerLoss && q.DriveCache != "volatile" {
 			return results.HostCrash
-		default:
-			return q.Class
 		}
+		return q.Class
 	}
-	for j := range i {
+	var all []int
+	for j := range qs {
 		if layers(qs[j]) == layers(qs[i]) {
-			return j
+			all = append(all, j)
 		}
 	}
-	return i
+	return all
 }
 
 // survive materialises a survivor and has its file system or format checked on it.
@@ -266,86 +238,6 @@ func copySparse(ctx context.Context, from, to string) error {
 		return rigError("copy an image", fmt.Errorf("%w: %s", err, lastLine(string(out))))
 	}
 	return nil
-}
-
-// asRaw has QEMU's own tools check a survivor and turn it into a raw image. Leaked clusters are no damage.
-func asRaw(ctx context.Context, s survivor, format string) (survivor, error) {
-	const leaks = 3 // exit status of qemu-img check (its manual)
-	raw := s.path + ".raw"
-	for _, args := range [][]string{{"check", "-f", format, s.path}, {"convert", "-f", format, "-O", "raw", s.path, raw}} {
-		out, err := exec.CommandContext(ctx, "qemu-img", args...).CombinedOutput()
-		if ctx.Err() != nil {
-			return s, context.Cause(ctx)
-		}
-		status, ran := exitStatus(err)
-		if !ran || status > 0 && strings.Contains(string(out), noSpace) {
-			os.Remove(raw)
-			return s, rigError("qemu-img "+args[0], fmt.Errorf("%w: %s", err, lastLine(string(out))))
-		}
-		if status == 0 || args[0] == "check" && status == leaks {
-			continue
-		}
-		s.broken = "qemu-img " + args[0] + ": " + lastLine(string(out))
-		if args[0] == "convert" {
-			os.Remove(raw)
-			return s, nil
-		}
-	}
-	os.Remove(s.path)
-	s.path = raw
-	return s, nil
-}
-
-// noSpace is what C programs say of a full file system: a fault of the rig, which no survivor is to be called broken for.
-const noSpace = "No space left on device"
-
-// exitStatus is how a checker ended. It did not run to an end of its own when it could not be started or was killed.
-func exitStatus(err error) (status int, ran bool) {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return 0, true
-	case errors.As(err, &exit):
-		return exit.ExitCode(), exit.ExitCode() > 0
-	}
-	return 0, false
-}
-
-// checkExt4 plays the journal, lets e2fsck tidy up what a healthy crash leaves (orphans, counters), and then wants nothing left to
-// complain of. It gives what e2fsck said, or nothing.
-func checkExt4(ctx context.Context, image string) (string, error) {
-	for _, step := range []struct {
-		args   []string
-		status int // the highest that is fine
-	}{
-		{[]string{"-E", "journal_only", "-y"}, 1},
-		{[]string{"-p"}, 1},
-		{[]string{"-fn"}, 0},
-	} {
-		out, err := exec.CommandContext(ctx, "e2fsck", append(step.args, image)...).CombinedOutput()
-		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
-		}
-		status, ran := exitStatus(err)
-		if !ran || status > 0 && strings.Contains(string(out), noSpace) {
-			return "", rigError("check a survivor's file system", fmt.Errorf("e2fsck: %w: %s", err, lastLine(string(out))))
-		}
-		if status > step.status {
-			return fmt.Sprintf("e2fsck %s: %s", strings.Join(step.args, " "), complaint(string(out))), nil
-		}
-	}
-	return "", nil
-}
-
-// complaint is the first line of e2fsck's that says something beyond its version and passes.
-func complaint(out string) string {
-	for line := range strings.Lines(out) {
-		line = strings.TrimSpace(line)
-		if line != "" && !strings.HasPrefix(line, "e2fsck ") && !strings.HasPrefix(line, "Pass ") {
-			return line
-		}
-	}
-	return "failed"
 }
 
 // checkSurvivor reads a survivor back against what was promised and acknowledged at its point.

@@ -1,0 +1,109 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// checker runs a program that looks at a survivor, and gives what it said and its exit status. That it could not be run to an end of
+// its own or found no room for its work is the rig's fault: no survivor is to be called broken for that.
+func checker(ctx context.Context, program string, args ...string) (said string, status int, err error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // its words are read
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return "", 0, context.Cause(ctx)
+	}
+	said = string(out)
+	status, ran := exitStatus(err)
+	switch {
+	case !ran:
+		return said, status, rigError("run "+program+" on a survivor", fmt.Errorf("%w: %s", err, lastLine(said)))
+	case strings.Contains(said, "No space left on device"):
+		return said, status, rigError("run "+program+" on a survivor", errors.New(lastLine(said)))
+	}
+	return said, status, nil
+}
+
+// exitStatus is how a checker ended. It did not run to an end of its own when it could not be started or was killed.
+func exitStatus(err error) (status int, ran bool) {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0, true
+	case errors.As(err, &exit):
+		return exit.ExitCode(), exit.ExitCode() > 0
+	}
+	return 0, false
+}
+
+// asRaw has QEMU's own tools check a survivor and turn it into a raw image. Leaked clusters are no damage.
+func asRaw(ctx context.Context, s survivor, format string) (survivor, error) {
+	const leaks = 3 // exit status of qemu-img check (its manual)
+	raw := s.path + ".raw"
+	for _, args := range [][]string{{"check", "-f", format, s.path}, {"convert", "-f", format, "-O", "raw", s.path, raw}} {
+		said, status, err := checker(ctx, "qemu-img", args...)
+		if err != nil {
+			os.Remove(raw)
+			return s, err
+		}
+		if status == 0 || args[0] == "check" && status == leaks {
+			continue
+		}
+		s.broken = "qemu-img " + args[0] + ": " + lastLine(said)
+		if args[0] == "convert" {
+			os.Remove(raw)
+			return s, nil
+		}
+	}
+	os.Remove(s.path)
+	s.path = raw
+	return s, nil
+}
+
+// checkExt4 plays the journal, lets e2fsck tidy up what a healthy crash leaves (orphans, counters), and then wants nothing left to
+// complain of. It gives what e2fsck said, or nothing.
+func checkExt4(ctx context.Context, image string) (string, error) {
+	for _, step := range []struct {
+		args   []string
+		status int // the highest that is fine
+	}{
+		{[]string{"-E", "journal_only", "-y"}, 1},
+		{[]string{"-p"}, 1},
+		{[]string{"-fn"}, 0},
+	} {
+		said, status, err := checker(ctx, "e2fsck", append(step.args, image)...)
+		if err != nil {
+			return "", err
+		}
+		if status > step.status {
+			return fmt.Sprintf("e2fsck %s: %s", strings.Join(step.args, " "), complaint(said)), nil
+		}
+	}
+	return "", nil
+}
+
+// complaint is the first line of e2fsck's that says something beyond its version and passes.
+func complaint(out string) string {
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "e2fsck ") && !strings.HasPrefix(line, "Pass ") {
+			return line
+		}
+	}
+	return "failed"
+}
+
+// debugfs reads from a survivor's ext4 without mounting it, and gives what was said. It exits with 0 whatever happens.
+func debugfs(ctx context.Context, image, request string) (said string, err error) {
+	said, status, err := checker(ctx, "debugfs", "-R", request, image)
+	if err == nil && (status != 0 || strings.Contains(said, "while trying to open ") || strings.Contains(said, " for dump_inode")) {
+		// e2fsck has opened it before, and where it writes to is ours.
+		err = rigError("run debugfs on a survivor", errors.New(lastLine(said)))
+	}
+	return said, err
+}

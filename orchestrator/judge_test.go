@@ -1,0 +1,147 @@
+package orchestrator
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"platter/matrices"
+	"platter/powercut/oplog"
+	"platter/powercut/replay"
+	"platter/powercut/witness"
+	"platter/results"
+)
+
+// keptLog is a campaign of eight writes on an ext4, each flushed before it was promised: no class breaks a promise.
+func keptLog(t *testing.T) (*crashes, *recording, matrices.Cell) {
+	t.Helper()
+	dir := t.TempDir()
+	layout := witness.Layout{Campaign: 7, Pattern: witness.Overwrite, Jobs: 1, BlockBytes: 4096, Blocks: 16}
+	c := replay.Campaign{Layout: layout, Data: 0, Witness: 1, Filesystem: "none", Format: "raw", SizeBytes: 1 << 16}
+	rec := &recording{base: &baseImage{path: filepath.Join(dir, "base.raw"), size: c.SizeBytes}, log: filepath.Join(dir, "oplog")}
+	image, err := os.Create(rec.base.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Close()
+	if err := c.WriteBase("", image); err != nil {
+		t.Fatal(err)
+	}
+	c.Filesystem = "ext4"
+	rec.campaign = c
+	f, err := os.Create(rec.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w, err := oplog.NewWriter(f, []oplog.Image{{Name: "data", SizeBytes: c.SizeBytes}, {Name: "witness", SizeBytes: witness.DiskBytes}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, op := int64(0), uint64(0)
+	add := func(e oplog.Event, data []byte) {
+		now += 1_000_000
+		e.TimeNS, e.Op = now, op
+		if err := w.Append(e, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(e oplog.Event, data []byte) {
+		op++
+		e.Kind, e.Flags, e.Length = oplog.Write, oplog.Direct, int64(len(data))
+		add(e, data)
+		e.Kind = oplog.WriteEnd
+		add(e, nil)
+	}
+	walk := layout.Walk(0)
+	for n := range uint32(8) {
+		stamp, block, record := walk.Next(), make([]byte, layout.BlockBytes), make([]byte, witness.RecordSize)
+		stamp.PutBlock(block)
+		write(oplog.Event{Image: 0, Offset: layout.Home(0, stamp.Block)}, block)
+		op++
+		for _, kind := range []oplog.Kind{oplog.Flush, oplog.Flushed, oplog.FlushEnd} {
+			add(oplog.Event{Kind: kind}, nil)
+		}
+		promise := witness.Record{Campaign: layout.Campaign, Kind: witness.Promise, Serial: uint64(n) + 1, Sequence: n + 1}
+		promise.Put(record)
+		write(oplog.Event{Image: 1, Offset: promise.Offset()}, record)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	x := &crashes{run: &Run{Storage: dir, Tell: func(Event) {}}, seed: 7, safety: matrices.Safety{
+		Classes: []string{results.GuestCrash, results.QEMUKill, results.HostCrash, results.PowerLoss}, DriveCaches: []string{"volatile", "protected"},
+		Pattern: witness.Overwrite, Points: 6}}
+	return x, rec, matrices.Cell{ID: "cell", Guest: matrices.Guest{Filesystem: "ext4"}, Storage: matrices.Storage{Format: "raw"}}
+}
+
+// tools puts scripts before the programs of their names for the rest of the test, and gives their directory.
+func tools(t *testing.T, scripts map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, script := range scripts {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return dir
+}
+
+// dumps is a debugfs that gives the whole disk for the file, and notes each call.
+const dumps = `echo >>"$(dirname "$0")/calls"; p=${2#dump /data \"}; cp "$3" "${p%\"}"`
+
+func TestASurvivorIsReadThroughItsFileSystemOnceForAllTheQuestionsItAnswers(t *testing.T) {
+	x, rec, cell := keptLog(t)
+	dir := tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": dumps})
+	records, err := x.judgeQuestions(t.Context(), cell, rec, x.questions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if r.Filesystem != "" || r.Promises != 8 || r.PromisesLost != 0 {
+			t.Errorf("%s, %s: %d of %d promises lost; %s", r.Class, r.DriveCache, r.PromisesLost, r.Promises, r.Filesystem)
+		}
+	}
+	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+	const layers = 4 // eight questions take
+	if n := strings.Count(string(calls), "\n"); err != nil || n != checkedPoints*layers {
+		t.Errorf("%d survivors were read (%v), want %d", n, err, checkedPoints*layers)
+	}
+}
+
+func TestAFileThatIsGoneFromItsFileSystemIsALossAtAPointWithItsTime(t *testing.T) {
+	x, rec, cell := keptLog(t)
+	tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `echo "/data: File not found by ext2_lookup" >&2`})
+	records, err := x.judgeQuestions(t.Context(), cell, rec, x.questions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if !strings.Contains(r.Filesystem, "its file is gone") || r.Worst == nil || r.Worst.MS != float64(r.Worst.Point) {
+			t.Errorf("%s, %s: %q at %+v", r.Class, r.DriveCache, r.Filesystem, r.Worst)
+		}
+	}
+}
+
+func TestADebugfsThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
+	x, rec, cell := keptLog(t)
+	for _, says := range []string{
+		"dump: No space left on device while writing file",
+		"dump: Too many open files while opening /work/data.dump for dump_inode",
+		"debugfs: Cannot allocate memory while trying to open survivor.img",
+	} {
+		tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `p=${2#dump /data \"}; : >"${p%\"}"; echo "` + says + `" >&2`})
+		if records, err := x.judgeQuestions(t.Context(), cell, rec, x.questions()); err == nil || faultOf(err) != Rig {
+			t.Errorf("%s: %v, and %d records", says, err, len(records))
+		}
+		ledger, err := replay.LedgerFile(rec.log, rec.campaign, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loss, err := checkFiles(t.Context(), x.run.Storage, survivor{}, rec.campaign, ledger); err == nil || faultOf(err) != Rig {
+			t.Errorf("%s: %v, and %+v", says, err, loss)
+		}
+	}
+}
