@@ -2,7 +2,9 @@ package orchestrator
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -94,8 +96,63 @@ func TestAToolThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 	if broken, err := checkExt4(context.Background(), image); err == nil {
 		t.Errorf("e2fsck is killed: the survivor is called broken: %s", broken)
 	}
+	for status, says := range map[int]string{
+		8:  "e2fsck 1.47.0\nError allocating icount structure: Memory allocation failed\ne2fsck: aborted",
+		9:  "e2fsck: Cannot allocate memory while trying to open image\nThe superblock could not be read or does not describe a valid ext2 filesystem: then the superblock\nis corrupt",
+		16: "Usage: e2fsck",
+	} {
+		tool("e2fsck", fmt.Sprintf("printf '%s\n'; exit %d", says, status))
+		if broken, err := checkExt4(context.Background(), image); err == nil || faultOf(err) != Rig {
+			t.Errorf("e2fsck ends with %d: the survivor is called broken: %s (%v)", status, broken, err)
+		}
+	}
 	tool("qemu-img", `[ $1 = check ] && { echo bad; exit 2; }; echo "qemu-img: Could not open: bad header" >&2; exit 1`)
 	if s, err := asRaw(context.Background(), survivor{path: image}, "qcow2"); err != nil || s.broken == "" {
 		t.Errorf("a survivor that qemu-img cannot read: %+v, %v", s, err)
+	}
+}
+
+func TestAFileSystemThatIsGoneIsDamagedHoweverE2fsckEnds(t *testing.T) {
+	for _, tool := range []string{"mkfs.ext4", "e2fsck", "debugfs"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(err)
+		}
+	}
+	const mib = 1 << 20
+	for _, c := range []struct {
+		name   string
+		at, n  int64 // bytes that are overwritten
+		broken bool
+	}{
+		{name: "nothing", broken: false},
+		{name: "all of it", at: 0, n: 32 * mib, broken: true}, // e2fsck ends with 8
+		{name: "its journal", at: -1, n: 4096, broken: true},  // e2fsck makes a new one and says yes to whatever else there is
+	} {
+		image := filepath.Join(t.TempDir(), "image")
+		if err := os.WriteFile(image, make([]byte, 32*mib), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-b", "4096", image).CombinedOutput(); err != nil {
+			t.Fatalf("mkfs.ext4: %v: %s", err, out)
+		}
+		if c.at < 0 {
+			out, err := exec.Command("debugfs", "-R", "blocks <8>", image).Output()
+			var block int64
+			if _, serr := fmt.Sscan(string(out), &block); err != nil || serr != nil {
+				t.Fatalf("debugfs: %v, %v: %s", err, serr, out)
+			}
+			c.at = block * 4096
+		}
+		f, err := os.OpenFile(image, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(make([]byte, c.n), c.at); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if broken, err := checkExt4(t.Context(), image); err != nil || (broken != "") != c.broken {
+			t.Errorf("%s overwritten: broken %q, %v", c.name, broken, err)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -72,7 +73,7 @@ func checkExt4(ctx context.Context, image string) (string, error) {
 		args   []string
 		status int // the highest that is fine
 	}{
-		{[]string{"-E", "journal_only", "-y"}, 1},
+		{[]string{"-E", "journal_only", "-y"}, 0}, // 1: it has thrown the journal away, and said yes to all that followed
 		{[]string{"-p"}, 1},
 		{[]string{"-fn"}, 0},
 	} {
@@ -80,11 +81,25 @@ func checkExt4(ctx context.Context, image string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if status >= operational && !superblocksGone(said) {
+			return "", rigError("check a survivor's file system", fmt.Errorf("e2fsck: exit status %d: %s", status, complaint(said)))
+		}
 		if status > step.status {
 			return fmt.Sprintf("e2fsck %s: %s", strings.Join(step.args, " "), complaint(said)), nil
 		}
 	}
 	return "", nil
+}
+
+// operational is the exit status of an e2fsck that could not do its work, for want of memory for example (its manual: 8 operational
+// error, 16 usage, 32 canceled, 128 shared library error), beside that of what it had found by then.
+const operational = 8
+
+// superblocksGone tells whether that was the file system's own fault: it can be so far gone that e2fsck does not open it.
+func superblocksGone(said string) bool {
+	return slices.ContainsFunc([]string{"Bad magic number in super-block while", "Superblock checksum does not match superblock while",
+		"The ext2 superblock is corrupt while", "Either the superblock or the partition table is likely to be corrupt!"},
+		func(words string) bool { return strings.Contains(said, words) })
 }
 
 // complaint is the first line of e2fsck's that says something beyond its version and passes.
