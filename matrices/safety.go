@@ -14,7 +14,8 @@ type Safety struct {
 	DriveCaches []string // kinds of the drive's own cache: volatile, protected, none
 	Seconds     float64  // how long the probe runs in each cell, 0.1 to 60
 	// Live is how many real cuts each class gets in each group of cells with equal disk.* settings and guest.filesystem (not
-	// in each cell): they check the judgement of the log, and a cut costs some 5 s.
+	// in each cell): they check the judgement of the log, and a cut costs some 5 s. Of xfs, whose file system is looked at in
+	// them alone, each cell that promises anything gets them, behind each drive cache.
 	Live      int
 	Pattern   string // overwrite, append, file or rename: what one write of the probe is
 	SizeBytes int64  // what the probe works on, all jobs together
@@ -141,6 +142,10 @@ func (s *Safety) misfit(c Cell) (key string, p *problem) {
 	case s.Pattern != patternOverwrite && c.Guest.Filesystem != "ext4":
 		return "pattern", problemf("the files of the pattern %s are read back from ext4 alone (cell %s)", s.Pattern, c.ID).
 			withHint("set guest.filesystem to ext4, or use the pattern overwrite")
+	case s.Live == 0 && c.Guest.Filesystem == "xfs":
+		// No tool of the host's looks at an unmounted xfs as the kernel will: without a cut its verdict would be a guess.
+		return "live", problemf("the file system of an xfs cell is looked at in live cuts alone, and there are none (cell %s)", c.ID).
+			withHint("write live: 1 or more, or leave xfs out")
 	case s.SizeBytes < block*jobs:
 		return "size", problemf("safety.size has no block of its own for each job: %d of %d bytes each (cell %s)", jobs, block, c.ID).
 			withHint("make safety.size larger")
@@ -213,7 +218,7 @@ func safetySchema() schema {
 			"drive_cache": words("The drive's own cache: volatile loses its content with the power; volatile unless it is said.", driveCaches()),
 			"seconds": schema{"description": "How long the probe runs in each cell; 5 unless it is said.", "type": "number",
 				"minimum": minSafetySeconds, "maximum": maxSafetySeconds},
-			"live": whole("Real cuts of each class in each group of cells with equal disk settings and file system, as a check of the log's judgement; 0 unless it is said.", 0, maxLive),
+			"live": whole("Real cuts of each class in each group of cells with equal disk settings and file system, as a check of the log's judgement; of xfs in each cell, where there must be some; 0 unless it is said.", 0, maxLive),
 			"pattern": schema{"description": "What one write of the probe is: overwrite a block, append one, make a file, or replace a file; all but overwrite need a file system.",
 				"enum": patterns()},
 			"size":   sizeSchema("What the probe works on, all jobs together; 64MiB unless it is said.", sectionMultiple),

@@ -33,7 +33,8 @@ const (
 )
 
 // campaigns are those of a plan with a safety section, in the order of its cells, those of one boot configuration together. Live cuts are made
-// on one cell of each group with equal disk settings and file system: the first that promises something, else the first.
+// on one cell of each group with equal disk settings and file system: the first that promises something, else the first; and on each
+// whose verdict rests on them.
 func (p Plan) campaigns(bootOf func(matrices.Cell) Boot) []Campaign {
 	if p.Safety == nil {
 		return nil
@@ -52,10 +53,25 @@ func (p Plan) campaigns(bootOf func(matrices.Cell) Boot) []Campaign {
 			}
 		}
 	}
-	for _, at := range chosen {
-		all[at].Cuts = p.Safety.Live
+	for i, c := range all {
+		if chosen[cutGroup(c.Cell)] == i || restsOnCuts(c.Cell) {
+			all[i].Cuts = p.Safety.Live
+		}
 	}
 	return all
+}
+
+// restsOnCuts tells whether the cell can be called safe after live cuts of its own alone: no tool of the host's reads an xfs
+// without mounting it, so that only the guest that mounts its survivor looks at it.
+func restsOnCuts(c matrices.Cell) bool { return c.Guest.Filesystem == "xfs" && promises(c) }
+
+// liveCuts is how many a campaign makes in all: of each class behind the first drive cache, or behind each where the verdict rests on them.
+func (c Campaign) liveCuts(s matrices.Safety) int {
+	n := c.Cuts * len(s.Classes)
+	if restsOnCuts(c.Cell) {
+		n *= len(s.DriveCaches)
+	}
+	return n
 }
 
 func cutGroup(c matrices.Cell) string {
@@ -134,12 +150,21 @@ func questions(s matrices.Safety) []replay.Question {
 	return qs
 }
 
-// method is how the cell's crash points are judged.
+// sampled tells whether the cell's crash points are judged one by one, on survivors that are made.
+func (x *crashes) sampled(c matrices.Cell) bool {
+	return c.Storage.Format != "raw" || x.safety.Pattern != witness.Overwrite
+}
+
+// method is what the cell's verdict rests on.
 func (x *crashes) method(c matrices.Cell) string {
-	if c.Storage.Format != "raw" || x.safety.Pattern != witness.Overwrite {
+	switch {
+	case restsOnCuts(c):
+		return results.Live
+	case x.sampled(c):
 		return results.Sampled
+	default:
+		return results.EveryOp
 	}
-	return results.EveryOp
 }
 
 func (x *crashes) try(ctx context.Context, c Campaign) ([]results.Safety, error) {
@@ -151,7 +176,7 @@ func (x *crashes) try(ctx context.Context, c Campaign) ([]results.Safety, error)
 	if err != nil {
 		return nil, &Error{Fault: Usage, Message: err.Error()}
 	}
-	rec, err := x.record(ctx, c, job, nil)
+	rec, err := x.record(ctx, c, job, powercut.Volatile, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -184,9 +209,10 @@ func (x *crashes) try(ctx context.Context, c Campaign) ([]results.Safety, error)
 	return records, nil
 }
 
-// record runs the probe on a new disk that can lose power and keeps the log. With end, which is called while the probe runs and
+// record runs the probe on a new disk that can lose power, behind a drive cache, and keeps the log: one that is made behind a volatile
+// cache serves all kinds. With end, which is called while the probe runs and
 // ends the machine, the log ends there, and the images stay for it to look at.
-func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, end func(context.Context, *recording, Subject) error) (*recording, error) {
+func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, drive string, end func(context.Context, *recording, Subject) error) (*recording, error) {
 	if err := x.run.needMachine(ctx, c.Boot); err != nil {
 		return nil, err
 	}
@@ -204,11 +230,6 @@ func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, en
 	}}
 	if err := m.Detach(ctx); err != nil {
 		return nil, err
-	}
-	// A log that is made behind a volatile cache serves all kinds; a real cut is made behind the one that it is recorded for.
-	drive := powercut.Volatile
-	if end != nil {
-		drive = x.safety.DriveCaches[0]
 	}
 	path, watch, err := x.makeImages(ctx, c.Cell, drive, rec)
 	if err != nil {

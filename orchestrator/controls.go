@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"platter/matrices"
+	"platter/powercut"
 	"platter/powercut/replay"
 	"platter/results"
 )
@@ -92,7 +93,7 @@ func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results
 	if k.lies {
 		job.Lie, job.Direct, job.Fdatasync = true, false, 0
 	}
-	rec, err := x.record(ctx, Campaign{Cell: cell, Boot: c.Boot}, job, nil)
+	rec, err := x.record(ctx, Campaign{Cell: cell, Boot: c.Boot}, job, powercut.Volatile, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -24,14 +24,14 @@ const (
 )
 
 // cuts makes the campaign's live cuts and enters them into the records of their class with the first drive cache, which is the one that
-// the cuts are made with.
+// the cuts are made with; where the verdict rests on them each record has its own.
 func (x *crashes) cuts(ctx context.Context, c Campaign, job guest.ProbeJob, records []results.Safety) error {
 	if c.Cuts == 0 {
 		return nil
 	}
 	for i := range records {
 		r := &records[i]
-		if r.DriveCache != x.safety.DriveCaches[0] {
+		if r.DriveCache != x.safety.DriveCaches[0] && !restsOnCuts(c.Cell) {
 			continue
 		}
 		r.Live = &results.LiveCuts{Agrees: true}
@@ -58,7 +58,7 @@ func (x *crashes) cut(ctx context.Context, c Campaign, job guest.ProbeJob, n int
 	cut := liveCut{at: replay.At{Question: replay.Question{Class: r.Class, DriveCache: r.DriveCache}}}
 	rng := rand.New(rand.NewPCG(x.seed, campaignNumber(uint64(n), c.Cell.ID+r.Class)))
 	wait := earliestCut + time.Duration(rng.Int64N(int64(latestCut-earliestCut)))
-	rec, err := x.record(ctx, c, job, func(ctx context.Context, rec *recording, m Subject) error {
+	rec, err := x.record(ctx, c, job, r.DriveCache, func(ctx context.Context, rec *recording, m Subject) error {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -155,7 +155,7 @@ func (x *crashes) compare(ctx context.Context, c Campaign, rec *recording, cut l
 	if lost > 0 {
 		r.Live.Lost++
 	}
-	if lost >= r.Live.PromisesLost {
+	if lost > r.Live.PromisesLost || lost == r.Live.PromisesLost && ledger.Promises() > r.Live.Promises {
 		r.Live.PromisesLost, r.Live.Promises = lost, ledger.Promises()
 	}
 	return nil

@@ -27,7 +27,7 @@ func (x *crashes) judge(ctx context.Context, c Campaign, rec *recording) ([]resu
 }
 
 func (x *crashes) judgeQuestions(ctx context.Context, c matrices.Cell, rec *recording, qs []replay.Question) ([]results.Safety, error) {
-	if x.method(c) == results.Sampled {
+	if x.sampled(c) {
 		return x.judgeSampled(ctx, c, rec, qs)
 	}
 	outcomes, err := replay.EveryFile(rec.log, rec.campaign, qs)

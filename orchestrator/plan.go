@@ -88,7 +88,7 @@ func (w Work) planned() time.Duration {
 func (p Plan) Cuts() int {
 	n := 0
 	for _, c := range p.Campaigns {
-		n += c.Cuts * len(p.Safety.Classes)
+		n += c.liveCuts(*p.Safety)
 	}
 	return n
 }
@@ -99,7 +99,7 @@ func campaignEstimate(c Campaign, s matrices.Safety) time.Duration {
 	if c.Cell.Guest.Filesystem != "none" {
 		d += estimatedChecks
 	}
-	return d + time.Duration(c.Cuts*len(s.Classes))*estimatedCut
+	return d + time.Duration(c.liveCuts(s))*estimatedCut
 }
 
 // What a run costs beside measuring, as seen under emulation on two cores; measured runs print their own.

@@ -85,3 +85,40 @@ func TestEveryCellOfABlockMeetsTheSameRandomSequence(t *testing.T) {
 		t.Errorf("random seeds by block: %v; want one for each block, and two different ones", seeds)
 	}
 }
+
+func TestEveryXFSCellThatPromisesHasLiveCutsOfItsOwn(t *testing.T) {
+	m, err := matrices.Parse("test.yaml", []byte(`
+name: test
+description: for tests
+storage: {size: 1GiB}
+axes:
+  guest.filesystem: [ext4, xfs]
+  disk.cache: [none, unsafe]
+  fio.fsync: [0, 1, 8]
+fio: {rw: randwrite, bs: 4k, direct: 1, size: 16m, runtime: 1}
+safety: {classes: [host_crash, power_loss], drive_cache: [volatile, protected], live: 2}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPlan(m, 1, 7)
+	groups := map[string]int{}
+	for _, c := range p.Campaigns {
+		switch own := c.Cell.Guest.Filesystem == "xfs" && promises(c.Cell); {
+		case own && c.Cuts != 2:
+			t.Errorf("%s: %d live cuts, want 2", c.Cell.ID, c.Cuts)
+		case !own && c.Cuts > 0:
+			groups[c.Cell.Guest.Filesystem]++
+		}
+	}
+	if groups["ext4"] != 2 {
+		t.Errorf("%d cells of ext4 have live cuts, want one of each cache mode", groups["ext4"])
+	}
+	if groups["xfs"] != 0 {
+		t.Errorf("%d cells of xfs that promise nothing have live cuts beside those that do", groups["xfs"])
+	}
+	// For two classes: on two cells of ext4 behind the first drive cache, on four of xfs behind both.
+	if want := 2 * 2 * (2 + 4*2); p.Cuts() != want {
+		t.Errorf("%d live cuts in all, want %d", p.Cuts(), want)
+	}
+}

@@ -20,9 +20,24 @@ func verdict(s results.Safety) (verdict, reason string) {
 		return results.NoPromise, ""
 	case s.Filesystem != "":
 		return results.Loses, ""
-	default:
-		return results.Safe, ""
 	}
+	if why := unseen(s); why != "" {
+		return results.Invalid, why
+	}
+	return results.Safe, ""
+}
+
+// unseen says why a verdict that rests on live cuts cannot be SAFE: none has looked at the file system.
+func unseen(s results.Safety) string {
+	switch {
+	case s.Method != results.Live:
+		return ""
+	case s.Live == nil || s.Live.Cuts == 0:
+		return "the file system was not looked at: no live cut was made"
+	case s.Live.Promises == 0:
+		return "no promise was read back from the file system: none had been made at the live cuts"
+	}
+	return ""
 }
 
 // invalid says why the figures may not be trusted: a control of the class did not lose, or none was made, or what was lost in

@@ -10,7 +10,7 @@ const (
 	Safe      = "SAFE"       // no promise was broken at any judged crash point
 	Loses     = "LOSES"      // at least one was
 	NoPromise = "NO_PROMISE" // nothing was promised: judge it by its exposure
-	Invalid   = "INVALID"    // the control of this class failed, or live cuts and replay disagree
+	Invalid   = "INVALID"    // the control of this class failed, live cuts and replay disagree, or the file system was not looked at
 )
 
 // Failure classes.
@@ -25,7 +25,7 @@ const (
 const (
 	EveryOp = "every_op" // every crash point of the log, incrementally
 	Sampled = "sampled"  // some crash points: the survivor is made and checked
-	Live    = "live"     // the real thing alone
+	Live    = "live"     // as those, and the file system in live cuts alone (xfs): without one there is no SAFE
 )
 
 // Safety is one line of safety.jsonl: what one failure class takes from one cell behind one kind of drive cache. Its key is
