@@ -223,11 +223,12 @@ func checkDirect(dir string) error {
 	return unix.Close(fd)
 }
 
-// storageFacts names the file system under dir and the device that it is on.
+// storageFacts names the file system under dir and what it lies on.
 func storageFacts(dir string) results.Storage {
 	s := results.Storage{Directory: dir}
 	if m, ok := mountOf(dir); ok {
 		s.FileSystem, s.Device = m.kind, m.source
+		s.Drives, s.Layers = drivesBelow("/sys", deviceNumber(m))
 	}
 	return s
 }

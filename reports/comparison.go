@@ -175,8 +175,18 @@ var facts = []struct {
 	{"storage: directory", func(m *results.Manifest) string { return m.Storage.Directory }},
 	{"storage: file system", func(m *results.Manifest) string { return m.Storage.FileSystem }},
 	{"storage: device", func(m *results.Manifest) string { return m.Storage.Device }},
+	{"storage: layers", func(m *results.Manifest) string { return strings.Join(m.Storage.Layers, ", ") }},
+	{"storage: drives", func(m *results.Manifest) string { return drivesText(m.Storage.Drives) }},
 	{"storage: format", func(m *results.Manifest) string { return m.Storage.Format }},
 	{"storage: size", func(m *results.Manifest) string { return Bytes(float64(m.Storage.SizeBytes)) }},
+}
+
+func drivesText(drives []results.Drive) string {
+	var texts []string
+	for _, d := range drives {
+		texts = append(texts, d.String())
+	}
+	return strings.Join(texts, "; ")
 }
 
 func yes(is bool) string {

@@ -16,9 +16,10 @@ func generated(trials int, seed uint64) *results.Run {
 		Schema: results.Schema, Name: "generated", Tool: "platter test", Command: []string{"platter", "run", "generated"},
 		Matrix: "name: generated\naxes: {…}\n", MatrixFile: "generated.yaml", Banner: "demonstration length", Seed: seed, Trials: trials,
 		Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Axes: []string{"disk.cache", "fio.fsync"},
-		Host:    results.Host{Name: "host", Kernel: "6.1", CPU: "a processor", CPUs: 2, MemoryBytes: 24 << 30, URI: "qemu:///system", Libvirt: "9.0.0", QEMU: "7.2.0", Accel: "tcg", AccelReason: "libvirt offers no KVM on this host"},
-		Guest:   results.Guest{ImageDigest: "0123456789abcdef", Kernel: "6.1-cloud", Fio: "3.33-3", MemoryBytes: 1 << 30, VCPUs: 2},
-		Storage: results.Storage{Directory: "/srv", FileSystem: "ext4", Device: "/dev/vda", Format: "raw", SizeBytes: 256 << 20},
+		Host:  results.Host{Name: "host", Kernel: "6.1", CPU: "a processor", CPUs: 2, MemoryBytes: 24 << 30, URI: "qemu:///system", Libvirt: "9.0.0", QEMU: "7.2.0", Accel: "tcg", AccelReason: "libvirt offers no KVM on this host"},
+		Guest: results.Guest{ImageDigest: "0123456789abcdef", Kernel: "6.1-cloud", Fio: "3.33-3", MemoryBytes: 1 << 30, VCPUs: 2},
+		Storage: results.Storage{Directory: "/srv", FileSystem: "ext4", Device: "/dev/vda", Format: "raw", SizeBytes: 256 << 20,
+			Drives: []results.Drive{{Name: "vda", SizeBytes: 64e9, WriteCache: "write back", Rotational: new(false), Controller: "virtio-pci [1af4:1042]"}}},
 	}}
 	for _, mode := range []string{"none", "writeback", "writethrough", "directsync", "unsafe"} {
 		for _, fsync := range []float64{0, 1} {

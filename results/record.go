@@ -87,8 +87,11 @@ type Storage struct {
 	Directory  string `json:"directory"`
 	FileSystem string `json:"file_system"` // the kernel's name, for example "ext4"
 	Device     string `json:"device,omitempty"`
-	Format     string `json:"format"`
-	SizeBytes  int64  `json:"size_bytes"`
+	// Layers are the devices between Device and Drives, from the top: "dm-0 (CRYPT)", "md0 (raid1)".
+	Layers    []string `json:"layers,omitempty"`
+	Drives    []Drive  `json:"drives,omitempty"` // that Device ends on
+	Format    string   `json:"format"`
+	SizeBytes int64    `json:"size_bytes"`
 }
 
 // Status of a trial.

@@ -1,0 +1,140 @@
+package orchestrator
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"platter/results"
+)
+
+// drivesBelow finds the drives that a block device ends on, and the layers between, in sysfs, which is mounted at sys. device is
+// "major:minor". One that sysfs does not know, as a network's or btrfs's, has none.
+func drivesBelow(sys, device string) (drives []results.Drive, layers []string) {
+	dir, err := filepath.EvalSymlinks(filepath.Join(sys, "dev/block", device))
+	if err != nil {
+		return nil, nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil {
+		dir = filepath.Dir(dir)
+	}
+	seen := map[string]bool{}
+	var walk func(dir string)
+	walk = func(dir string) {
+		if seen[dir] {
+			return
+		}
+		seen[dir] = true
+		slaves, _ := os.ReadDir(filepath.Join(dir, "slaves"))
+		if len(slaves) == 0 {
+			drives = append(drives, readDrive(dir))
+			return
+		}
+		layers = append(layers, layerName(dir))
+		for _, s := range slaves {
+			below, err := filepath.EvalSymlinks(filepath.Join(dir, "slaves", s.Name()))
+			if err != nil {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(below, "partition")); err == nil {
+				below = filepath.Dir(below)
+			}
+			walk(below)
+		}
+	}
+	walk(dir)
+	return drives, layers
+}
+
+// layerName names a device that is made of others: device mapper's by the owner of its target, which stands before the first "-" of
+// its uuid, md's by its level.
+func layerName(dir string) string {
+	name := filepath.Base(dir)
+	kind, _, _ := strings.Cut(sysText(dir, "dm/uuid"), "-")
+	if kind == "" {
+		kind = sysText(dir, "md/level")
+	}
+	if kind == "" {
+		return name
+	}
+	return fmt.Sprintf("%s (%s)", name, kind)
+}
+
+func readDrive(dir string) results.Drive {
+	d := results.Drive{
+		Name:       filepath.Base(dir),
+		Model:      strings.Join(strings.Fields(sysText(dir, "device/vendor")+" "+sysText(dir, "device/model")), " "),
+		Firmware:   sysText(dir, "device/firmware_rev"),
+		SizeBytes:  512 * sysNumber(dir, "size"),
+		WriteCache: sysText(dir, "queue/write_cache"),
+		FUA:        sysBool(dir, "queue/fua"), Rotational: sysBool(dir, "queue/rotational"),
+		LogicalBlock: sysNumber(dir, "queue/logical_block_size"), PhysicalBlock: sysNumber(dir, "queue/physical_block_size"),
+	}
+	if d.Firmware == "" {
+		d.Firmware = sysText(dir, "device/rev")
+	}
+	if strings.HasPrefix(d.Model, "0x") { // a virtio device's vendor is a number, which its controller's ids have
+		d.Model = ""
+	}
+	schedulers := sysText(dir, "queue/scheduler") // "none [mq-deadline]"
+	if _, rest, ok := strings.Cut(schedulers, "["); ok {
+		d.Scheduler, _, _ = strings.Cut(rest, "]")
+	}
+	d.Controller = controllerOf(dir)
+	return d
+}
+
+// controllerOf names the nearest PCI device above: that has a class, as well as a vendor and a device.
+func controllerOf(dir string) string {
+	for at := filepath.Dir(dir); len(at) > 1; at = filepath.Dir(at) {
+		vendor, device := sysText(at, "vendor"), sysText(at, "device")
+		if vendor == "" || device == "" || sysText(at, "class") == "" {
+			continue
+		}
+		ids := fmt.Sprintf("[%s:%s]", strings.TrimPrefix(vendor, "0x"), strings.TrimPrefix(device, "0x"))
+		driver, err := os.Readlink(filepath.Join(at, "driver"))
+		if err != nil {
+			return ids
+		}
+		return filepath.Base(driver) + " " + ids
+	}
+	return ""
+}
+
+// sysText is an attribute's text; empty where there is none.
+func sysText(dir, name string) string {
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func sysNumber(dir, name string) int64 {
+	n, _ := strconv.ParseInt(sysText(dir, name), 10, 64)
+	return n
+}
+
+// sysBool is nil for an attribute that is not there.
+func sysBool(dir, name string) *bool {
+	text := sysText(dir, name)
+	if !slices.Contains([]string{"0", "1"}, text) {
+		return nil
+	}
+	return new(text == "1")
+}
+
+// deviceNumber is the "major:minor" of what a mount lies on: that of its source where the file system made up one of its own, as
+// btrfs does.
+func deviceNumber(m mount) string {
+	var st unix.Stat_t
+	if strings.HasPrefix(m.device, "0:") && unix.Stat(m.source, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK {
+		return fmt.Sprintf("%d:%d", unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)))
+	}
+	return m.device
+}
