@@ -113,6 +113,9 @@ type recording struct {
 // gives failed records and no error.
 func (x *crashes) do(ctx context.Context, c Campaign) []results.Safety {
 	records, err := x.try(ctx, c)
+	if err == nil && x.died() {
+		err = rigError("judge the campaign", errors.New("what was read at its end may have been read from a dead disk"))
+	}
 	if err == nil || ctx.Err() != nil {
 		return records
 	}

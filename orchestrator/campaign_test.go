@@ -81,6 +81,9 @@ func TestAToolThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(image, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	check := func(what string) {
 		t.Helper()
 		if s, err := asRaw(context.Background(), survivor{path: image}, "qcow2"); err == nil {

@@ -42,24 +42,41 @@ func exitStatus(err error) (status int, ran bool) {
 	return 0, false
 }
 
-// asRaw has QEMU's own tools check a survivor and turn it into a raw image. Leaked clusters are no damage.
-func asRaw(ctx context.Context, s survivor, format string) (survivor, error) {
+// checkFormat has QEMU's own tool check an image of a format. It gives what that said, or nothing. Leaked clusters are no damage.
+func checkFormat(ctx context.Context, path, format string) (string, error) {
 	const leaks = 3 // exit status of qemu-img check (its manual)
+	f, err := os.Open(path)
+	if err != nil {
+		return "", rigError("read a survivor", err)
+	}
+	f.Close()
+	said, status, err := checker(ctx, "qemu-img", "check", "-f", format, path)
+	switch {
+	case err != nil || status == 0 || status == leaks:
+		return "", err
+	case strings.Contains(said, "Failed to get"): // a lock: another process has it open
+		return "", rigError("run qemu-img on a survivor", errors.New(lastLine(said)))
+	}
+	return "qemu-img check: " + complaint(said), nil
+}
+
+// asRaw has QEMU's own tools check a survivor and turn it into a raw image.
+func asRaw(ctx context.Context, s survivor, format string) (survivor, error) {
+	var err error
+	if s.broken, err = checkFormat(ctx, s.path, format); err != nil {
+		return s, err
+	}
 	raw := s.path + ".raw"
-	for _, args := range [][]string{{"check", "-f", format, s.path}, {"convert", "-f", format, "-O", "raw", s.path, raw}} {
-		said, status, err := checker(ctx, "qemu-img", args...)
-		if err != nil {
-			os.Remove(raw)
-			return s, err
-		}
-		if status == 0 || args[0] == "check" && status == leaks {
-			continue
-		}
-		s.broken = "qemu-img " + args[0] + ": " + lastLine(said)
-		if args[0] == "convert" {
-			os.Remove(raw)
-			return s, nil
-		}
+	said, status, err := checker(ctx, "qemu-img", "convert", "-f", format, "-O", "raw", s.path, raw)
+	if err != nil || status != 0 {
+		os.Remove(raw)
+	}
+	switch {
+	case err != nil:
+		return s, err
+	case status != 0:
+		s.broken = "qemu-img convert: " + lastLine(said)
+		return s, nil
 	}
 	os.Remove(s.path)
 	s.path = raw
@@ -102,7 +119,7 @@ func superblocksGone(said string) bool {
 		func(words string) bool { return strings.Contains(said, words) })
 }
 
-// complaint is the first line of e2fsck's that says something beyond its version and passes.
+// complaint is the first line of a checker's that says something beyond e2fsck's version and passes.
 func complaint(out string) string {
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)

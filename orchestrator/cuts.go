@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"platter/libvirtxml"
+	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/powercut/replay"
 	"platter/results"
@@ -136,7 +137,7 @@ func (x *crashes) compare(ctx context.Context, c Campaign, rec *recording, cut l
 	if err != nil {
 		return rigError("read the ledger of a live cut", err)
 	}
-	lost, err := x.liveLoss(ctx, c, rec, cut, live, ledger)
+	took, err := x.liveLoss(ctx, c, rec, live, ledger)
 	if err != nil {
 		return err
 	}
@@ -144,89 +145,130 @@ func (x *crashes) compare(ctx context.Context, c Campaign, rec *recording, cut l
 	if err != nil {
 		return err
 	}
-	if (lost > 0) != (again > 0) && r.Live.Agrees {
+	if !took.agrees(again, c.Cell) && r.Live.Agrees {
 		r.Live.Agrees = false
-		r.Live.Disagreement = fmt.Sprintf("cut %d: %d promises lost, and %d in its replay", n+1, lost, again)
+		r.Live.Disagreement = fmt.Sprintf("cut %d: %s, and in its replay %s", n+1, took, again)
 		if err := x.keepBoth(c.Cell.ID, rec, live, cut, n); err != nil {
 			return err
 		}
 	}
-	r.Live.Cuts++
-	if lost > 0 {
-		r.Live.Lost++
-	}
-	if lost > r.Live.PromisesLost || lost == r.Live.PromisesLost && ledger.Promises() > r.Live.Promises {
-		r.Live.PromisesLost, r.Live.Promises = lost, ledger.Promises()
-	}
+	enterCut(r, took, ledger.Promises(), n)
 	return nil
 }
 
-// replayedLoss is how many promises are gone in the replayed survivor; all of them where its file system is.
-func (x *crashes) replayedLoss(ctx context.Context, rec *recording, cut liveCut, ledger *replay.Ledger, replayed string) (int64, error) {
+// cutLoss is what a crash took: promises, all of them where the file system or the format is broken.
+type cutLoss struct {
+	promises int64
+	broken   string // what was said of it; empty when it is whole
+}
+
+func (l cutLoss) String() string {
+	text := fmt.Sprintf("%d promises lost", l.promises)
+	if l.broken != "" {
+		text += " (" + l.broken + ")"
+	}
+	return text
+}
+
+// agrees tells whether a cut and its replay took something, both or neither. What only the guest saw of a file system that is looked at in
+// live cuts alone is no disagreement.
+func (l cutLoss) agrees(replayed cutLoss, c matrices.Cell) bool {
+	live, again := l.promises > 0 || l.broken != "", replayed.promises > 0 || replayed.broken != ""
+	return live == again || live && restsOnCuts(c)
+}
+
+// enterCut takes the n-th cut into its record.
+func enterCut(r *results.Safety, took cutLoss, promises int64, n int) {
+	r.Live.Cuts++
+	if took.promises > 0 || took.broken != "" {
+		r.Live.Lost++
+	}
+	if took.promises > r.Live.PromisesLost || took.promises == r.Live.PromisesLost && promises > r.Live.Promises {
+		r.Live.PromisesLost, r.Live.Promises = took.promises, promises
+	}
+	if took.broken != "" && r.Filesystem == "" {
+		r.Filesystem = fmt.Sprintf("live cut %d: %s", n+1, took.broken)
+	}
+}
+
+// replayedLoss is what is gone in the replayed survivor.
+func (x *crashes) replayedLoss(ctx context.Context, rec *recording, cut liveCut, ledger *replay.Ledger, replayed string) (cutLoss, error) {
 	s := survivor{path: replayed}
 	var err error
 	if rec.campaign.Format != "raw" {
 		if s, err = asRaw(ctx, s, rec.campaign.Format); err != nil {
-			return 0, err
+			return cutLoss{}, err
 		}
 		defer os.Remove(s.path)
 	}
 	if rec.campaign.Filesystem == "ext4" && s.broken == "" {
 		if s.broken, err = checkExt4(ctx, s.path); err != nil {
-			return 0, err
+			return cutLoss{}, err
 		}
 	}
 	if s.broken != "" {
-		return ledger.Promises(), nil
+		return cutLoss{ledger.Promises(), s.broken}, nil
 	}
 	loss, _, err := x.checkSurvivor(ctx, rec, cut.at, s)
-	return loss.PromisesLost, err
+	return cutLoss{promises: loss.PromisesLost}, err
 }
 
-// liveLoss is how many promises are gone in the live survivor: read on the host on a raw device, and in a restored guest that has
-// mounted it where there is a file system or another format.
-func (x *crashes) liveLoss(ctx context.Context, c Campaign, rec *recording, cut liveCut, path string, ledger *replay.Ledger) (int64, error) {
+// liveLoss is what is gone in the live survivor: read on the host on a raw device, and in a restored guest that has mounted it where there
+// is a file system or another format. A guest or rig that cannot look is an error and no loss.
+func (x *crashes) liveLoss(ctx context.Context, c Campaign, rec *recording, path string, ledger *replay.Ledger) (cutLoss, error) {
 	if rec.campaign.Filesystem == "none" && rec.campaign.Format == "raw" {
 		f, err := os.Open(path)
 		if err != nil {
-			return 0, rigError("read the survivor", err)
+			return cutLoss{}, rigError("read the survivor", err)
 		}
 		defer f.Close()
 		loss, err := replay.Check(f, rec.campaign, ledger)
 		if err != nil {
-			return 0, rigError("read the survivor", err)
+			return cutLoss{}, rigError("read the survivor", err)
 		}
-		return loss.PromisesLost, nil
+		return cutLoss{promises: loss.PromisesLost}, nil
+	}
+	if rec.campaign.Format != "raw" {
+		// An image that QEMU would refuse is not plugged in: why it was refused could not be told from a fault of the rig.
+		broken, err := checkFormat(ctx, path, rec.campaign.Format)
+		if err != nil || broken != "" {
+			return cutLoss{ledger.Promises(), broken}, err
+		}
 	}
 	if err := x.run.needMachine(ctx, c.Boot); err != nil {
-		return 0, err
+		return cutLoss{}, err
 	}
 	m, err := x.run.subject()
 	if err != nil {
-		return 0, err
+		return cutLoss{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, attachLimit+prepareLimit+probeSlack)
 	defer cancel()
+	loss, err := readLive(ctx, m, rec, path, ledger)
+	var broken *guest.BrokenError
+	if errors.As(err, &broken) && rec.campaign.Filesystem != "none" {
+		loss, err = cutLoss{ledger.Promises(), broken.Error()}, nil
+	}
+	if err != nil {
+		return cutLoss{}, err
+	}
+	return loss, m.Detach(ctx)
+}
+
+// readLive plugs a live survivor in, mounts it where there is a file system, and reads it back.
+func readLive(ctx context.Context, m Subject, rec *recording, path string, ledger *replay.Ledger) (cutLoss, error) {
 	disk := libvirtxml.ScratchDisk{File: path, Format: rec.campaign.Format, Bus: "virtio", Target: virtioTarget, Serial: scratchSerial,
 		Driver: []libvirtxml.Attr{{Name: "cache", Value: "none"}}}
 	if err := m.Attach(ctx, disk); err != nil {
-		return 0, fmt.Errorf("attach the survivor: %w", err)
+		return cutLoss{}, fmt.Errorf("attach the survivor: %w", err)
 	}
 	prepared, err := m.Prepare(ctx, guest.Setup{Filesystem: rec.campaign.Filesystem, Barrier: "on", WriteCache: "device", CacheType: "device", FileBytes: rec.base.fileBytes})
-	var refused *guest.ExitError
-	if errors.As(err, &refused) {
-		// The file system cannot be mounted, or its file is gone.
-		return ledger.Promises(), m.Detach(ctx)
-	}
 	if err != nil {
-		return 0, err
+		return cutLoss{}, err
 	}
 	promised, acknowledged := ledger.Sequences()
 	loss, err := m.Check(ctx, prepared.Target, rec.campaign.Layout, promised, acknowledged)
-	if err != nil {
-		return 0, err
-	}
-	return loss.PromisesLost, m.Detach(ctx)
+	return cutLoss{promises: loss.PromisesLost}, err
 }
 
 // keepBoth stores log and survivor of a cut that disagrees with its replay.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -46,6 +47,7 @@ while [ -z "$disk" ]; do
 done
 while [ ! -b "/dev/$disk" ]; do sleep 0.02; done
 fail() { echo "$*" >&2; exit 3; }
+broken() { echo "$*" >&2; exit 4; }
 `
 
 // prepareScript sets the knobs, mounts the file system if there is one ($2), and syncs and drops what the page cache
@@ -83,9 +85,9 @@ none) echo "target=/dev/$disk" ;;
 	*) opts=noatime ;;
 	esac
 	mkdir -p /scratch
-	mount -t "$2" -o "$opts" "/dev/$disk" /scratch || fail "mount -t $2 -o $opts failed"
-	[ -f /scratch/data ] || fail "the file system has no data file"
-	truncate -s "$6" /scratch/data || exit 1
+	mount -t "$2" -o "$opts" "/dev/$disk" /scratch || broken "mount -t $2 -o $opts failed"
+	[ -f /scratch/data ] || broken "the file system has no data file"
+	truncate -s "$6" /scratch/data || broken "the data file cannot be cut to $6 bytes"
 	sync -f /scratch/data
 	echo "target=/scratch/data"
 	while read -r dev dir kind opts rest; do
@@ -98,12 +100,32 @@ while read -r k v rest; do
 done </proc/meminfo
 `
 
+// brokenStatus is how a script ends that failed on the disk's file system.
+const brokenStatus = 4
+
+// BrokenError says that a command failed on the scratch disk's file system, or on the file in it: it cannot be mounted, the file is not
+// there, or it cannot be opened.
+type BrokenError struct{ *ExitError }
+
+// Unwrap gives the command's own error.
+func (e *BrokenError) Unwrap() error { return e.ExitError }
+
+// blame makes the error of a command that ended with status one that blames the file system.
+func blame(err error, status int) error {
+	var exit *ExitError
+	if errors.As(err, &exit) && exit.Status == status {
+		return &BrokenError{exit}
+	}
+	return err
+}
+
 // Prepare waits for the scratch disk with the given serial, sets it up, and syncs and drops what the guest's page cache
-// holds of it. A knob that the guest's kernel does not have or does not take is an *ExitError that says which.
+// holds of it. A knob that the guest's kernel does not have or does not take is an *ExitError that says which; a file system that cannot
+// be mounted or has lost its file is a *BrokenError.
 func (c *Client) Prepare(ctx context.Context, serial string, s Setup) (Disk, error) {
 	out, err := c.Run(ctx, script(prepareScript, serial, s.Filesystem, s.Barrier, s.WriteCache, s.CacheType, strconv.FormatInt(s.FileBytes, 10)), nil)
 	if err != nil {
-		return Disk{}, fmt.Errorf("prepare disk %s in the guest: %w", serial, err)
+		return Disk{}, fmt.Errorf("prepare disk %s in the guest: %w", serial, blame(err, brokenStatus))
 	}
 	d, err := parsePrepared(out.Stdout)
 	if err == nil && s.Filesystem == "ext4" && strings.Contains(d.Mount, "nobarrier") != (s.Barrier == "off") {

@@ -152,7 +152,8 @@ func (c *Client) PrefillProbe(ctx context.Context, j ProbeJob) ([]Extent, error)
 }
 
 // CheckProbe reads the survivor of a run back: target is as it was for the run. promised and acknowledged hold, for each job, the
-// sequence up to which all writes were, as the witness had heard it at the crash.
+// sequence up to which all writes were, as the witness had heard it at the crash. What cannot be read of it is lost; a target that cannot
+// even be opened is a *BrokenError.
 func (c *Client) CheckProbe(ctx context.Context, target string, layout witness.Layout, promised, acknowledged []uint32) (ProbeLoss, error) {
 	ledger, err := probeLedger(layout, promised, acknowledged)
 	if err != nil {
@@ -160,7 +161,7 @@ func (c *Client) CheckProbe(ctx context.Context, target string, layout witness.L
 	}
 	var loss ProbeLoss
 	err = c.probe(ctx, checkArguments(target), ledger, &loss)
-	return loss, err
+	return loss, blame(err, probeFailed)
 }
 
 // CheckProbeHere is CheckProbe for a survivor, or a copy of its files, on this host.
@@ -195,6 +196,9 @@ func CheckProbeHere(ctx context.Context, target string, layout witness.Layout, p
 	var loss ProbeLoss
 	return loss, parseProbe("check", out, &loss)
 }
+
+// probeFailed is how the probe ends that could not do its work; a check has none to fail at but opening its target.
+const probeFailed = 1
 
 // probe runs the probe in the guest and reads its answer into result.
 func (c *Client) probe(ctx context.Context, args []string, stdin []byte, result any) error {

@@ -1,0 +1,150 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"platter/libvirtxml"
+	"platter/matrices"
+	"platter/orchestrator/guest"
+	"platter/orchestrator/hypervisor"
+	"platter/powercut/replay"
+	"platter/powercut/witness"
+	"platter/results"
+)
+
+// fakeSubject is a machine that is given a survivor to look at.
+type fakeSubject struct {
+	*fakeMachine
+	attach, prepare, check error
+	lost                   int64
+	attached               bool
+}
+
+func (m *fakeSubject) Attach(ctx context.Context, d libvirtxml.ScratchDisk) error {
+	m.attached = true
+	return errors.Join(m.attach, m.fakeMachine.Attach(ctx, d))
+}
+
+func (m *fakeSubject) Prepare(context.Context, guest.Setup) (guest.Disk, error) {
+	return guest.Disk{Target: "/scratch/data"}, m.prepare
+}
+
+func (m *fakeSubject) Check(context.Context, string, witness.Layout, []uint32, []uint32) (guest.ProbeLoss, error) {
+	return guest.ProbeLoss{PromisesLost: m.lost}, m.check
+}
+
+func (m *fakeSubject) AttachWitness(context.Context, libvirtxml.ScratchDisk) error { return nil }
+func (m *fakeSubject) Prefill(context.Context, guest.ProbeJob) ([]guest.Extent, error) {
+	return nil, nil
+}
+func (m *fakeSubject) Probe(context.Context, guest.ProbeJob) (guest.ProbeRun, error) {
+	return guest.ProbeRun{}, nil
+}
+func (m *fakeSubject) Crash(context.Context, string) error { return nil }
+
+// liveCutOf has a live cut of a campaign of eight promises looked at by a machine.
+func liveCutOf(t *testing.T, m *fakeSubject, format, image string) (cutLoss, error) {
+	t.Helper()
+	m.fakeMachine = &fakeMachine{lab: &fakeLab{}}
+	ledger := &replay.Ledger{Jobs: []replay.Account{{Promised: 8, Acknowledged: 8}}}
+	rec := &recording{base: &baseImage{}, campaign: replay.Campaign{Filesystem: "xfs", Format: format}}
+	x := &crashes{run: &Run{machine: m, Tell: func(Event) {}}}
+	return x.liveLoss(t.Context(), Campaign{}, rec, image, ledger)
+}
+
+func TestOnlyWhatTheSurvivorIsToBlameForIsALossOfALiveCut(t *testing.T) {
+	broken := fmt.Errorf("prepare disk: %w", &guest.BrokenError{ExitError: &guest.ExitError{Status: 4, Stderr: "mount failed"}})
+	for _, c := range []struct {
+		name    string
+		machine fakeSubject
+		lost    int64
+		rig     bool
+	}{
+		{name: "a clean survivor"},
+		{name: "promises that do not read back", machine: fakeSubject{lost: 3}, lost: 3},
+		{name: "a file system that cannot be mounted", machine: fakeSubject{prepare: broken}, lost: 8},
+		{name: "a file that cannot be opened", machine: fakeSubject{check: broken}, lost: 8},
+		{name: "a disk that is not there", machine: fakeSubject{prepare: &guest.ExitError{Status: 1, Stderr: "cd: can't cd to /sys/block"}}, rig: true},
+		{name: "a guest that is gone", machine: fakeSubject{prepare: fmt.Errorf("prepare: %w", guest.ErrLost)}, rig: true},
+		{name: "a guest that takes too long", machine: fakeSubject{prepare: fmt.Errorf("prepare: %w", context.DeadlineExceeded)}, rig: true},
+		{name: "a probe that cannot be run", machine: fakeSubject{check: &guest.ExitError{Status: 127}}, rig: true},
+		{name: "a guest that is gone while it reads", machine: fakeSubject{check: guest.ErrLost}, rig: true},
+		{name: "a disk that cannot be plugged in", machine: fakeSubject{attach: &hypervisor.Error{Op: "attach", Fault: hypervisor.Refused}}, rig: true},
+	} {
+		loss, err := liveCutOf(t, &c.machine, "raw", "survivor.img")
+		if (err != nil) != c.rig || loss.promises != c.lost || (loss.broken != "") != (c.lost == 8) {
+			t.Errorf("%s: %s, %v", c.name, loss, err)
+		}
+	}
+}
+
+func TestASurvivorThatQEMURefusesIsALossAndIsNotPluggedIn(t *testing.T) {
+	if _, err := exec.LookPath("qemu-img"); err != nil {
+		t.Skip(err)
+	}
+	image := filepath.Join(t.TempDir(), "survivor.qcow2")
+	if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", image, "8M").CombinedOutput(); err != nil {
+		t.Fatalf("qemu-img create: %v: %s", err, out)
+	}
+	var m fakeSubject
+	if loss, err := liveCutOf(t, &m, "qcow2", image); err != nil || loss != (cutLoss{}) || !m.attached {
+		t.Errorf("a whole image: %s, %v, plugged in %t", loss, err, m.attached)
+	}
+	m = fakeSubject{}
+	if loss, err := liveCutOf(t, &m, "qcow2", image+".gone"); err == nil || faultOf(err) != Rig {
+		t.Errorf("an image that is not there: %s, %v", loss, err)
+	}
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, 512), 0); err != nil {
+		t.Fatal(err)
+	}
+	m = fakeSubject{}
+	loss, err := liveCutOf(t, &m, "qcow2", image)
+	if err != nil || loss.promises != 8 || !strings.Contains(loss.broken, "not in qcow2 format") || m.attached {
+		t.Errorf("an image without its head: %s, %v, plugged in %t", loss, err, m.attached)
+	}
+}
+
+func TestWhatOnlyTheGuestSeesOfAnXFSIsALossAndNoDisagreement(t *testing.T) {
+	cell := func(filesystem string) matrices.Cell {
+		return matrices.Cell{Guest: matrices.Guest{Filesystem: filesystem}, Fio: []matrices.Setting{{Name: "fsync", Value: matrices.Value{V: int64(1)}}}}
+	}
+	whole, some, broken := cutLoss{}, cutLoss{promises: 3}, cutLoss{promises: 8, broken: "mount failed"}
+	for _, c := range []struct {
+		live, replayed cutLoss
+		filesystem     string
+		want           bool
+	}{
+		{whole, whole, "ext4", true}, {some, broken, "ext4", true}, {broken, whole, "ext4", false}, {whole, some, "ext4", false},
+		{whole, cutLoss{broken: "e2fsck: no"}, "ext4", false},
+		{whole, whole, "xfs", true}, {broken, whole, "xfs", true}, {some, whole, "xfs", true}, {whole, some, "xfs", false},
+	} {
+		if got := c.live.agrees(c.replayed, cell(c.filesystem)); got != c.want {
+			t.Errorf("%s: live %s, replayed %s: agrees %t", c.filesystem, c.live, c.replayed, got)
+		}
+	}
+	r := results.Safety{Method: results.Live, Promises: 100, Controls: lost, Live: &results.LiveCuts{Agrees: true}}
+	enterCut(&r, whole, 8, 0)
+	if v, _ := verdict(r); v != results.Safe {
+		t.Errorf("after a clean cut: %s", v)
+	}
+	enterCut(&r, whole, 0, 1) // before anything was promised
+	if v, why := verdict(r); v != results.Safe {
+		t.Errorf("after another one without a promise: %s, %s", v, why)
+	}
+	enterCut(&r, cutLoss{broken: "mount failed"}, 0, 2)
+	if v, _ := verdict(r); v != results.Loses || r.Filesystem != "live cut 3: mount failed" || liveBound(*r.Live) != 0 {
+		t.Errorf("after one whose file system cannot be mounted: %s, %q, %+v", v, r.Filesystem, r.Live)
+	}
+}
