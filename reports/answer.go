@@ -36,11 +36,12 @@ func answer(m *Model) []string {
 			lines = append(lines, "Measured"+g.at()+": "+number(g.cells[0])+".")
 		}
 	case len(groups) > maxAnswers:
-		lines = tally("Fastest", groups, workload.fastest)
+		lines = tally("Fastest", groups, groups)
 	default:
+		places := newStandings(groups)
 		for _, g := range groups {
 			best, _ := g.fastest()
-			lines = append(lines, "Fastest"+g.at()+": "+g.praise(best)+".")
+			lines = append(lines, "Fastest"+g.at()+": "+g.praise(best, places)+".")
 		}
 	}
 	last := scope(m) + "."
@@ -68,16 +69,17 @@ func scope(m *Model) string {
 // safeAnswers names the fastest cell of each workload that is SAFE under every class and drive cache that was asked for. A cell
 // to which nothing was promised is never the answer.
 func safeAnswers(m *Model, groups []workload, asked []Question) []string {
-	safe := func(g workload) (Cell, bool) {
-		g.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
-		return g.fastest()
+	isSafe := func(c Cell) bool { return m.safe(c, asked) }
+	rivals := make([]workload, len(groups))
+	for i, g := range groups {
+		rivals[i] = workload{g.name, slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !isSafe(c) })}
 	}
 	if len(groups) > maxAnswers {
-		lines := tally("Fastest SAFE", groups, safe)
+		lines := tally("Fastest SAFE", rivals, groups)
 		none := map[string][]string{}
 		var reasons []string
-		for _, g := range groups {
-			if _, ok := safe(g); ok {
+		for i, g := range groups {
+			if len(rivals[i].cells) > 0 {
 				continue
 			}
 			why := m.whyNone(g, asked)
@@ -92,16 +94,14 @@ func safeAnswers(m *Model, groups []workload, asked []Question) []string {
 		return lines
 	}
 	var lines []string
-	isSafe := func(c Cell) bool { return m.safe(c, asked) }
-	for _, g := range groups {
-		best, ok := safe(g)
+	places := newStandings(rivals)
+	for i, g := range groups {
+		best, ok := rivals[i].fastest()
 		if !ok {
 			lines = append(lines, "No SAFE answer"+g.at()+": "+m.whyNone(g, asked)+".")
 			continue
 		}
-		rivals := g
-		rivals.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
-		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals.praise(best)+g.againstDefault(best, isSafe)+".")
+		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals[i].praise(best, places)+g.againstDefault(best, isSafe)+".")
 	}
 	return lines
 }
@@ -211,16 +211,23 @@ func (m *Model) worst(c Cell, asked []Question) string {
 	return results.Safe
 }
 
-// tally counts for how many workloads each of the disk's settings is the one chosen, the most frequent first, and names them.
-func tally(what string, groups []workload, choose func(workload) (Cell, bool)) []string {
+// tally counts for how many workloads each of the disk's settings is the fastest of some of their cells, the most frequent first, names
+// them, and says how much faster it is there than the default.
+func tally(what string, groups, whole []workload) []string {
 	var settings []string
 	wins := map[string][]string{}
-	for _, g := range groups {
-		best, ok := choose(g)
+	against := map[string][]float64{}
+	for i, g := range groups {
+		best, ok := g.fastest()
 		if !ok {
 			continue
 		}
 		text := best.settings()
+		if standard, ok := whole[i].standard(best); ok && standard.ID != best.ID {
+			if r := pairedRates(standard, best).Estimate; !math.IsNaN(r) {
+				against[text] = append(against[text], r)
+			}
+		}
 		if wins[text] == nil {
 			settings = append(settings, text)
 		}
@@ -229,7 +236,15 @@ func tally(what string, groups []workload, choose func(workload) (Cell, bool)) [
 	slices.SortStableFunc(settings, func(a, b string) int { return len(wins[b]) - len(wins[a]) })
 	var lines []string
 	for _, text := range settings {
-		lines = append(lines, fmt.Sprintf("%s in %d of %d workloads: %s (%s).", what, len(wins[text]), len(groups), text, named(wins[text])))
+		line := fmt.Sprintf("%s in %d of %d workloads: %s (%s)", what, len(wins[text]), len(groups), text, named(wins[text]))
+		if ratios := against[text]; len(ratios) > 0 {
+			least, most := fmt.Sprintf("×%.3g", slices.Min(ratios)), fmt.Sprintf("×%.3g", slices.Max(ratios))
+			if least != most {
+				least += " to " + most
+			}
+			line += fmt.Sprintf("; %s of cache=%s, QEMU's default", least, defaultCache)
+		}
+		lines = append(lines, line+".")
 	}
 	return lines
 }
@@ -315,16 +330,20 @@ func (c Cell) settings() string {
 
 func number(c Cell) string { return Number(c.IOPS.Median) + " IOPS" }
 
-// praise names a cell, and how many others of the workload its interval does not set it apart from.
-func (w workload) praise(best Cell) string {
+// praise names a cell, and how many others of the workload it is not set apart from.
+func (w workload) praise(best Cell, places standings) string {
 	near := 0
 	for _, c := range w.cells {
-		if c.ID != best.ID && c.IOPS.Hi >= best.IOPS.Lo {
+		if places.of[c.ID].near() {
 			near++
 		}
 	}
 	text := strings.TrimPrefix(best.settings()+" with "+number(best), " with ")
-	if near > 0 {
+	switch {
+	case near == 0:
+	case places.tooFew() != "":
+		text += fmt.Sprintf(" (%s)", places.tooFew())
+	default:
 		text += ", not clearly apart from " + plural(near, "other")
 	}
 	return text

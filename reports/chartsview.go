@@ -20,6 +20,7 @@ type viewData struct {
 	Quantiles []float64  `json:"quantiles"` // of the curves of latency
 	Kinds     []string   `json:"kinds"`     // of latency
 	Cells     []viewCell `json:"cells"`
+	places    standings
 	// Fronts are by metric of a rate or latency and by question the cells that no cell of their workload beats.
 	Fronts map[string][][]int `json:"fronts,omitempty"`
 	Strips []strip            `json:"strips,omitempty"`
@@ -44,6 +45,7 @@ type viewCell struct {
 	Axes    []int         `json:"a"` // positions of its values
 	Work    int           `json:"w"`
 	Label   string        `json:"l"`
+	Place   int           `json:"p,omitempty"` // 1: the fastest of its workload, 2: not set apart from it
 	Metrics []*viewFigure `json:"m"`
 	Losses  []*viewLoss   `json:"s,omitempty"` // by question
 	Curves  [][]int64     `json:"c,omitempty"` // by kind: ns at each of Quantiles
@@ -101,6 +103,7 @@ func newViewData(m *Model) viewData {
 		}
 	}
 	d.Every = 1 + values/maxSecondValues
+	d.places = newStandings(workloads(m.Cells))
 	for _, c := range m.Cells {
 		d.Cells = append(d.Cells, d.newCell(m, c))
 	}
@@ -141,6 +144,12 @@ func questionName(m *Model, q Question) string {
 
 func (d *viewData) newCell(m *Model, c Cell) viewCell {
 	v := viewCell{Label: labelOf(c.Axes), Work: d.work(c.work())}
+	switch place, known := d.places.of[c.ID]; {
+	case place.fastest:
+		v.Place = 1
+	case known && place.near():
+		v.Place = 2
+	}
 	for i, a := range c.Axes {
 		v.Axes = append(v.Axes, slices.Index(d.Axes[i].Values, a.Text()))
 	}

@@ -125,7 +125,7 @@ func heatView(d viewData) (*chart, *charts.RectChart) {
 		metrics = append(metrics, m.Name)
 	}
 	c := &chart{Draw: "heat", Title: "Any two axes", Height: viewHeight,
-		Caption: "The darker, the more. ≈ is not clearly apart from the best: the intervals overlap, or there are too few trials for one.",
+		Caption: "The darker, the more. For IOPS: ★ the fastest of its workload, ≈ not set apart from it " + d.places.text() + ".",
 		Summary: "Heat map of a figure over two axes; the table below it has its numbers.",
 		Choosers: append([]chooser{{Key: "metric", Label: "Figure", Options: metrics}, {Key: "y", Label: "Rows", Options: names, Chosen: disk},
 			{Key: "x", Label: "Columns", Options: names, Chosen: work}}, axisChoosers(d, true)...)}

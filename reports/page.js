@@ -214,12 +214,8 @@
       const tone = (v) => metric.unit === "ns" && v > 0 ? Math.log(v) : v;
       const [lo, hi] = [Math.min(...values.map(tone)), Math.max(...values.map(tone))];
       const best = chosen.metric < 2 && measured.length ? measured.reduce((a, b) => b.m[chosen.metric][0] > a.m[chosen.metric][0] ? b : a) : null;
-      const near = (c) => {
-        if (!best || c === best) return false;
-        const [mine, its] = [c.m[chosen.metric], best.m[chosen.metric]];
-        return mine.length < 3 || its.length < 3 || mine[2] >= its[1];
-      };
-      const text = (c) => write[metric.unit](c.m[chosen.metric][0]) + (near(c) ? " ≈" : "");
+      const place = (c) => chosen.metric ? "" : ["", " ★", " ≈"][c.p ?? 0];
+      const text = (c) => write[metric.unit](c.m[chosen.metric][0]) + place(c);
       const grid = rows.map((_, r) => columns.map((_, k) => cells.find((c) => c.a[y] === r && c.a[x] === k)));
       const data = grid.flatMap((row, r) => row.map((c, k) => ({ value: [k, r], name: c ? c.l : "" })));
       const height = 60 + Math.max(26, Math.min(44, 420 / rows.length)) * rows.length;
@@ -238,11 +234,11 @@
             const part = has ? (hi > lo ? (tone(c.m[chosen.metric][0]) - lo) / (hi - lo) : 0.5) : 0;
             return { type: "group", children: [
               { type: "rect", shape: { x: cx - w / 2 + 1, y: cy - h / 2 + 1, width: w - 2, height: h - 2, r: 2 }, style: { fill: has ? "var(--heat)" : "var(--tint)", opacity: has ? 0.1 + 0.9 * part : 1 } },
-              { type: "text", style: { text: has ? (narrow ? text(c).replace(" ≈", "\n≈") : text(c)) : absent, x: cx, y: cy, align: "center", verticalAlign: "middle", fontSize: narrow ? 10 : 12, fontFamily: font(), fontWeight: c === best ? 700 : "normal", fill: has && part > 0.55 ? "var(--heat-ink)" : "var(--ink)" } },
+              { type: "text", style: { text: has ? (narrow ? text(c).replace(/ ([★≈])/, "\n$1") : text(c)) : absent, x: cx, y: cy, align: "center", verticalAlign: "middle", fontSize: narrow ? 10 : 12, fontFamily: font(), fontWeight: c === best ? 700 : "normal", fill: has && part > 0.55 ? "var(--heat-ink)" : "var(--ink)" } },
             ] };
           },
         }],
-        words: best ? `Most: ${label(d, best, [y, x])} with ${text(best)} ${metric.name}.` : measured.length ? "" : "No cell has this figure at the values chosen.",
+        words: best ? `Most: ${label(d, best, [y, x])} with ${write[metric.unit](best.m[chosen.metric][0])} ${metric.name}.` : measured.length ? "" : "No cell has this figure at the values chosen.",
         table: [[`${d.axes[y].name} \\ ${d.axes[x].name}`, ...columns], ...rows.map((name, r) => [name, ...grid[r].map((c) => c && c.m[chosen.metric] ? text(c) : absent)])],
       };
     },

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"platter/compare"
 	"platter/results"
 )
 
@@ -124,7 +124,7 @@ func TestNumbersForPeople(t *testing.T) {
 
 func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 	cell := func(cache string, fsync, iops float64) Cell {
-		return Cell{ID: cache, Axes: []Axis{{"disk.cache", cache}, {"fio.fsync", fsync}}, IOPS: &compare.Summary{Median: iops, Lo: iops - 1, Hi: iops + 1}}
+		return measured(Cell{ID: fmt.Sprint(cache, fsync), Axes: []Axis{{"disk.cache", cache}, {"fio.fsync", fsync}}}, iops, 6)
 	}
 	m := &Model{OK: 4, Cells: []Cell{cell("none", 0, 100), cell("unsafe", 0, 90), cell("none", 1, 10), cell("unsafe", 1, 20)}}
 	want := "Fastest at fsync=0: cache=none with 100 IOPS. Fastest at fsync=1: cache=unsafe with 20 IOPS. 4 trials, 4 cells. Safety is not measured in this run."
@@ -133,7 +133,7 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 	}
 	m.Cells = append(m.Cells, cell("none", 8, 1), cell("unsafe", 8, 2), cell("none", 32, 1), cell("unsafe", 32, 2))
 	one := func(fsync, iops float64) Cell {
-		return Cell{Axes: []Axis{{"fio.fsync", fsync}}, IOPS: &compare.Summary{Median: iops, Lo: iops, Hi: iops}}
+		return measured(Cell{ID: fmt.Sprint(fsync), Axes: []Axis{{"fio.fsync", fsync}}}, iops, 6)
 	}
 	same := &Model{OK: 2, Cells: []Cell{one(0, 9), one(1, 3)}}
 	if got, want := strings.Join(answer(same), " "), "Measured at fsync=0: 9 IOPS. Measured at fsync=1: 3 IOPS. 2 trials, 2 cells. Safety is not measured in this run."; got != want {
@@ -141,6 +141,12 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 	}
 	want = "Fastest in 3 of 4 workloads: cache=unsafe (fsync=1; fsync=8; fsync=32). Fastest in 1 of 4 workloads: cache=none (fsync=0). 4 trials, 8 cells. Safety is not measured in this run."
 	if got := strings.Join(answer(m), " "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	m.Cells = append(m.Cells, cell("writeback", 1, 10), cell("writeback", 8, 1), cell("writeback", 32, 8))
+	want = "Fastest in 2 of 4 workloads: cache=unsafe (fsync=1; fsync=8); ×2 of cache=writeback, QEMU's default. " +
+		"Fastest in 1 of 4 workloads: cache=none (fsync=0). Fastest in 1 of 4 workloads: cache=writeback (fsync=32)."
+	if got := strings.Join(answer(m), " "); !strings.HasPrefix(got, want) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
