@@ -11,11 +11,14 @@ import (
 	"platter/results"
 )
 
-// controlKey is the kind of guest and disk on which controls are worth something for a campaign.
+// controlKey is the kind of guest and disk on which controls are worth something for a campaign: a disk that writes back at once may lose
+// nothing of a control, and a slow one promise nothing in its time. Block size and jobs are not in it: a control that loses shows that
+// guest, disk and judge let a loss through, whatever its layout.
 type controlKey struct {
 	boot       Boot
 	filesystem string
 	format     string
+	device     matrices.Device
 }
 
 // controlTime is how long a control's probe runs.
@@ -50,7 +53,7 @@ func controlsFor(filesystem string, classes []string) []control {
 }
 
 func keyOf(c Campaign) controlKey {
-	return controlKey{boot: c.Boot, filesystem: c.Cell.Guest.Filesystem, format: c.Cell.Storage.Format}
+	return controlKey{boot: c.Boot, filesystem: c.Cell.Guest.Filesystem, format: c.Cell.Storage.Format, device: c.Cell.Device}
 }
 
 // controlsOf are the controls that were made for a campaign's class.

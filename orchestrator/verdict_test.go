@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"platter/matrices"
 	"platter/results"
 )
 
@@ -100,5 +101,32 @@ func TestControlsAreThoseOfTheClassesAskedFor(t *testing.T) {
 				t.Errorf("%s %v: %v, want %v", c.filesystem, c.classes, got, c.want)
 			}
 		}
+	}
+}
+
+func TestAControlVouchesForCampaignsOnTheSameKindOfGuestAndDisk(t *testing.T) {
+	m, err := matrices.Parse("test.yaml", []byte(`
+name: test
+description: for tests
+storage: {size: 64MiB}
+axes:
+  device.dirty_expire: [1ms, 30s]
+  device.sector: [512, 4096]
+  disk.cache: [none, unsafe]
+  fio.bs: [4k, 64k]
+  fio.numjobs: [1, 4]
+fio: {rw: randwrite, direct: 1, size: 4m, runtime: 1, fsync: 1}
+safety: {classes: [host_crash], size: 1MiB}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[controlKey]bool{}
+	p := NewPlan(m, 1, 7)
+	for _, c := range p.Campaigns {
+		kinds[keyOf(c)] = true
+	}
+	if len(p.Campaigns) != 32 || len(kinds) != 4 {
+		t.Errorf("%d campaigns have controls of %d kinds, want 32 and one kind for each of 4 devices", len(p.Campaigns), len(kinds))
 	}
 }
