@@ -29,7 +29,6 @@ type baseImage struct {
 	fileBytes int64           // of the data file; 0 on a raw device
 	extents   []replay.Extent // where the data file stands on the disk; none on a raw device
 	kept      string          // name below the run directory once it was kept there
-	err       error           // why there is none
 }
 
 // Room beside the probe's working set, in bytes: for ext4's tables and journal and the files that some patterns add; mkfs.xfs
@@ -44,15 +43,16 @@ const (
 func (x *crashes) base(ctx context.Context, c Campaign, layout witness.Layout) (*baseImage, error) {
 	key := base{filesystem: c.Cell.Guest.Filesystem, format: c.Cell.Storage.Format, clusterSize: c.Cell.Storage.ClusterSize, layout: layout}
 	if b, ok := x.bases[key]; ok {
-		return b, b.err
+		return b, nil
 	}
+	// What failed once may go well with the next guest: only an image that is there is remembered.
 	b := &baseImage{path: filepath.Join(x.run.Storage, fmt.Sprintf("base-%d.%s", len(x.bases), key.format))}
-	b.err = x.makeBase(ctx, key, b)
-	if b.err != nil && ctx.Err() != nil {
-		return nil, b.err
+	if err := x.makeBase(ctx, key, b); err != nil {
+		os.Remove(b.path)
+		return nil, err
 	}
 	x.bases[key] = b
-	return b, b.err
+	return b, nil
 }
 
 func (x *crashes) makeBase(ctx context.Context, key base, b *baseImage) error {

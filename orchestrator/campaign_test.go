@@ -10,6 +10,7 @@ import (
 
 	"platter/matrices"
 	"platter/powercut/replay"
+	"platter/powercut/witness"
 	"platter/results"
 )
 
@@ -157,5 +158,25 @@ func TestAFileSystemThatIsGoneIsDamagedHoweverE2fsckEnds(t *testing.T) {
 		if broken, err := checkExt4(t.Context(), image); err != nil || (broken != "") != c.broken {
 			t.Errorf("%s overwritten: broken %q, %v", c.name, broken, err)
 		}
+	}
+}
+
+func TestABaseThatCouldNotBeMadeOnceIsTriedAgain(t *testing.T) {
+	storage := filepath.Join(t.TempDir(), "later")
+	x := &crashes{run: &Run{Storage: storage}, bases: map[base]*baseImage{}}
+	c := Campaign{Cell: matrices.Cell{Guest: matrices.Guest{Filesystem: "none"}, Storage: matrices.Storage{Format: "raw"}}}
+	layout := witness.Layout{Campaign: 7, Pattern: witness.Overwrite, Jobs: 1, BlockBytes: 4096, Blocks: 16}
+	if _, err := x.base(t.Context(), c, layout); err == nil {
+		t.Fatal("an image was made in a directory that is not there")
+	}
+	if err := os.Mkdir(storage, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	first, err := x.base(t.Context(), c, layout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := x.base(t.Context(), c, layout); again != first || err != nil {
+		t.Errorf("made a second time: %+v, %v", again, err)
 	}
 }
