@@ -315,16 +315,27 @@ func (x *crashes) probeUntil(ctx context.Context, job guest.ProbeJob, rec *recor
 	job.Runtime = time.Minute // it does not live to see it
 	done := make(chan error, 1)
 	go func() {
-		_, err := m.Probe(running, job)
-		done <- err
+		done <- ended(m.Probe(running, job))
 	}()
 	if err := x.probing(ctx, rec, done); err != nil {
 		return err
 	}
 	err := end(ctx, rec, m)
 	stop()
-	<-done // fails, as it must
+	<-done
 	return err
+}
+
+// ended is the error of a probe that ended by itself where it was to be cut off.
+func ended(run guest.ProbeRun, err error) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("the probe ended before the cut: %w", err)
+	case run.Error != "":
+		return &Error{Fault: Guest, Message: "the probe failed before the cut: " + run.Error}
+	default:
+		return &Error{Fault: Guest, Message: "the probe ended before the cut without a word to its witness"}
+	}
 }
 
 // probing waits until the witness has heard of the probe.
@@ -339,7 +350,7 @@ func (x *crashes) probing(ctx context.Context, rec *recording, done <-chan error
 		}
 		select {
 		case err := <-done:
-			return fmt.Errorf("the probe ended before the cut: %w", err)
+			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):

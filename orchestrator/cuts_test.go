@@ -148,3 +148,15 @@ func TestWhatOnlyTheGuestSeesOfAnXFSIsALossAndNoDisagreement(t *testing.T) {
 		t.Errorf("after one whose file system cannot be mounted: %s, %q, %+v", v, r.Filesystem, r.Live)
 	}
 }
+
+func TestAProbeThatEndsBeforeItsCutSaysWhy(t *testing.T) {
+	for want, err := range map[string]error{
+		"the probe ended before the cut: guest connection lost":        ended(guest.ProbeRun{}, guest.ErrLost),
+		"the probe failed before the cut: write: input/output error":   ended(guest.ProbeRun{Error: "write: input/output error"}, nil),
+		"the probe ended before the cut without a word to its witness": ended(guest.ProbeRun{}, nil),
+	} {
+		if err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

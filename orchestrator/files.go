@@ -30,7 +30,7 @@ func checkFiles(ctx context.Context, storage string, s survivor, c replay.Campai
 		return replay.Loss{}, err
 	}
 	promised, acknowledged := ledger.Sequences()
-	loss, err := guest.CheckProbeHere(ctx, filepath.Join(dir, "data"), c.Layout, promised, acknowledged)
+	loss, err := guest.CheckProbeHere(ctx, storage, filepath.Join(dir, "data"), c.Layout, promised, acknowledged)
 	if err != nil {
 		return replay.Loss{}, rigError("read a survivor's files", err)
 	}

@@ -164,8 +164,9 @@ func (c *Client) CheckProbe(ctx context.Context, target string, layout witness.L
 	return loss, blame(err, probeFailed)
 }
 
-// CheckProbeHere is CheckProbe for a survivor, or a copy of its files, on this host.
-func CheckProbeHere(ctx context.Context, target string, layout witness.Layout, promised, acknowledged []uint32) (ProbeLoss, error) {
+// CheckProbeHere is CheckProbe for a survivor, or a copy of its files, on this host. The probe is run from the directory work, since
+// many hosts let nothing be executed in /tmp.
+func CheckProbeHere(ctx context.Context, work, target string, layout witness.Layout, promised, acknowledged []uint32) (ProbeLoss, error) {
 	ledger, err := probeLedger(layout, promised, acknowledged)
 	if err != nil {
 		return ProbeLoss{}, err
@@ -174,14 +175,14 @@ func CheckProbeHere(ctx context.Context, target string, layout witness.Layout, p
 	if err != nil {
 		return ProbeLoss{}, err
 	}
-	dir, err := os.MkdirTemp("", "platter-probe-")
+	dir, err := os.MkdirTemp(work, "probe-")
 	if err != nil {
-		return ProbeLoss{}, fmt.Errorf("run the probe: %w", err)
+		return ProbeLoss{}, fmt.Errorf("put the probe into %s: %w", work, err)
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "probe")
 	if err := os.WriteFile(path, binary, 0o755); err != nil {
-		return ProbeLoss{}, fmt.Errorf("run the probe: %w", err)
+		return ProbeLoss{}, fmt.Errorf("put the probe into %s: %w", work, err)
 	}
 	cmd := exec.CommandContext(ctx, path, checkArguments(target)...)
 	cmd.Stdin = bytes.NewReader(ledger)
@@ -189,6 +190,9 @@ func CheckProbeHere(ctx context.Context, target string, layout witness.Layout, p
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return ProbeLoss{}, fmt.Errorf("probe check: %w: %s", err, lastLine(exit.Stderr))
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: is %s on a file system mounted noexec? Name another directory with --storage", err, work)
 	}
 	if err != nil {
 		return ProbeLoss{}, fmt.Errorf("probe check: %w", err)

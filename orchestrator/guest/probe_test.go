@@ -14,6 +14,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"platter/powercut/witness"
 )
 
@@ -106,18 +108,32 @@ func TestTheBuiltProbeUnderstandsWhatIsRendered(t *testing.T) {
 	if run.Error != "" || run.IODepth != 2 || len(run.Jobs) != 2 || promised[0] == 0 {
 		t.Fatalf("run: %+v", run)
 	}
-	loss, err := CheckProbeHere(t.Context(), j.Target, j.Layout, promised, acknowledged)
+	loss, err := CheckProbeHere(t.Context(), dir, j.Target, j.Layout, promised, acknowledged)
 	if want := (ProbeLoss{Promises: int64(promised[0] + promised[1])}); err != nil || loss != want {
 		t.Errorf("got %+v, %v, want %+v", loss, err, want)
 	}
 	for i := range promised {
 		promised[i] += 1000
 	}
-	if loss, err = CheckProbeHere(t.Context(), j.Target, j.Layout, promised, acknowledged); err != nil || loss.PromisesLost == 0 || loss.FirstLost == "" {
+	if loss, err = CheckProbeHere(t.Context(), dir, j.Target, j.Layout, promised, acknowledged); err != nil || loss.PromisesLost == 0 || loss.FirstLost == "" {
 		t.Errorf("what was never written is not missed: %+v, %v", loss, err)
 	}
-	if _, err = CheckProbeHere(t.Context(), filepath.Join(dir, "none"), j.Layout, promised, acknowledged); err == nil || !strings.Contains(err.Error(), "mounted?") {
+	if _, err = CheckProbeHere(t.Context(), dir, filepath.Join(dir, "none"), j.Layout, promised, acknowledged); err == nil || !strings.Contains(err.Error(), "mounted?") {
 		t.Errorf("a survivor that is not there: %v", err)
+	}
+}
+
+func TestAProbeThatMayNotBeExecutedSaysWhere(t *testing.T) {
+	hostProbe(t)
+	dir := t.TempDir()
+	if err := unix.Mount("platter-test", dir, "tmpfs", unix.MS_NOEXEC, ""); err != nil {
+		t.Skip(err)
+	}
+	defer unix.Unmount(dir, 0)
+	layout := witness.Layout{Campaign: 7, Pattern: witness.Overwrite, Jobs: 1, BlockBytes: 4096, Blocks: 1}
+	_, err := CheckProbeHere(t.Context(), dir, "/dev/null", layout, []uint32{1}, []uint32{1})
+	if err == nil || !strings.Contains(err.Error(), dir+" on a file system mounted noexec") {
+		t.Errorf("got %v", err)
 	}
 }
 
