@@ -1,6 +1,8 @@
 // Package fiojob writes fio job files and reads what fio says of them: its JSON and JSON+ output, with latency histograms that merge.
 package fiojob
 
+import "time"
+
 // Option is one fio option in fio's own spelling. The value stands in the job file behind "=".
 type Option struct {
 	Name  string
@@ -11,9 +13,9 @@ type Option struct {
 type Job struct {
 	Name    string
 	Options []Option
-	// LogIOPS has fio write the operations of each second, of all jobs of the section together, into the file
-	// IOPSLogFile in its working directory, for ParseIOPSLog.
-	LogIOPS bool
+	// LogIOPS has fio write the operations of each such interval, of all jobs of the section together, into the file IOPSLogFile
+	// in its working directory, for ParseIOPSLog; 0 for no log. It is in whole milliseconds.
+	LogIOPS time.Duration
 }
 
 // Metrics are the counts and latencies of one fio run, added up over its jobs. What fio did not report is nil and

@@ -13,15 +13,13 @@ const (
 	iopsLogName = "platter"
 	// IOPSLogFile is the log of a job with LogIOPS.
 	IOPSLogFile = iopsLogName + "_iops.log"
-	// iopsInterval is how long each entry of the log spans.
-	iopsInterval = time.Second
 )
 
 // ParseIOPSLog reads fio's IOPS log (its manual's "Log file formats": time in ms, value, direction, …) and gives the
-// operations/s of each second in turn, of all directions and jobs together. Seconds without an entry are 0. The time of the
-// log begins after fio's ramp_time (fio 3.33, tried).
-func ParseIOPSLog(data []byte) ([]float64, error) {
-	var seconds []float64
+// operations/s of each interval in turn, of all directions and jobs together; interval is the job's LogIOPS, at least 1 ms.
+// Intervals without an entry are 0. The time of the log begins after fio's ramp_time (fio 3.33, tried).
+func ParseIOPSLog(data []byte, interval time.Duration) ([]float64, error) {
+	var rates []float64
 	number := 0
 	for s := bufio.NewScanner(bytes.NewReader(data)); s.Scan(); {
 		number++
@@ -38,14 +36,20 @@ func ParseIOPSLog(data []byte) ([]float64, error) {
 			return nil, fmt.Errorf("read fio's IOPS log: line %d: %q is no rate", number, f[1])
 		}
 		// An entry stands at the end of its interval, give or take some ms.
-		second := max(0, int((ms+iopsInterval.Milliseconds()/2)/iopsInterval.Milliseconds())-1)
-		for len(seconds) <= second {
-			seconds = append(seconds, 0)
+		at := max(0, int((ms+interval.Milliseconds()/2)/interval.Milliseconds())-1)
+		if at >= maxLogEntries {
+			return nil, fmt.Errorf("read fio's IOPS log: line %d: %d ms are more than %d intervals of %v", number, ms, maxLogEntries, interval)
 		}
-		seconds[second] += float64(value)
+		for len(rates) <= at {
+			rates = append(rates, 0)
+		}
+		rates[at] += float64(value)
 	}
-	return seconds, nil
+	return rates, nil
 }
 
-// maxLogMS is the longest run whose log is read: 30 days.
-const maxLogMS = 30 * 24 * 3600 * 1000
+// The longest run whose log is read: 30 days, by the second.
+const (
+	maxLogMS      = 30 * 24 * 3600 * 1000
+	maxLogEntries = maxLogMS / 1000
+)

@@ -7,15 +7,24 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-func TestTheIOPSLogGivesTheOperationsOfEachSecond(t *testing.T) {
-	got, err := ParseIOPSLog([]byte("1000, 50, 1, 0, 0\n1001, 7, 0, 0, 0\n2003, 60, 1, 0, 0\n4000, 80, 1, 0, 0\n"))
-	if want := []float64{57, 60, 0, 80}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %v (%v), want %v", got, err, want)
+func TestTheIOPSLogGivesTheOperationsOfEachInterval(t *testing.T) {
+	for _, test := range []struct {
+		interval time.Duration
+		log      string
+		want     []float64
+	}{
+		{time.Second, "1000, 50, 1, 0, 0\n1001, 7, 0, 0, 0\n2003, 60, 1, 0, 0\n4000, 80, 1, 0, 0\n", []float64{57, 60, 0, 80}},
+		{150 * time.Millisecond, "150, 50, 1, 0, 0\n303, 60, 1, 0, 0\n600, 80, 1, 0, 0\n150, 5, 1, 0, 0\n", []float64{55, 60, 0, 80}},
+	} {
+		if got, err := ParseIOPSLog([]byte(test.log), test.interval); err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%v: got %v (%v), want %v", test.interval, got, err, test.want)
+		}
 	}
-	for _, bad := range []string{"1000\n", "x, 1, 1\n", "1000, -1, 1\n", "99999999999999, 1, 1\n"} {
-		if got, err := ParseIOPSLog([]byte(bad)); err == nil || !strings.Contains(err.Error(), "line 1") {
+	for _, bad := range []string{"1000\n", "x, 1, 1\n", "1000, -1, 1\n", "99999999999999, 1, 1\n", "2592000000, 1, 1\n"} {
+		if got, err := ParseIOPSLog([]byte(bad), 100*time.Millisecond); err == nil || !strings.Contains(err.Error(), "line 1") {
 			t.Errorf("%q was read as %v (%v)", bad, got, err)
 		}
 	}
@@ -26,7 +35,7 @@ func TestTheRealFioWritesTheIOPSLogThatIsRead(t *testing.T) {
 		t.Skip("needs fio; set PLATTER_REAL=1")
 	}
 	dir := t.TempDir()
-	job, err := Job{Name: "log", LogIOPS: true, Options: []Option{{"rw", "randwrite"}, {"ioengine", "null"}, {"size", "1g"}, {"bs", "4k"}, {"numjobs", "2"}, {"rate_iops", "500"}, {"time_based", "1"}, {"runtime", "3"}}}.Render()
+	job, err := Job{Name: "log", LogIOPS: time.Second, Options: []Option{{"rw", "randwrite"}, {"ioengine", "null"}, {"size", "1g"}, {"bs", "4k"}, {"numjobs", "2"}, {"rate_iops", "500"}, {"time_based", "1"}, {"runtime", "3"}}}.Render()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +51,7 @@ func TestTheRealFioWritesTheIOPSLogThatIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := ParseIOPSLog(text)
+	got, err := ParseIOPSLog(text, time.Second)
 	if err != nil || len(got) < 2 {
 		t.Fatalf("got %v (%v), want about three seconds", got, err)
 	}
@@ -58,6 +67,6 @@ func FuzzIOPSLog(f *testing.F) {
 		if len(b) > 1<<12 {
 			b = b[:1<<12]
 		}
-		_, _ = ParseIOPSLog(b)
+		_, _ = ParseIOPSLog(b, time.Second)
 	})
 }

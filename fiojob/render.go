@@ -51,8 +51,8 @@ func (j Job) Render() (string, error) {
 		}
 		fmt.Fprintf(&file, "%s=%s\n", o.Name, o.Value)
 	}
-	if j.LogIOPS {
-		fmt.Fprintf(&file, "write_iops_log=%s\nlog_avg_msec=%d\nper_job_logs=0\n", iopsLogName, iopsInterval.Milliseconds())
+	if j.LogIOPS > 0 {
+		fmt.Fprintf(&file, "write_iops_log=%s\nlog_avg_msec=%d\nper_job_logs=0\n", iopsLogName, j.LogIOPS.Milliseconds())
 	}
 	return file.String(), nil
 }

@@ -170,6 +170,7 @@ func TestABadMatrixIsRefusedWithItsPlace(t *testing.T) {
 	}
 }
 
+// A parser that takes the square of these lengths takes hours; a minute is no matter of how busy the machine is.
 func TestAMatrixThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
 	for name, text := range map[string]string{
 		"bytes":    "# " + strings.Repeat("x", maxFileBytes),
@@ -186,7 +187,7 @@ func TestAMatrixThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
 		if !errors.As(err, &e) {
 			t.Errorf("%s: %v is not an *Error", name, err)
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("%s: the refusal took %v", name, took)
 		}
 	}

@@ -77,7 +77,6 @@ func TestAGuestWithAnotherHostKeyIsNotSpokenTo(t *testing.T) {
 	l, _ := realLab(t)
 	other := "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGIsr25wjg0w3Gkks3oqhvDwmpUdY+LWS7sGgEPnZMqN\n"
 	withImage(t, l, map[string][]byte{"host_key.pub": []byte(other)})
-	l.limit = 40 * time.Second
 	_, err := l.Boot(t.Context(), suiteBoot)
 	var boot *BootError
 	if !errors.As(err, &boot) || !strings.Contains(err.Error(), "host key") {

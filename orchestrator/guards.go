@@ -2,10 +2,9 @@ package orchestrator
 
 import (
 	"fmt"
-	"math"
-	"slices"
 	"time"
 
+	"platter/compare"
 	"platter/fiojob"
 	"platter/matrices"
 	"platter/results"
@@ -25,7 +24,7 @@ func guards(s Step, host results.Host, t *results.Trial) []results.Guard {
 		func() (string, string) { return "counters", countersGuard(c, m, e.QEMU) },
 		func() (string, string) { return "o_direct", directGuard(c, e.ImageODirect) },
 		func() (string, string) { return "allocation", allocationGuard(e.AllocatedBytes) },
-		func() (string, string) { return "steady_state", steadyGuard(c, t.IOPSBySecond) },
+		func() (string, string) { return "steady_state", steadyGuard(c, t.IOPSLog) },
 		func() (string, string) { return "host_load", hostLoadGuard(host.CPUs, e.OthersCPUs) },
 	} {
 		if name, message := g(); message != "" {
@@ -127,43 +126,23 @@ func countersGuard(c matrices.Cell, m *fiojob.Metrics, q *results.BlockCounters)
 	return ""
 }
 
-// The rule of SNIA's Solid State Storage Performance Test Specification, section "Steady State": over a window of five
-// rounds the values range over at most 20 % of their mean, and the line fitted to them rises or falls by at most 10 % of it
-// over the window. A round is a fifth of the trial here, which is a minute or more.
-const (
-	steadyWindow = time.Minute
-	steadyRounds = 5
-	// steadySeconds are how many seconds of the log the rule needs.
-	steadySeconds = 54
-	steadyRange   = 0.20
-	steadySlope   = 0.10
-)
+// steadyWindow is the shortest trial of which can be said whether its rate is steady.
+const steadyWindow = time.Minute
 
 // steadyGuard: a rate that still drifts is not yet the disk's.
-func steadyGuard(c matrices.Cell, seconds []float64) string {
+func steadyGuard(c matrices.Cell, log *results.IOPSLog) string {
 	if run := c.Runtime(); run > 0 && run < steadyWindow {
 		return fmt.Sprintf("%v is too short to see whether the rate is steady: that takes %.0f s", run, steadyWindow.Seconds())
 	}
-	if len(seconds) < steadySeconds {
+	if log == nil || float64(len(log.IOPS))*log.IntervalS < compare.SteadySeconds {
 		return ""
 	}
-	rounds := make([]float64, steadyRounds)
-	for i := range rounds {
-		part := seconds[i*len(seconds)/steadyRounds : (i+1)*len(seconds)/steadyRounds]
-		for _, v := range part {
-			rounds[i] += v / float64(len(part))
-		}
-	}
-	var mean, slope float64
-	for i, v := range rounds {
-		mean += v / steadyRounds
-		slope += (float64(i) - (steadyRounds-1)/2) * v / 10 // least squares: the squares of -2 … 2 add up to 10
-	}
-	if spread := slices.Max(rounds) - slices.Min(rounds); spread > steadyRange*mean {
-		return fmt.Sprintf("not steady: the rates of %d rounds range over %.0f %% of their mean (at most %.0f %%)", steadyRounds, 100*spread/mean, 100*steadyRange)
-	}
-	if rise := math.Abs(slope) * (steadyRounds - 1); rise > steadySlope*mean {
-		return fmt.Sprintf("not steady: the rate drifts by %.0f %% over the trial (at most %.0f %%)", 100*rise/mean, 100*steadySlope)
+	spread, drift := compare.Steadiness(log.IOPS)
+	switch {
+	case spread > compare.SteadyRange:
+		return fmt.Sprintf("not steady: the rates of %d rounds range over %.0f %% of their mean (at most %.0f %%)", compare.SteadyRounds, 100*spread, 100*compare.SteadyRange)
+	case drift > compare.SteadyDrift:
+		return fmt.Sprintf("not steady: the rate drifts by %.0f %% over the trial (at most %.0f %%)", 100*drift, 100*compare.SteadyDrift)
 	}
 	return ""
 }

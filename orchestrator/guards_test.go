@@ -84,7 +84,9 @@ func TestARateIsSteadyByTheRuleOfSNIA(t *testing.T) {
 		}
 		return seconds
 	}
-	text := func(seconds []float64) string { return steadyGuard(matrices.Cell{}, seconds) }
+	text := func(seconds []float64) string {
+		return steadyGuard(matrices.Cell{}, &results.IOPSLog{IntervalS: 1, IOPS: seconds})
+	}
 	for name, c := range map[string]struct {
 		seconds []float64
 		want    string

@@ -166,7 +166,7 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 	if err == nil || ctx.Err() != nil {
 		return t
 	}
-	t.Status, t.Metrics, t.Guards, t.IOPSBySecond, t.Phases.MeasureS = results.Failed, nil, nil, nil, 0
+	t.Status, t.Metrics, t.Guards, t.IOPSLog, t.Phases.MeasureS = results.Failed, nil, nil, nil, 0
 	t.Failure = &results.Failure{Fault: string(faultOf(err)), Message: err.Error()}
 	if r.machine != nil {
 		t.Failure.Console = r.machine.Console()

@@ -62,13 +62,16 @@ func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	}
 	t.Phases.RampS = s.Cell.Ramp().Seconds()
 
-	if s.Cell.Runtime() >= steadyWindow {
-		if t.IOPSBySecond, err = fiojob.ParseIOPSLog(run.IOPSLog); err != nil {
-			return &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
-		}
-		if len(t.IOPSBySecond) < steadySeconds {
-			t.Missing = append(t.Missing, "iops_by_second")
-		}
+	interval := logInterval(s.Cell)
+	rates, err := fiojob.ParseIOPSLog(run.IOPSLog, interval)
+	if err != nil {
+		return &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
+	}
+	if len(rates) > 0 {
+		t.IOPSLog = &results.IOPSLog{IntervalS: interval.Seconds(), IOPS: rates}
+	}
+	if float64(len(rates)) < 0.9*float64(s.Cell.Runtime())/float64(interval) {
+		t.Missing = append(t.Missing, "iops_log")
 	}
 	if err := r.collect(ctx, s.Cell, image, run, before, t); err != nil {
 		return err
@@ -178,9 +181,19 @@ func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	return disk, b, nil
 }
 
+// logInterval is how long each entry of the log of rates spans: a second, less in short trials, but not so little that fio's own
+// delays on a busy processor move entries into their neighbours.
+func logInterval(c matrices.Cell) time.Duration {
+	run := c.Runtime()
+	if run == 0 {
+		return time.Second
+	}
+	return min(time.Second, max(100*time.Millisecond, (run/10).Truncate(50*time.Millisecond)))
+}
+
 // fio runs the cell's job and reads its result.
 func (r *Run) fio(ctx context.Context, s Step, disk guest.Disk, raw string) (guest.FioRun, *fiojob.Output, error) {
-	job, err := fiojob.Job{Name: "platter", Options: jobOptions(s, r.Plan.Seed, disk.Target), LogIOPS: s.Cell.Runtime() >= steadyWindow}.Render()
+	job, err := fiojob.Job{Name: "platter", Options: jobOptions(s, r.Plan.Seed, disk.Target), LogIOPS: logInterval(s.Cell)}.Render()
 	if err != nil {
 		return guest.FioRun{}, nil, &Error{Fault: Usage, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
 	}

@@ -24,7 +24,7 @@ type viewData struct {
 	// Fronts are by metric of a rate or latency and by question the cells that no cell of their workload beats.
 	Fronts map[string][][]int `json:"fronts,omitempty"`
 	Strips []strip            `json:"strips,omitempty"`
-	Every  int                `json:"every"` // seconds that a value of Seconds sums up
+	Every  int                `json:"every"` // intervals that a value of Course sums up
 }
 
 type viewAxis struct {
@@ -51,7 +51,7 @@ type viewCell struct {
 	Curves  [][]int64     `json:"c,omitempty"` // by kind: ns at each of Quantiles
 	Blocks  []int         `json:"b,omitempty"`
 	Rates   []float64     `json:"r,omitempty"` // IOPS, one for each of Blocks
-	Seconds [][]float64   `json:"i,omitempty"` // IOPS in the course of each of Blocks
+	Course  []*viewCourse `json:"i,omitempty"` // of each of Blocks
 }
 
 // viewFigure is a value, with its interval where it has one.
@@ -81,7 +81,7 @@ type viewLoss struct {
 // Budgets keep a report of very many cells small: what exceeds them is drawn more coarsely.
 const (
 	maxStripPoints  = 60_000
-	maxSecondValues = 150_000
+	maxCourseValues = 150_000
 )
 
 func newViewData(m *Model) viewData {
@@ -99,10 +99,12 @@ func newViewData(m *Model) viewData {
 	values := 0
 	for _, c := range m.Cells {
 		for _, r := range c.Rates {
-			values += len(r.BySecond)
+			if r.Log != nil {
+				values += len(r.Log.IOPS)
+			}
 		}
 	}
-	d.Every = 1 + values/maxSecondValues
+	d.Every = 1 + values/maxCourseValues
 	d.places = newStandings(workloads(m.Cells))
 	for _, c := range m.Cells {
 		d.Cells = append(d.Cells, d.newCell(m, c))
@@ -184,11 +186,35 @@ func (d *viewData) newCell(m *Model, c Cell) viewCell {
 	}
 	for _, r := range c.Rates {
 		v.Blocks, v.Rates = append(v.Blocks, r.Block), append(v.Rates, math.Round(10*r.IOPS)/10)
-		if len(r.BySecond) > 0 {
-			v.Seconds = append(v.Seconds, thinned(r.BySecond, d.Every))
-		}
+		v.Course = append(v.Course, newViewCourse(r, d.Every))
+	}
+	if !slices.ContainsFunc(v.Course, func(c *viewCourse) bool { return c != nil }) {
+		v.Course = nil
 	}
 	return v
+}
+
+// viewCourse is how fast a trial was from beginning to end.
+type viewCourse struct {
+	Each   float64   `json:"u"` // seconds that a value spans
+	Values []float64 `json:"v"` // IOPS
+	// Steady is from which second on the trial is steady, -1 where it never is; absent where it was too short to tell.
+	Steady *float64 `json:"s,omitempty"`
+}
+
+// newViewCourse is nil for a trial without a log.
+func newViewCourse(r Rate, every int) *viewCourse {
+	if r.Log == nil || len(r.Log.IOPS) < every {
+		return nil
+	}
+	c := &viewCourse{Each: math.Round(1000*float64(every)*r.Log.IntervalS) / 1000, Values: thinned(r.Log.IOPS, every)}
+	if from, steady, long := r.steadyFrom(); long {
+		if !steady {
+			from = -1
+		}
+		c.Steady = &from
+	}
+	return c
 }
 
 func (d *viewData) work(name string) int {

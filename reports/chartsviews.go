@@ -1,12 +1,15 @@
 package reports
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
 	"github.com/go-echarts/go-echarts/v2/types"
+
+	"platter/compare"
 )
 
 // viewHeight is of a chart with choosers, in CSS pixels, where the number of its rows does not make it.
@@ -16,7 +19,7 @@ const viewHeight = 380
 // from the data as the choosers say.
 func newViews(d viewData, prefix string) ([]chart, error) {
 	var drawn []chart
-	for _, draw := range []func(viewData) (*chart, *charts.RectChart){paretoView, heatView, curvesView, blocksView, secondsView, stripsView} {
+	for _, draw := range []func(viewData) (*chart, *charts.RectChart){paretoView, heatView, curvesView, blocksView, courseView, stripsView} {
 		c, skeleton := draw(d)
 		if c == nil {
 			continue
@@ -176,18 +179,19 @@ func blocksView(d viewData) (*chart, *charts.RectChart) {
 	return c, skeleton(types.ChartLine, "value", "value", "block", "IOPS")
 }
 
-func secondsView(d viewData) (*chart, *charts.RectChart) {
+func courseView(d viewData) (*chart, *charts.RectChart) {
 	var cells []string
 	for _, c := range d.Cells {
-		if len(c.Seconds) > 0 {
+		if len(c.Course) > 0 {
 			cells = append(cells, c.Label)
 		}
 	}
 	if len(cells) == 0 {
 		return nil, nil
 	}
-	c := &chart{Draw: "seconds", Title: "IOPS in the course of each trial", Height: viewHeight,
-		Caption: "A line for each trial of the cell, without fio’s ramp time.", Summary: "Lines of the IOPS over the seconds of each trial; the table below has their numbers.",
+	c := &chart{Draw: "course", Title: "IOPS in the course of each trial", Height: viewHeight,
+		Caption:  fmt.Sprintf("A line for each trial of the cell, without fio’s ramp time. Shaded is where all of them are steady by SNIA’s rule: five rounds to the end that differ by at most %.0f\u202f%% and drift by at most %.0f\u202f%%.", 100*compare.SteadyRange, 100*compare.SteadyDrift),
+		Summary:  "Lines of the IOPS in the course of each trial; the table below has their numbers.",
 		Choosers: []chooser{{Key: "cell", Label: "Cell", Options: cells}}}
 	return c, skeleton(types.ChartLine, "value", "value", "seconds", "IOPS")
 }

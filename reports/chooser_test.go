@@ -216,8 +216,9 @@ func TestABrowserOpensReportsOfEveryKind(t *testing.T) {
 	needBrowser(t)
 	long := generated(2, 1)
 	for i := range long.Trials {
+		long.Trials[i].IOPSLog = &results.IOPSLog{IntervalS: 1}
 		for s := range 90 {
-			long.Trials[i].IOPSBySecond = append(long.Trials[i].IOPSBySecond, float64(500+s))
+			long.Trials[i].IOPSLog.IOPS = append(long.Trials[i].IOPSLog.IOPS, float64(500+max(0, 20-s)*20))
 		}
 	}
 	failed := withFailedCampaigns()
@@ -244,6 +245,51 @@ func TestABrowserOpensReportsOfEveryKind(t *testing.T) {
 			b.quiet(t, path)
 		})
 	}
+}
+
+func TestTheSteadyWindowOfATrialIsShown(t *testing.T) {
+	needBrowser(t)
+	run := generated(2, 1)
+	for i := range run.Trials {
+		log := &results.IOPSLog{IntervalS: 1}
+		for s := range 120 {
+			fast, slow := 1000.0, 100.0
+			switch {
+			case run.Trials[i].Cell == "disk.cache=none,fio.fsync=1": // never steady
+				slow += 10 * float64(s)
+			case run.Trials[i].Cell == "disk.cache=writeback,fio.fsync=1": // too short to tell
+				log.IntervalS = 0.1
+			}
+			if s < 40 {
+				slow = fast
+			}
+			log.IOPS = append(log.IOPS, slow)
+		}
+		run.Trials[i].IOPSLog = log
+	}
+	b := newBrowser(t)
+	path := reportFile(t, run)
+	b.open(t, path, 1280, "light")
+	words := func() string { return evaluate[string](t, b, `document.getElementById("run1-course-words").textContent`) }
+	shaded := func() bool {
+		return slices.Contains(evaluate[[]string](t, b, `[...document.querySelectorAll("#run1-course svg text")].map((t) => t.textContent)`), "steady")
+	}
+	for cell, want := range map[int]struct {
+		words  string
+		shaded bool
+	}{
+		0: {"2 of 2 trials end steady, all of these from ", true},
+		1: {"0 of 2 trials end steady.", false},
+		3: {"too short to tell", false},
+	} {
+		b.choose(t, "run1-course-cell", cell)
+		if got := words(); !strings.Contains(got, want.words) || shaded() != want.shaded {
+			t.Errorf("cell %d: %q, shaded %v; want %q, %v", cell, got, shaded(), want.words, want.shaded)
+		}
+	}
+	b.choose(t, "run1-course-cell", 0)
+	b.screenshot(t, "steady.png")
+	b.quiet(t, path)
 }
 
 func withoutTrials() *results.Run {

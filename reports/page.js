@@ -291,17 +291,24 @@
       };
     },
 
-    seconds(d, chosen, width) {
+    course(d, chosen, width) {
       const cell = d.cells.filter((c) => c.i?.length)[chosen.cell];
-      const lines = cell.i.map((values, i) => ({ name: `block ${cell.b[i] + 1}`, i, thin: true, data: values.map((v, s) => [(s + 1) * d.every, v]) }));
-      const longest = Math.max(...cell.i.map((v) => v.length));
+      const trials = cell.i.map((c, i) => ({ ...c, block: cell.b[i] + 1 })).filter((c) => c.v);
+      const lines = trials.map(({ block, u, v }, i) => ({ name: `block ${block}`, i, thin: true, data: v.map((rate, s) => [Number(((s + 1) * u).toFixed(3)), rate]) }));
+      const each = trials[0].u, end = Math.max(...trials.map(({ u, v }) => u * v.length));
+      const long = trials.filter(({ s }) => s != null), steady = long.filter(({ s }) => s >= 0);
+      const from = Math.max(...steady.map(({ s }) => s));
+      const series = views.drawn(lines, width);
+      if (steady.length && steady.length === trials.length) series[0].markArea = { silent: true, itemStyle: { color: "var(--track)", opacity: 0.7 }, label: { color: "var(--muted)", fontSize: 11, position: "insideTop" }, data: [[{ name: "steady", xAxis: from }, { xAxis: end }]] };
       return {
         height: 340, right: Math.min(90, Math.round(width * 0.2)),
-        x: { type: "value", min: 0, max: longest * d.every, name: "seconds", nameLocation: "middle", nameGap: 28 },
+        x: { type: "value", min: 0, max: end, name: "seconds", nameLocation: "middle", nameGap: 28 },
         y: { type: "value", min: 0, name: "IOPS", axisLabel: { formatter: write.rate } },
-        series: views.drawn(lines, width),
-        words: d.every > 1 ? `Each point is the mean of ${d.every} seconds.` : "",
-        table: [["seconds", ...lines.map((l) => l.name)], ...Array.from({ length: longest }, (_, s) => [(s + 1) * d.every, ...cell.i.map((v) => v[s] == null ? absent : write.rate(v[s]))])],
+        series,
+        words: (each === 1 ? "" : `Each point is the mean of ${each}\u202fs. `) +
+          (!long.length ? "Trials of under a minute are too short to tell whether the rate is steady."
+            : `${steady.length} of ${long.length} trials end steady` + (steady.length ? `, all of these from ${Math.round(from)}\u202fs on.` : ".")),
+        table: [["seconds", ...lines.map((l) => l.name)], ...trials.reduce((a, b) => b.v.length > a.v.length ? b : a).v.map((_, s) => [Number(((s + 1) * each).toFixed(3)), ...trials.map(({ v }) => v[s] == null ? absent : write.rate(v[s]))])],
       };
     },
 

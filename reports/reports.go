@@ -56,9 +56,19 @@ type Cell struct {
 
 // Rate is how fast one trial of a cell was.
 type Rate struct {
-	Block    int     // from 0
-	IOPS     float64 // of all directions together
-	BySecond []float64
+	Block int              // from 0
+	IOPS  float64          // of all directions together
+	Log   *results.IOPSLog // nil where the trial has none
+}
+
+// steadyFrom is from how many seconds on the trial is steady to its end; false where it is not, and long where it lasted long enough to
+// tell.
+func (r Rate) steadyFrom() (seconds float64, steady, long bool) {
+	if r.Log == nil || !(r.Log.IntervalS > 0) || float64(len(r.Log.IOPS))*r.Log.IntervalS < compare.SteadySeconds {
+		return 0, false, false
+	}
+	from, steady := compare.SteadyFrom(r.Log.IOPS, int(math.Ceil(compare.SteadySeconds/r.Log.IntervalS)))
+	return float64(from) * r.Log.IntervalS, steady, true
 }
 
 // Axis is the value of an axis in a cell.
@@ -200,7 +210,7 @@ func newCell(c results.Cell, axes []string, trials []results.Trial) Cell {
 			cell.Writes += t.Metrics.Write.IOs
 		}
 		iops, bw = append(iops, rate), append(bw, bytes)
-		cell.Rates = append(cell.Rates, Rate{t.Block, rate, t.IOPSBySecond})
+		cell.Rates = append(cell.Rates, Rate{t.Block, rate, t.IOPSLog})
 		if t.Metrics.Sync != nil {
 			histograms["flush"] = histograms["flush"].Merge(t.Metrics.Sync.Latency)
 		}

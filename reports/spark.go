@@ -91,7 +91,15 @@ func sparkUnit(cells []Cell) string {
 }
 
 func bySecond(c Cell) bool {
-	return slices.ContainsFunc(c.Rates, func(r Rate) bool { return len(r.BySecond) > 0 })
+	return slices.ContainsFunc(c.Rates, func(r Rate) bool { return r.seconds() != nil })
+}
+
+// seconds are the rates by second; nil for a trial that was logged more finely, which is too short to fill the lines.
+func (r Rate) seconds() []float64 {
+	if r.Log == nil || r.Log.IntervalS < 1 {
+		return nil
+	}
+	return r.Log.IOPS
 }
 
 // sparkCells are the cells that are shown, in the order of the matrix.
@@ -141,8 +149,8 @@ func bars(m *Model, c Cell) []float64 {
 	var all []bar
 	for _, r := range c.Rates {
 		rates := []float64{r.IOPS}
-		if len(r.BySecond) > 0 {
-			rates = r.BySecond
+		if s := r.seconds(); s != nil {
+			rates = s
 		}
 		all = append(all, bar{r.Block, rates})
 	}

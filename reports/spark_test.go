@@ -24,8 +24,9 @@ func sparkOf(t *testing.T, run *results.Run, look SparkLook) string {
 func wide() *results.Run {
 	run := generated(4, 3)
 	for i := range run.Trials {
+		run.Trials[i].IOPSLog = &results.IOPSLog{IntervalS: 1}
 		for s := range 60 {
-			run.Trials[i].IOPSBySecond = append(run.Trials[i].IOPSBySecond, float64(1000+100*(s%7)))
+			run.Trials[i].IOPSLog.IOPS = append(run.Trials[i].IOPSLog.IOPS, float64(1000+100*(s%7)))
 		}
 	}
 	run.Manifest.Name = strings.Repeat("a long name ", 20)

@@ -100,21 +100,27 @@ const (
 	Failed = "failed"
 )
 
+// IOPSLog is how fast a trial was in its course: operations/s of each interval in turn, all directions together. fio's ramp is left
+// out.
+type IOPSLog struct {
+	IntervalS float64   `json:"interval_s"`
+	IOPS      []float64 `json:"iops"`
+}
+
 // Trial is one line of trials.jsonl: one measured execution of one cell, or one that failed.
 type Trial struct {
-	Cell    string          `json:"cell"`
-	Block   int             `json:"block"` // from 0
-	Order   int             `json:"order"` // position in the run, from 0
-	Status  string          `json:"status"`
-	Failure *Failure        `json:"failure,omitempty"`
-	Started time.Time       `json:"started"`
-	Phases  Phases          `json:"phases"`
-	Metrics *fiojob.Metrics `json:"metrics,omitempty"`
-	// IOPSBySecond is the operations of each second in turn, for trials of a minute and more; fio's ramp is left out.
-	IOPSBySecond []float64 `json:"iops_by_second,omitempty"`
-	Evidence     Evidence  `json:"evidence"`
-	Guards       []Guard   `json:"guards,omitempty"` // the violated ones
-	Missing      []string  `json:"missing,omitempty"`
+	Cell     string          `json:"cell"`
+	Block    int             `json:"block"` // from 0
+	Order    int             `json:"order"` // position in the run, from 0
+	Status   string          `json:"status"`
+	Failure  *Failure        `json:"failure,omitempty"`
+	Started  time.Time       `json:"started"`
+	Phases   Phases          `json:"phases"`
+	Metrics  *fiojob.Metrics `json:"metrics,omitempty"`
+	IOPSLog  *IOPSLog        `json:"iops_log,omitempty"`
+	Evidence Evidence        `json:"evidence"`
+	Guards   []Guard         `json:"guards,omitempty"` // the violated ones
+	Missing  []string        `json:"missing,omitempty"`
 }
 
 // Failure says why a trial has no numbers.
