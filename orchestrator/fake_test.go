@@ -138,6 +138,13 @@ func (m *fakeMachine) RunFio(ctx context.Context, _, job string) (guest.FioRun, 
 		m.counters.FlushOps += syncs
 		run.Flushes = syncs
 	}
+	if _, rest, ok := strings.Cut(job, "log_avg_msec="); ok {
+		ms := 0
+		fmt.Sscan(rest, &ms)
+		for i := range 10 {
+			run.IOPSLog = fmt.Appendf(run.IOPSLog, "%d, 1000, 1, 0, 0\n", (i+1)*ms)
+		}
+	}
 	return run, nil
 }
 

@@ -121,8 +121,9 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 		}
 		return d
 	}
+	const logged = 10 * time.Millisecond
 	job := func(device string) string {
-		text, err := fiojob.Job{Name: "platter", Options: []fiojob.Option{
+		text, err := fiojob.Job{Name: "platter", LogIOPS: logged, Options: []fiojob.Option{
 			{Name: "rw", Value: "randwrite"}, {Name: "bs", Value: "4k"}, {Name: "size", Value: "4000k"}, {Name: "direct", Value: "1"},
 			{Name: "fsync", Value: "1"}, {Name: "filename", Value: device}, {Name: "allow_file_create", Value: "0"}, {Name: "lat_percentiles", Value: "1"},
 		}}.Render()
@@ -164,6 +165,9 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 			run, err := m.RunFio(ctx, d.Device, job(d.Device))
 			if err != nil || run.Status != 0 {
 				t.Fatalf("fio: status %d, %v: %s", run.Status, err, run.Text)
+			}
+			if rates, err := fiojob.ParseIOPSLog(run.IOPSLog, logged); err != nil || len(rates) == 0 {
+				t.Errorf("the log of rates has %v, error %v", rates, err)
 			}
 			out, err := fiojob.Parse(run.JSON)
 			if err != nil {

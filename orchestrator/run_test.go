@@ -75,6 +75,9 @@ func TestEveryTrialOfAPlanIsRecordedWithItsEvidence(t *testing.T) {
 		if e.FlushPath.Image != nil || len(tr.Missing) != 1 || tr.Missing[0] != "flush_path.image" {
 			t.Errorf("trial %d: missing %v; the image's flushes are not counted on a plain file", i, tr.Missing)
 		}
+		if l := tr.IOPSLog; l == nil || len(l.IOPS) < 5 || l.IntervalS < 0.1 {
+			t.Errorf("trial %d was logged as %+v", i, l)
+		}
 		for _, name := range []string{"job.fio", "fio.json", "domain.xml", "domain-before.xml"} {
 			if _, err := os.Stat(filepath.Join(run.Dir, "raw", tr.Cell, []string{"0", "1"}[tr.Block], name)); err != nil {
 				t.Error(err)

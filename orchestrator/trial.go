@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"platter/compare"
 	"platter/fiojob"
 	"platter/libvirtxml"
 	"platter/matrices"
@@ -70,7 +71,8 @@ func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	if len(rates) > 0 {
 		t.IOPSLog = &results.IOPSLog{IntervalS: interval.Seconds(), IOPS: rates}
 	}
-	if float64(len(rates)) < 0.9*float64(s.Cell.Runtime())/float64(interval) {
+	// One that ends early in a long trial cannot say whether the rate was steady.
+	if n := float64(len(rates)) * interval.Seconds(); n == 0 || s.Cell.Runtime() >= steadyWindow && n < compare.SteadySeconds {
 		t.Missing = append(t.Missing, "iops_log")
 	}
 	if err := r.collect(ctx, s.Cell, image, run, before, t); err != nil {
