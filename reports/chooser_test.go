@@ -125,8 +125,17 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 	cell := func(mode, fsync string) Cell {
 		return m.Cells[slices.IndexFunc(m.Cells, func(c Cell) bool { return c.Axes[0].Text() == mode && c.Axes[1].Text() == fsync })]
 	}
-	bare := func(text string) string { return strings.TrimSuffix(text, " ≈") }
-	for i, figure := range []func(Cell) string{func(c Cell) string { return Number(c.IOPS.Median) }, func(c Cell) string { return Bytes(c.BW.Median) + "/s" },
+	places := newStandings(workloads(m.Cells))
+	marked := func(c Cell) string {
+		switch place := places.of[c.ID]; {
+		case place.fastest:
+			return Number(c.IOPS.Median) + " ★"
+		case place.near():
+			return Number(c.IOPS.Median) + " ≈"
+		}
+		return Number(c.IOPS.Median)
+	}
+	for i, figure := range []func(Cell) string{marked, func(c Cell) string { return Bytes(c.BW.Median) + "/s" },
 		func(c Cell) string { return Duration(c.Latency["write"].P50) }, func(c Cell) string { return Duration(c.Latency["write"].P99) }} {
 		b.choose(t, "run1-heat-metric", i)
 		table := b.numbers(t, "run1-heat-numbers")
@@ -136,7 +145,7 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 				if row[0] != "unsafe" || table[0][1+k] != "0" {
 					want = figure(cell(row[0], table[0][1+k]))
 				}
-				if bare(text) != want {
+				if text != want {
 					t.Errorf("figure %d of %s, fsync=%s is %s, want %s", i, row[0], table[0][1+k], text, want)
 				}
 			}

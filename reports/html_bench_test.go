@@ -46,6 +46,10 @@ func manyTrials(cells int) *results.Run {
 			if t.Metrics.Sync != nil {
 				t.Metrics.Sync.Latency = spread(rng, 150)
 			}
+			t.IOPSLog = &results.IOPSLog{IntervalS: 0.1}
+			for range 15 {
+				t.IOPSLog.IOPS = append(t.IOPSLog.IOPS, float64(rng.IntN(10_000)))
+			}
 			run.Trials = append(run.Trials, t)
 		}
 	}

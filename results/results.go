@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // Run is a run directory that was read.
@@ -97,26 +98,12 @@ func (r *Run) readTrials() error {
 		block int
 	}
 	at := map[key]int{}
-	return r.readLines(TrialsFile, "a trial", func(line []byte) error {
-		var t Trial
-		if err := json.Unmarshal(line, &t); err != nil {
-			return err
-		}
-		keepLater(&r.Trials, at, key{t.Cell, t.Block}, t)
-		return nil
-	})
+	return readJournal(r, TrialsFile, "a trial", func(t Trial) { keepLater(&r.Trials, at, key{t.Cell, t.Block}, t) })
 }
 
 func (r *Run) readSafety() error {
 	at := map[SafetyKey]int{}
-	return r.readLines(SafetyFile, "a safety record", func(line []byte) error {
-		var s Safety
-		if err := json.Unmarshal(line, &s); err != nil {
-			return err
-		}
-		keepLater(&r.Safety, at, s.Key(), s)
-		return nil
-	})
+	return readJournal(r, SafetyFile, "a safety record", func(x Safety) { keepLater(&r.Safety, at, x.Key(), x) })
 }
 
 // keepLater adds a record, in the place of the one before it with the same key.
@@ -129,10 +116,10 @@ func keepLater[K comparable, R any](records *[]R, at map[K]int, key K, record R)
 	*records = append(*records, record)
 }
 
-// readLines reads a journal, which may not be there. Its last line is torn when its newline is missing, and also when it has one
-// but is no JSON: the pages of a long line reach the medium in any order. Neither was acknowledged by Append, which returns after
-// the fsync.
-func (r *Run) readLines(file, what string, take func(line []byte) error) error {
+// readJournal reads a journal, which may not be there, and takes its records in their order. Its last line is torn when its newline is
+// missing, and also when it has one but is no JSON: the pages of a long line reach the medium in any order. Neither was acknowledged by
+// Append, which returns after the fsync.
+func readJournal[R any](r *Run, file, what string, take func(R)) error {
 	path := filepath.Join(r.Dir, file)
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -144,30 +131,91 @@ func (r *Run) readLines(file, what string, take func(line []byte) error) error {
 	defer f.Close()
 	in := bufio.NewReaderSize(f, 64<<10)
 	whole := int64(0)
-	var line []byte // one at a time: a journal may be large
-	for number := 1; ; number++ {
-		line = line[:0]
+	var reading []*batch[R] // a few at a time: a journal may be large
+	b := newBatch[R](1)
+	number := 1
+	for ; ; number++ {
+		begin := len(b.text)
 		for err = bufio.ErrBufferFull; errors.Is(err, bufio.ErrBufferFull); {
 			var piece []byte
 			piece, err = in.ReadSlice('\n')
-			line = append(line, piece...)
+			b.text = append(b.text, piece...)
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return &Error{Path: path, Message: err.Error()}
 		}
+		line := b.text[begin:]
 		if len(line) == 0 {
-			return nil
+			break
 		}
 		text, ended := bytes.CutSuffix(line, []byte("\n"))
 		_, more := in.Peek(1)
 		if !ended || more != nil && !json.Valid(text) {
 			r.Torn = true
 			r.whole[file] = whole
-			return nil
-		}
-		if err := take(text); err != nil {
-			return &Error{Path: path, Line: number, Fault: Input, Message: fmt.Sprintf("not %s: %v", what, err)}
+			break
 		}
 		whole += int64(len(line))
+		b.ends = append(b.ends, begin+len(text))
+		if len(b.text) < batchBytes {
+			continue
+		}
+		go b.decode()
+		if reading, b = append(reading, b), newBatch[R](number+1); len(reading) > runtime.GOMAXPROCS(0) {
+			if err := reading[0].take(path, what, take); err != nil {
+				return err
+			}
+			reading = reading[1:]
+		}
 	}
+	go b.decode()
+	for _, b := range append(reading, b) {
+		if err := b.take(path, what, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batchBytes is about how much of a journal is decoded at once, on a processor of its own: reading is mostly decoding.
+const batchBytes = 256 << 10
+
+// batch is some lines of a journal.
+type batch[R any] struct {
+	first   int    // its first line's number, from 1
+	text    []byte // the lines
+	ends    []int  // in text, of each line without its newline
+	records []R    // of the lines up to the one that is none
+	err     error  // of that one
+	done    chan struct{}
+}
+
+func newBatch[R any](first int) *batch[R] {
+	return &batch[R]{first: first, text: make([]byte, 0, batchBytes+batchBytes/4), done: make(chan struct{})}
+}
+
+func (b *batch[R]) decode() {
+	defer close(b.done)
+	b.records = make([]R, 0, len(b.ends))
+	begin := 0
+	for _, end := range b.ends {
+		var record R
+		if b.err = json.Unmarshal(b.text[begin:end], &record); b.err != nil {
+			return
+		}
+		b.records = append(b.records, record)
+		begin = end + 1
+	}
+}
+
+// take waits for the batch and takes its records.
+func (b *batch[R]) take(path, what string, take func(R)) error {
+	<-b.done
+	if b.err != nil {
+		return &Error{Path: path, Line: b.first + len(b.records), Fault: Input, Message: fmt.Sprintf("not %s: %v", what, b.err)}
+	}
+	for _, record := range b.records {
+		take(record)
+	}
+	return nil
 }
