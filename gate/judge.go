@@ -22,11 +22,10 @@ const (
 	Inconclusive Outcome = "INCONCLUSIVE"
 )
 
-// SideAxis is the axis of a run that measured both sides of a change, interleaved; its values are Before and After.
+// The sides of a change that one run measured interleaved: the values of matrices.SideAxis.
 const (
-	SideAxis = "variant.side"
-	Before   = "before"
-	After    = "after"
+	Before = matrices.SideBefore
+	After  = matrices.SideAfter
 )
 
 // Verdict is what the gate found. Its JSON is what platter gate --json prints.
@@ -202,8 +201,8 @@ func sideOf(run *results.Run) ([]cellPair, error) {
 	seen := map[string]int{} // bit 0: before, bit 1: after
 	for _, c := range run.Manifest.Cells {
 		axes := axisTexts(c.Axes)
-		side := axes[SideAxis]
-		delete(axes, SideAxis)
+		side := axes[matrices.SideAxis]
+		delete(axes, matrices.SideAxis)
 		key := fmt.Sprint(axes) // maps print in the order of their keys
 		i, known := at[key]
 		if !known {
@@ -213,7 +212,7 @@ func sideOf(run *results.Run) ([]cellPair, error) {
 		}
 		switch bit := map[string]int{Before: 1, After: 2}[side]; {
 		case bit == 0:
-			return nil, fmt.Errorf("cell %s has not %s=%s or %s: the run did not measure both sides of a change", c.ID, SideAxis, Before, After)
+			return nil, fmt.Errorf("cell %s has not %s=%s or %s: the run did not measure both sides of a change", c.ID, matrices.SideAxis, Before, After)
 		case seen[key]&bit != 0:
 			return nil, fmt.Errorf("cell %s is there twice", c.ID)
 		case bit == 1:
@@ -237,7 +236,7 @@ func sideOf(run *results.Run) ([]cellPair, error) {
 
 // withoutSide takes the side out of a cell's id.
 func withoutSide(id string) string {
-	parts := slices.DeleteFunc(strings.Split(id, ","), func(s string) bool { return strings.HasPrefix(s, SideAxis+"=") })
+	parts := slices.DeleteFunc(strings.Split(id, ","), func(s string) bool { return strings.HasPrefix(s, matrices.SideAxis+"=") })
 	if len(parts) == 0 {
 		return "the only cell"
 	}
@@ -327,7 +326,7 @@ func changes(run *results.Run, pairs []cellPair) []string {
 	}
 	sides := map[string]map[string]string{}
 	for _, axis := range m.Axes {
-		if axis.Name != SideAxis {
+		if axis.Name != matrices.SideAxis {
 			continue
 		}
 		for i, settings := range axis.Settings {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"platter/fiojob"
+	"platter/matrices"
 	"platter/results"
 )
 
@@ -52,8 +53,8 @@ func newRun(s shape) *results.Run {
 		for _, side := range sides {
 			id, axes := fmt.Sprintf("fio.fsync=%d", c+1), map[string]any{"fio.fsync": float64(c + 1)}
 			if side != "" {
-				id = SideAxis + "=" + side + "," + id
-				axes[SideAxis] = side
+				id = matrices.SideAxis + "=" + side + "," + id
+				axes[matrices.SideAxis] = side
 			}
 			run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: id, Axes: axes})
 			factor := 1.0
@@ -246,7 +247,7 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		{"a cell on one side only", func(r *results.Run, _ *Policy) { r.Manifest.Cells = r.Manifest.Cells[:3] }, Inconclusive, "on one side only"},
 		{"a run of one side", func(r *results.Run, _ *Policy) {
 			for i := range r.Manifest.Cells {
-				delete(r.Manifest.Cells[i].Axes, SideAxis)
+				delete(r.Manifest.Cells[i].Axes, matrices.SideAxis)
 			}
 		}, Inconclusive, "both sides"},
 		{"a cell that cannot be measured after the change", func(r *results.Run, _ *Policy) { r.Manifest.Cells[1].Excluded = "libvirt refuses" }, Inconclusive, "libvirt refuses"},
@@ -370,7 +371,7 @@ func TestIopsAndBandwidthAreOneTest(t *testing.T) {
 func TestARuleIsAboutItsCells(t *testing.T) {
 	run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.005, factor: 1, both: true})
 	for i := range run.Trials {
-		if run.Trials[i].Cell == SideAxis+"="+After+",fio.fsync=2" {
+		if run.Trials[i].Cell == matrices.SideAxis+"="+After+",fio.fsync=2" {
 			run.Trials[i].Metrics.Write.IOPS *= 0.7
 		}
 	}

@@ -8,8 +8,12 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// sideAxis is the axis of a matrix that measures both sides of a change, with the values before and after.
-const sideAxis = "variant.side"
+// SideAxis is the axis of a matrix that measures both sides of a change, interleaved, with the values SideBefore and SideAfter.
+const (
+	SideAxis   = "variant.side"
+	SideBefore = "before"
+	SideAfter  = "after"
+)
 
 // Sides is m's text changed into a matrix that measures each of its cells with the disk's settings before a change and with those after
 // it ("disk.cache" and so on), interleaved in one run. They take the place of m's own axes of the disk; exclusions that name one of
@@ -27,7 +31,7 @@ func Sides(m *Matrix, before, after []Setting) (*Matrix, error) {
 		case "name":
 			doc[i].Value = m.Name + "-ab"
 		case "axes":
-			sides := yaml.MapItem{Key: sideAxis, Value: yaml.MapSlice{{Key: "before", Value: mapped(before)}, {Key: "after", Value: mapped(after)}}}
+			sides := yaml.MapItem{Key: SideAxis, Value: yaml.MapSlice{{Key: SideBefore, Value: mapped(before)}, {Key: SideAfter, Value: mapped(after)}}}
 			doc[i].Value = append(yaml.MapSlice{sides}, withoutDisk(item.Value)...)
 		case "exclude":
 			doc[i].Value = withoutDiskPatterns(item.Value)

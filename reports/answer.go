@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"platter/compare"
+	"platter/matrices"
 	"platter/results"
 )
 
@@ -289,11 +290,8 @@ func workloads(cells []Cell) []workload {
 }
 
 func ofDisk(axis string) bool {
-	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.") || axis == sideAxis
+	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.") || axis == matrices.SideAxis
 }
-
-// sideAxis is the axis of a run that measured both sides of a change of a disk's settings (platter ab).
-const sideAxis = "variant.side"
 
 // at is " at fsync=1", or nothing.
 func (w workload) at() string {

@@ -10,6 +10,7 @@ import (
 	"platter/compare"
 	"platter/fiojob"
 	"platter/gate"
+	"platter/matrices"
 	"platter/results"
 )
 
@@ -55,7 +56,7 @@ func blocksOf(run *results.Run, before, after string) []block {
 func gated(blocks []block, floor float64) gate.Outcome {
 	run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Trials: len(blocks)}}
 	for _, side := range []string{gate.Before, gate.After} {
-		run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: side, Axes: map[string]any{gate.SideAxis: side}})
+		run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: side, Axes: map[string]any{matrices.SideAxis: side}})
 	}
 	for i, b := range blocks {
 		for side, iops := range map[string]float64{gate.Before: b.before, gate.After: b.after} {
