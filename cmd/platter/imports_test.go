@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"orchestrator/guest":       {"powercut/witness"},
 	"orchestrator/guest/probe": {"powercut/witness"},
 	"orchestrator/hypervisor":  {"libvirtxml", "results"},
-	"orchestrator": {"orchestrator/guest", "orchestrator/hypervisor", "results", "matrices", "libvirtxml", "fiojob",
+	"orchestrator": {"orchestrator/guest", "orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob",
 		"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness"},
 	"cmd/platter": {"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "gate", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
