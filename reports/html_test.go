@@ -92,13 +92,36 @@ func TestThePageOfARun(t *testing.T) {
 		f := &dsync.Trials[i].Evidence.FlushPath
 		f.FioDsyncWrites, f.Image, f.IncludesRamp = new(int64(40+i)), new(int64(0)), true
 	}
-	for name, run := range map[string]*results.Run{
-		"page.html": generated(6, 1), "page-few.html": generated(2, 1), "page-failures.html": withFailures(),
-		"page-none.html": generated(0, 1), "page-dsync.html": dsync,
-		"page-safety.html": withSafety(6),
-	} {
+	for name, run := range map[string]*results.Run{"page.html": generated(6, 1), "page-safety.html": withSafety(6)} {
 		t.Run(name, func(t *testing.T) {
 			golden(t, name, []byte(htmlOf(t, bare(t), run)))
+		})
+	}
+	for name, test := range map[string]struct {
+		run    *results.Run
+		pieces string // in which the page is another than page.html
+	}{
+		"page-few.html":      {generated(2, 1), "head speed"},
+		"page-failures.html": {withFailures(), "head failures speed latency excluded"},
+		"page-none.html":     {generated(0, 1), "head speed flushes latency measured"},
+		"page-dsync.html":    {dsync, "flushes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			page, err := pageTemplate(assets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := newSection(New(test.run), "run1-", false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b bytes.Buffer
+			for piece := range strings.FieldsSeq(test.pieces) {
+				if err := page.ExecuteTemplate(&b, piece, s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			golden(t, name, b.Bytes())
 		})
 	}
 }
