@@ -279,7 +279,9 @@ func TestTheSteadyWindowOfATrialIsShown(t *testing.T) {
 	b := newBrowser(t)
 	path := reportFile(t, run)
 	b.open(t, path, 1280, "light")
-	words := func() string { return evaluate[string](t, b, `document.getElementById("run1-course-words").textContent`) }
+	words := func() string {
+		return evaluate[string](t, b, `document.getElementById("run1-course-words").textContent`)
+	}
 	shaded := func() bool {
 		return slices.Contains(evaluate[[]string](t, b, `[...document.querySelectorAll("#run1-course svg text")].map((t) => t.textContent)`), "steady")
 	}
