@@ -175,13 +175,20 @@
       const lossText = (p) => lost ? write.part(p.loss.l) : (p.loss.c ? "≥" : "") + write.ms(p.loss.e);
       const mark = { SAFE: "circle", LOSES: "diamond", NO_PROMISE: "circle" };
       const ink = { SAFE: "var(--read)", LOSES: "var(--bad)", NO_PROMISE: "var(--muted)" };
+      // Names of neighbours on the front stand above each other, as many as have room.
+      const level = (p) => lost ? 20 * p.loss.l : Math.log10(place(p) || 1), named = [];
+      for (const p of shown.filter((p) => front.has(p.i)).sort((a, b) => a.v - b.v)) {
+        p.step = 0;
+        while (named.some((o) => o.step === p.step && Math.abs(o.v - p.v) < 0.3 * most && Math.abs(level(o) - level(p)) < 0.5)) p.step++;
+        named.push(p);
+      }
       const points = shown.map((p) => {
         const on = front.has(p.i), across = metric.unit === "ns" ? 0.5 : p.v / most;
         return {
           name: `${p.cell.l}\n${metric.name} ${write[metric.unit](p.v)}\n${p.loss.t.replace(/^–/, "nothing promised,")}${lost || !p.loss.e ? "" : "\nexposed " + lossText(p)}`,
           value: [p.v, place(p)], symbol: mark[p.loss.v], symbolSize: on ? 12 : 9,
           itemStyle: { color: p.loss.v === "NO_PROMISE" ? "var(--paper)" : ink[p.loss.v], borderColor: ink[p.loss.v], borderWidth: p.loss.v === "NO_PROMISE" ? 2 : 0, opacity: on ? 1 : 0.35 },
-          label: { show: on, formatter: () => label(d, p.cell, which), position: "top", align: across < 0.25 ? "left" : across > 0.6 ? "right" : "center", color: "var(--ink)", fontSize: 11, width: Math.max(60, width * 0.42), overflow: "truncate" },
+          label: { show: on && p.step < 5, formatter: () => label(d, p.cell, which), position: "top", offset: [0, -14 * (p.step ?? 0)], align: across < 0.25 ? "left" : across > 0.6 ? "right" : "center", color: "var(--ink)", fontSize: 11, width: Math.max(60, width * 0.42), overflow: "truncate" },
         };
       });
       const lines = d.works.map((_, w) => shown.filter((p) => front.has(p.i) && p.cell.w === w).sort((a, b) => a.v - b.v || place(a) - place(b)))
@@ -196,7 +203,7 @@
         x: { type: logX ? "log" : "value", min: fromX, max: toX, name: metric.name + (metric.more ? " →" : " (less is better)"), nameLocation: "middle", nameGap: 28, axisLabel: { formatter: (v) => write[metric.unit](v) } },
         y: lost || !some.length ? { type: "value", min: 0, max: 1, name: lost ? "promises lost" : "exposure", axisLabel: { formatter: (v) => lost ? write.part(v) : v === 0 ? "0" : "" } }
           : { type: "log", min: floor, max: toY, name: "exposure", axisLabel: { formatter: (v) => v <= floor * 1.001 ? "0" : write.ms(v) } },
-        series: [...lines, { type: "scatter", data: points, emphasis: { disabled: true }, labelLayout: { hideOverlap: true }, z: 3 }],
+        series: [...lines, { type: "scatter", data: points, emphasis: { disabled: true }, z: 3 }],
         words: `${on.length} of ${shown.length} cells are beaten by none` + (all.length > shown.length ? `; ${all.length - shown.length} without a speed, a valid verdict${lost ? " or a promise" : ""} are not shown` : "") + ".",
         table: [["cell", metric.name, "verdict", "promises lost", "exposure", "beaten by none"],
           ...shown.map((p) => [p.cell.l, write[metric.unit](p.v), p.loss.v, p.loss.v === "NO_PROMISE" ? absent : write.part(p.loss.l), (p.loss.c ? "≥" : "") + write.ms(p.loss.e), front.has(p.i) ? "yes" : "no"])],
