@@ -233,7 +233,7 @@ func TestABrowserDrawsTheReportWithoutAWordOrARequest(t *testing.T) {
 				drawn = append(drawn, d.ID)
 			}
 			want := "comparison-changes run1-heat run1-iops run1-flushes run1-curves run1-latency run1-blocks " +
-				"run2-pareto run2-heat run2-iops run2-flushes run2-curves run2-latency run2-blocks run2-strips"
+				"run2-pareto run2-heat run2-iops run2-flushes run2-curves run2-latency run2-blocks run2-strips run2-exposure"
 			if got := strings.Join(drawn, " "); got != want {
 				t.Fatalf("charts are %s\nwant %s", got, want)
 			}

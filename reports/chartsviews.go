@@ -19,7 +19,7 @@ const viewHeight = 380
 // from the data as the choosers say.
 func newViews(d viewData, prefix string) ([]chart, error) {
 	var drawn []chart
-	for _, draw := range []func(viewData) (*chart, *charts.RectChart){paretoView, heatView, curvesView, blocksView, courseView, stripsView} {
+	for _, draw := range []func(viewData) (*chart, *charts.RectChart){paretoView, heatView, curvesView, blocksView, courseView, stripsView, exposureView} {
 		c, skeleton := draw(d)
 		if c == nil {
 			continue
@@ -206,4 +206,15 @@ func stripsView(d viewData) (*chart, *charts.RectChart) {
 		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "loss", Label: "Loss", Options: []string{"promises lost", "exposure"}},
 			{Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
 	return c, skeleton(types.ChartCustom, "value", "category", "ms since the log began", "")
+}
+
+func exposureView(d viewData) (*chart, *charts.RectChart) {
+	if !slices.ContainsFunc(d.Strips, func(s strip) bool { return slices.Max(s.Exposed) > 0 }) {
+		return nil, nil
+	}
+	c := &chart{Draw: "exposure", Title: "How old the unpromised writes are that a crash takes", Height: viewHeight,
+		Caption:  "A line for each cell: for so much of its log’s time a crash takes no acknowledged writes that are older. They were not promised, so no verdict counts them; all figures are lower bounds.",
+		Summary:  "Curves of the age of exposed writes over the share of the log’s time; the table below has their numbers.",
+		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
+	return c, skeleton(types.ChartLine, "value", "log", "share of the log’s time", "")
 }

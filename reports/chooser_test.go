@@ -236,7 +236,7 @@ func TestABrowserOpensReportsOfEveryKind(t *testing.T) {
 		run    *results.Run
 		charts int
 	}{
-		"no data": {generated(0, 1), 0}, "every warning": {failed, 8}, "safety without trials": {withoutTrials(), 3}, "long trials": {long, 7},
+		"no data": {generated(0, 1), 0}, "every warning": {failed, 9}, "safety without trials": {withoutTrials(), 4}, "long trials": {long, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBrowser(t)

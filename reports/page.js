@@ -319,6 +319,32 @@
       };
     },
 
+    exposure(d, chosen, width) {
+      const which = chosen.work ? ofDisk(d) : varying(d);
+      const all = d.strips.filter((s) => s.q === chosen.class && (!chosen.work || d.cells[s.c].w === chosen.work - 1)).map((s) => {
+        const spans = s.t.map((t, i) => ({ e: s.e[i], span: (s.t[i + 1] ?? s.z) - t })).filter(({ span }) => span > 0).sort((a, b) => a.e - b.e);
+        const total = Math.max(1e-9, spans.reduce((sum, { span }) => sum + span, 0));
+        let done = 0;
+        const steps = spans.map(({ e, span }) => ({ e, upTo: (done += span) / total }));
+        return { name: label(d, d.cells[s.c], which), most: spans.at(-1)?.e ?? 0, least: d.cells[s.c].s?.[chosen.class]?.c, steps };
+      });
+      const at = (l, share) => l.steps.find(({ upTo }) => upTo >= share - 1e-9)?.e ?? l.most;
+      const kept = new Set([...all].sort((a, b) => b.most - a.most).slice(0, 12)), lines = all.filter((l) => kept.has(l) && l.most > 0);
+      const some = lines.flatMap((l) => l.steps.map(({ e }) => e)).filter((e) => e > 0);
+      const [low, high] = some.length ? decades(some) : [1, 10], floor = low / 10, y = (e) => Math.max(e, floor);
+      const series = views.drawn(lines.map((l, i) => ({ name: l.name, i, thin: true, data: [[0, y(l.steps[0].e)], ...l.steps.flatMap(({ e, upTo }, k) => [[k ? l.steps[k - 1].upTo : 0, y(e)], [upTo, y(e)]])] })), width);
+      const clean = all.filter((l) => l.most === 0).length;
+      return {
+        height: 340, right: Math.min(150, Math.round(width * 0.28)),
+        x: { type: "value", min: 0, max: 1, name: "share of the log’s time", nameLocation: "middle", nameGap: 28, axisLabel: { formatter: write.part } },
+        y: some.length ? { type: "log", min: floor, max: high, name: "exposure", axisLabel: { formatter: (v) => v <= floor * 1.001 ? "0" : write.ms(v) } }
+          : { type: "value", min: 0, max: 1, name: "exposure", axisLabel: { formatter: (v) => v ? "" : "0" } },
+        series,
+        words: (clean ? `${clean} of ${all.length} cells expose nothing. ` : "") + (all.length - clean > lines.length ? `Of the others the ${lines.length} that expose most are drawn.` : ""),
+        table: [["cell", "half of the time at most", "95\u202f% of the time at most", "at most"], ...all.map((l) => [l.name, write.ms(at(l, 0.5)), write.ms(at(l, 0.95)), (l.least ? "≥" : "") + write.ms(l.most)])],
+      };
+    },
+
     changes(d, chosen, width) {
       const all = d.changes.filter((c) => c.s === chosen.side && c.m === chosen.metric);
       const log = Math.log2, size = (c) => Math.abs(log(c.r[0]));
