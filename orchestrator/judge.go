@@ -54,20 +54,20 @@ func (x *crashes) judgeQuestions(ctx context.Context, c matrices.Cell, rec *reco
 			return err
 		}
 		for _, i := range asked {
-			brokenAt(&records[i], s, results.CrashPoint{Point: at.Point, MS: ledger.MS})
+			brokenAt(&records[i], s, results.CrashPoint{Point: at.Point, MS: ledger.MS, Seed: at.Seed})
 		}
 		return nil
 	})
 	return records, err
 }
 
-// brokenAt enters a broken survivor, unless there was one before.
+// brokenAt enters a broken survivor, unless there was one before. It is the worst of a record in which no promise is lost otherwise.
 func brokenAt(r *results.Safety, s survivor, here results.CrashPoint) {
 	if s.broken == "" || r.Filesystem != "" {
 		return
 	}
 	r.Filesystem = s.broken
-	if r.Worst == nil {
+	if r.Worst == nil || r.PromisesLost == 0 {
 		r.Worst = &here
 	}
 }
@@ -120,7 +120,7 @@ func addSample(r *results.Safety, at replay.At, s survivor, loss replay.Loss, le
 		r.PointsLost++
 	}
 	r.Seconds = max(r.Seconds, ledger.MS/1000) // the last point is always among them
-	here := results.CrashPoint{Point: at.Point, MS: ledger.MS}
+	here := results.CrashPoint{Point: at.Point, MS: ledger.MS, Seed: at.Seed}
 	if loss.PromisesLost > r.PromisesLost || r.PromisesLost == 0 && loss.PromisesLost == 0 && loss.ExposedWrites > r.Exposure.Writes {
 		r.PromisesLost, r.Worst = loss.PromisesLost, &here
 	}

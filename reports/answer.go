@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -27,17 +28,20 @@ func answer(m *Model) []string {
 		return []string{fmt.Sprintf("No speed was measured, so no cell is the fastest (%s).", scope(m))}
 	}
 	var lines []string
+	if m.Sides != nil {
+		lines = append(lines, fmt.Sprintf("Before: %s. After: %s.", m.Sides[matrices.SideBefore], m.Sides[matrices.SideAfter]))
+	}
 	switch varies := groups[0].cells[0].settings() != ""; {
 	case len(m.Safety.Rows) > 0:
-		lines = safeAnswers(m, groups, m.asked())
+		lines = append(lines, safeAnswers(m, groups, m.asked())...)
 	case !varies && len(groups) > maxAnswers:
-		lines = []string{fmt.Sprintf("Measured: %s on one disk's settings.", plural(len(groups), "workload"))}
+		lines = append(lines, fmt.Sprintf("Measured: %s on one disk's settings.", plural(len(groups), "workload")))
 	case !varies: // there is nothing to choose between
 		for _, g := range groups {
 			lines = append(lines, "Measured"+g.at()+": "+number(g.cells[0])+".")
 		}
 	case len(groups) > maxAnswers:
-		lines = tally("Fastest", groups, groups)
+		lines = append(lines, tally("Fastest", groups, groups, standardOf(m.Manifest.Axes))...)
 	default:
 		places := newStandings(groups)
 		for _, g := range groups {
@@ -76,7 +80,7 @@ func safeAnswers(m *Model, groups []workload, asked []Question) []string {
 		rivals[i] = workload{g.name, slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !isSafe(c) })}
 	}
 	if len(groups) > maxAnswers {
-		lines := tally("Fastest SAFE", rivals, groups)
+		lines := tally("Fastest SAFE", rivals, groups, standardOf(m.Manifest.Axes))
 		none := map[string][]string{}
 		var reasons []string
 		for i, g := range groups {
@@ -102,7 +106,7 @@ func safeAnswers(m *Model, groups []workload, asked []Question) []string {
 			lines = append(lines, "No SAFE answer"+g.at()+": "+m.whyNone(g, asked)+".")
 			continue
 		}
-		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals[i].praise(best, places)+g.againstDefault(best, isSafe)+".")
+		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals[i].praise(best, places)+standardOf(m.Manifest.Axes).against(g, best, isSafe)+".")
 	}
 	return lines
 }
@@ -213,8 +217,8 @@ func (m *Model) worst(c Cell, asked []Question) string {
 }
 
 // tally counts for how many workloads each of the disk's settings is the fastest of some of their cells, the most frequent first, names
-// them, and says how much faster it is there than the default.
-func tally(what string, groups, whole []workload) []string {
+// them, and says how much faster it is there than the standard.
+func tally(what string, groups, whole []workload, present standard) []string {
 	var settings []string
 	wins := map[string][]string{}
 	against := map[string][]float64{}
@@ -224,8 +228,8 @@ func tally(what string, groups, whole []workload) []string {
 			continue
 		}
 		text := best.settings()
-		if standard, ok := whole[i].standard(best); ok && standard.ID != best.ID {
-			if r := pairedRates(standard, best).Estimate; !math.IsNaN(r) {
+		if other, ok := present.cell(whole[i], best); ok && other.ID != best.ID {
+			if r := pairedRates(other, best).Estimate; !math.IsNaN(r) {
 				against[text] = append(against[text], r)
 			}
 		}
@@ -243,7 +247,7 @@ func tally(what string, groups, whole []workload) []string {
 			if least != most {
 				least += " to " + most
 			}
-			line += fmt.Sprintf("; %s of cache=%s, QEMU's default", least, defaultCache)
+			line += "; " + least + " of " + present.name
 		}
 		lines = append(lines, line+".")
 	}
@@ -350,18 +354,52 @@ func (w workload) praise(best Cell, places standings) string {
 // defaultCache is what QEMU does with a disk for which libvirt's XML names no cache mode (QEMU's manual, cache.writeback=on).
 const defaultCache = "writeback"
 
-// againstDefault says by how much a cell is faster than the one that differs from it in the default cache mode alone: "" where the
-// cache mode is no axis or the workload has no such cell.
-func (w workload) againstDefault(best Cell, safe func(Cell) bool) string {
-	standard, ok := w.standard(best)
+// standard is the setting that a workload's best is held against: the one before a change, where the run measured both sides of one,
+// else the default cache mode.
+type standard struct {
+	axis, value string
+	name        string // "cache=writeback, QEMU's default"
+	is          string // what is said of a best that is it
+}
+
+func standardOf(axes []string) standard {
+	if slices.Contains(axes, matrices.SideAxis) {
+		return standard{matrices.SideAxis, matrices.SideBefore, "before, the present setting", "it is the present setting"}
+	}
+	return standard{"disk.cache", defaultCache, "cache=" + defaultCache + ", QEMU's default", "it is QEMU's default"}
+}
+
+// cell is the workload's cell that differs from another one in having the standard's value alone; it may be the same.
+func (s standard) cell(w workload, other Cell) (Cell, bool) {
+	i := slices.IndexFunc(w.cells, func(c Cell) bool {
+		found := false
+		alike := slices.EqualFunc(c.Axes, other.Axes, func(a, b Axis) bool {
+			if a.Name == s.axis {
+				found = a.Text() == s.value
+				return found
+			}
+			return a.Text() == b.Text()
+		})
+		return found && alike
+	})
+	if i < 0 {
+		return Cell{}, false
+	}
+	return w.cells[i], true
+}
+
+// against says by how much a cell is faster than the one that differs from it in the standard alone: "" where the workload has no such
+// cell.
+func (s standard) against(w workload, best Cell, safe func(Cell) bool) string {
+	other, ok := s.cell(w, best)
 	if !ok {
 		return ""
 	}
-	if standard.ID == best.ID {
-		return "; it is QEMU's default"
+	if other.ID == best.ID {
+		return "; " + s.is
 	}
-	r := pairedRates(standard, best)
-	text := fmt.Sprintf("; ×%.3g of cache=%s, QEMU's default", r.Estimate, defaultCache)
+	r := pairedRates(other, best)
+	text := fmt.Sprintf("; ×%.3g of %s", r.Estimate, s.name)
 	switch {
 	case math.IsNaN(r.Estimate):
 		return ""
@@ -370,29 +408,44 @@ func (w workload) againstDefault(best Cell, safe func(Cell) bool) string {
 	default:
 		text += fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
 	}
-	if !safe(standard) {
+	if !safe(other) {
 		text += ", which is not SAFE"
 	}
 	return text
 }
 
-// standard is the workload's cell that differs from another one in having the default cache mode alone; it may be the same.
-func (w workload) standard(other Cell) (Cell, bool) {
-	i := slices.IndexFunc(w.cells, func(c Cell) bool {
-		cache := false
-		alike := slices.EqualFunc(c.Axes, other.Axes, func(a, b Axis) bool {
-			if a.Name == "disk.cache" {
-				cache = a.Text() == defaultCache
-				return cache
-			}
-			return a.Text() == b.Text()
-		})
-		return cache && alike
-	})
-	if i < 0 {
-		return Cell{}, false
+// sides say what the two sides of a change set on the disk where they differ, by their names; nil for a run that has none, or whose
+// matrix this version cannot read.
+func sides(m results.Manifest) map[string]string {
+	if !slices.Contains(m.Axes, matrices.SideAxis) {
+		return nil
 	}
-	return w.cells[i], true
+	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
+	if err != nil {
+		return nil
+	}
+	of := map[string][]matrices.Setting{}
+	for _, c := range matrix.Cells() {
+		i := slices.IndexFunc(c.Axes, func(s matrices.Setting) bool { return s.Name == matrices.SideAxis })
+		if i >= 0 && of[c.Axes[i].Value.String()] == nil {
+			of[c.Axes[i].Value.String()] = c.Disk
+		}
+	}
+	texts := map[string]string{}
+	for side, settings := range of {
+		var parts []string
+		for _, s := range settings {
+			if everywhere := !slices.ContainsFunc(slices.Collect(maps.Values(of)), func(o []matrices.Setting) bool {
+				return !slices.ContainsFunc(o, func(x matrices.Setting) bool { return x.Name == s.Name && x.Value.String() == s.Value.String() })
+			}); !everywhere {
+				parts = append(parts, s.Name+"="+s.Value.String())
+			}
+		}
+		if texts[side] = strings.Join(parts, ", "); texts[side] == "" {
+			texts[side] = "as libvirt sets it"
+		}
+	}
+	return texts
 }
 
 // pairedRates compares b's IOPS with a's within the blocks that have both.

@@ -424,6 +424,9 @@ func (s section) Wrong() []string {
 // maxWrong is how many of them the top of the page has room for.
 const maxWrong = 4
 
+// StandardName is what the best settings are held against.
+func (s section) StandardName() string { return standardOf(s.Manifest.Axes).name }
+
 // LegendText explains the short verdicts.
 func (s section) LegendText() string { return legendText }
 

@@ -48,7 +48,7 @@ func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
 		whole := g
 		g.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
 		if c, ok := g.fastest(); ok {
-			best[c.ID], against[c.ID] = true, whole.againstDefault(c, func(c Cell) bool { return m.safe(c, asked) })
+			best[c.ID], against[c.ID] = true, standardOf(m.Manifest.Axes).against(whole, c, func(c Cell) bool { return m.safe(c, asked) })
 		}
 	}
 	column, row := map[string]int{}, map[string]int{}
@@ -64,6 +64,11 @@ func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
 		}
 	}
 	t.name(m.Manifest.Axes)
+	for i, r := range t.Rows {
+		if text := m.Sides[r.Name]; text != "" {
+			t.Rows[i].Name += ": " + text
+		}
+	}
 	for i := range t.Rows {
 		t.Rows[i].Cells = make([]matrixCell, len(t.Columns))
 	}

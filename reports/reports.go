@@ -34,6 +34,8 @@ type Model struct {
 	Failed   int
 	Torn     bool
 	Safety   Safety
+	// Sides are what the two sides of a change set on the disk, by their names, in a run that measured both; else nil.
+	Sides map[string]string
 }
 
 // Cell is what is shown of a measured cell.
@@ -124,6 +126,7 @@ type Phases struct {
 func New(run *results.Run) *Model {
 	m := &Model{Manifest: run.Manifest, Dir: run.Dir, Torn: run.Torn}
 	m.Banners = banners(run.Manifest)
+	m.Sides = sides(run.Manifest)
 	trials := map[string][]results.Trial{}
 	for _, t := range run.Trials {
 		trials[t.Cell] = append(trials[t.Cell], t)

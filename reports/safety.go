@@ -98,7 +98,11 @@ func replayCommand(dir string, r results.Safety) string {
 	if r.Worst == nil {
 		return ""
 	}
-	return commandLine([]string{"platter", "replay", dir, "--cell", r.Cell, "--at", fmt.Sprint(r.Worst.Point), "--class", r.Class, "--drive-cache", r.DriveCache})
+	words := []string{"platter", "replay", dir, "--cell", r.Cell, "--at", fmt.Sprint(r.Worst.Point), "--class", r.Class, "--drive-cache", r.DriveCache}
+	if r.Worst.Seed != 0 {
+		words = append(words, "--seed", fmt.Sprint(r.Worst.Seed))
+	}
+	return commandLine(words)
 }
 
 // row is a cell's answer to a question, nil when it has none.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"platter/matrices"
 	"platter/results"
 )
 
@@ -270,4 +271,44 @@ func TestWideMatricesStayWithinTheTerminal(t *testing.T) {
 		s.Promises = 900000
 	}
 	table(t, run)
+}
+
+func TestTheAnswerOfAChangeHoldsTheSettingsAgainstThePresentOnes(t *testing.T) {
+	run := withSafety(7)
+	m := &run.Manifest
+	m.Matrix = `name: web-ab
+axes:
+  variant.side: {before: {disk.cache: none, disk.bus: virtio}, after: {disk.cache: writethrough, disk.bus: virtio}}
+  fio.fsync: [0, 1]
+fio: {rw: randwrite, direct: 1, runtime: 1}
+`
+	m.MatrixFile, m.Axes = "web-ab.yaml", []string{matrices.SideAxis, "fio.fsync"}
+	side := map[any]string{"none": matrices.SideBefore, "writethrough": matrices.SideAfter}
+	renamed := map[string]string{}
+	var cells []results.Cell
+	for _, c := range m.Cells {
+		if name := side[c.Axes["disk.cache"]]; name != "" {
+			id := fmt.Sprintf("%s=%s,fio.fsync=%v", matrices.SideAxis, name, c.Axes["fio.fsync"])
+			renamed[c.ID] = id
+			cells = append(cells, results.Cell{ID: id, Axes: map[string]any{matrices.SideAxis: name, "fio.fsync": c.Axes["fio.fsync"]}})
+		}
+	}
+	m.Cells = cells
+	run.Trials = slices.DeleteFunc(run.Trials, func(x results.Trial) bool { return renamed[x.Cell] == "" })
+	run.Safety = slices.DeleteFunc(run.Safety, func(x results.Safety) bool { return renamed[x.Cell] == "" })
+	for i := range run.Trials {
+		run.Trials[i].Cell = renamed[run.Trials[i].Cell]
+	}
+	for i := range run.Safety {
+		run.Safety[i].Cell = renamed[run.Safety[i].Cell]
+	}
+	got := strings.Join(New(run).Answer, "\n")
+	for _, want := range []string{"Before: cache=none. After: cache=writethrough.", "Fastest SAFE at fsync=1: side=after with 4\u202f037 IOPS; ×2.97 of before, the present setting ["} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if page := htmlOf(t, bare(t), run); !strings.Contains(page, "after: cache=writethrough") || !strings.Contains(page, "against before, the present setting") {
+		t.Error("the page does not say what the sides are")
+	}
 }

@@ -92,6 +92,8 @@ type Exposure struct {
 type CrashPoint struct {
 	Point int64   `json:"point"` // events of the log before it
 	MS    float64 `json:"ms"`    // since the log began
+	// Seed decides what survived there of what might be lost; 0, where it is absent: nothing did.
+	Seed uint64 `json:"seed,omitempty"`
 }
 
 // StripPoint sums up a stretch of the log: the worst of its crash points for each figure.

@@ -30,6 +30,7 @@ byte for byte, as an image of the cell's own format. Needs neither libvirt nor r
 
 A crash point is a number from 1: the state after so many events of the log; "worst" is the one that the run found to be worst,
 "end" the last. With seed 0 all that can be lost is lost; with another one each sector that can be lost is lost or not by the seed.
+The worst point has its own, unless one is said.
 
 EXAMPLES:
    platter replay demo --cell disk.cache=unsafe,fio.fsync=1 --class power_loss
@@ -167,6 +168,9 @@ func (r *replayed) worst(run *results.Run) error {
 			return &errUsage{fmt.Sprintf("replay: no crash point is worst: %s takes nothing from %s; name one with --at NUMBER or --at end", r.at.Class, r.cell)}
 		}
 		r.at.Point = s.Worst.Point
+		if r.at.Seed == 0 {
+			r.at.Seed = s.Worst.Seed
+		}
 		return nil
 	}
 	return &errUsage{fmt.Sprintf("replay: the run has no record of %s for %s: name a crash point with --at NUMBER or --at end", r.at.Class, r.cell)}

@@ -48,7 +48,7 @@ func recordedRun(t *testing.T) (dir string, campaign replay.Campaign, blocks [2]
 		}
 	}
 	for _, s := range []results.Safety{
-		{Cell: replayedCell, Class: "power_loss", DriveCache: "volatile", Worst: &results.CrashPoint{Point: 9}},
+		{Cell: replayedCell, Class: "power_loss", DriveCache: "volatile", Worst: &results.CrashPoint{Point: 9, Seed: 77}},
 		{Cell: replayedCell, Class: "host_crash", DriveCache: "volatile"},
 	} {
 		if err := j.AppendSafety(s); err != nil {
@@ -165,7 +165,7 @@ func TestReplayWritesTheSurvivor(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Error("the survivor is not the first block as written and the second as prefilled")
 	}
-	if _, worst, _ := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss"); !strings.Contains(worst, "at point 9,") {
+	if _, worst, _ := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss"); !strings.Contains(worst, "at point 9,") || !strings.Contains(worst, "77: each sector") {
 		t.Errorf("the worst point: %s", worst)
 	}
 	status, _, stderr = platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end", "-o", path)
