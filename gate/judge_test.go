@@ -205,6 +205,11 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		{"a campaign without a verdict", func(r *results.Run, _ *Policy) { after(r).Verdict = "" }, Inconclusive, "is none"},
 		{"a campaign that judged no crash point", func(r *results.Run, _ *Policy) { after(r).CrashPoints = 0 }, Inconclusive, "no crash point"},
 		{"too few crash points", func(r *results.Run, _ *Policy) { after(r).CrashPoints = 999 }, Inconclusive, "the policy wants 1,000"},
+		{"too few crash points beside the cuts that the verdict rests on", func(r *results.Run, _ *Policy) {
+			s := after(r)
+			s.Method, s.CrashPoints, s.Live = results.Live, 999, &results.LiveCuts{Cuts: 1, Agrees: true}
+		}, Inconclusive, "the policy wants 1,000"},
+		{"a verdict that rests on cuts without one", func(r *results.Run, _ *Policy) { after(r).Method = results.Live }, Inconclusive, "no cut was made"},
 		{"no control", func(r *results.Run, _ *Policy) { after(r).Controls = nil }, Inconclusive, "no control"},
 		{"a control that lost nothing", func(r *results.Run, _ *Policy) { after(r).Controls[0].Lost = false }, Inconclusive, "it must"},
 		{"a live cut that disagrees", func(r *results.Run, _ *Policy) { after(r).Live = &results.LiveCuts{Cuts: 1} }, Inconclusive, "disagree"},

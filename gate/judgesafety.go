@@ -274,7 +274,7 @@ func (j *judge) unusable(v *view, s, before *results.Safety) string {
 		return "no cut was made"
 	case !live && s.CrashPoints <= 0:
 		return "no crash point was judged"
-	case !live && s.CrashPoints < e.CrashPoints:
+	case (!live || s.CrashPoints > 0) && s.CrashPoints < e.CrashPoints: // what is judged by cuts alone has none
 		return fmt.Sprintf("%s were judged, and the policy wants %s", plural(int(s.CrashPoints), "crash point"), digits(e.CrashPoints))
 	case s.Verdict == results.Safe && s.Promises == 0 && (s.Live == nil || s.Live.Promises == 0):
 		return "nothing was promised, and the verdict is SAFE"

@@ -396,22 +396,45 @@ func (s standard) against(w workload, best Cell, safe func(Cell) bool) string {
 		return ""
 	}
 	if other.ID == best.ID {
-		return "; " + s.is
+		return "; " + s.is + s.change(w, best)
 	}
-	r := pairedRates(other, best)
-	text := fmt.Sprintf("; ×%.3g of %s", r.Estimate, s.name)
-	switch {
-	case math.IsNaN(r.Estimate):
+	times := timesText(pairedRates(other, best), s.name)
+	if times == "" {
 		return ""
-	case !r.Bounded():
-		text += fmt.Sprintf(" (%s, too few for an interval)", plural(r.N, "block"))
-	default:
-		text += fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
 	}
+	text := "; " + times
 	if !safe(other) {
 		text += ", which is not SAFE"
 	}
 	return text
+}
+
+// change says what becomes of the present setting's speed with the change; "" for a run that measured none.
+func (s standard) change(w workload, present Cell) string {
+	if s.axis != matrices.SideAxis {
+		return ""
+	}
+	after, ok := standard{axis: s.axis, value: matrices.SideAfter}.cell(w, present)
+	if !ok {
+		return ""
+	}
+	times := timesText(pairedRates(present, after), "it")
+	if times == "" {
+		return ""
+	}
+	return ", and after is " + times
+}
+
+// timesText is "×1.5 of what [1.4 – 1.6]"; "" where there is nothing to compare.
+func timesText(r compare.Ratio, what string) string {
+	text := fmt.Sprintf("×%.3g of %s", r.Estimate, what)
+	switch {
+	case math.IsNaN(r.Estimate):
+		return ""
+	case !r.Bounded():
+		return text + fmt.Sprintf(" (%s, too few for an interval)", plural(r.N, "block"))
+	}
+	return text + fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
 }
 
 // sides say what the two sides of a change set on the disk where they differ, by their names; nil for a run that has none, or whose

@@ -76,8 +76,8 @@ func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
 		x := m.matrixCell(c, asked)
 		x.Best = best[c.ID]
 		x.Detail += against[c.ID]
-		if at := strings.Index(against[c.ID], "×"); at >= 0 && strings.Contains(against[c.ID], "[") {
-			ratio, rest, _ := strings.Cut(against[c.ID][at:], " ")
+		if times, ok := strings.CutPrefix(against[c.ID], "; ×"); ok && strings.Contains(times, "[") {
+			ratio, rest, _ := strings.Cut("×"+times, " ")
 			x.Note += " · " + ratio + " " + rest[strings.Index(rest, "["):strings.Index(rest, "]")+1]
 		}
 		t.Rows[row[c.settings()]].Cells[column[c.work()]] = x
