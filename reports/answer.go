@@ -2,7 +2,6 @@ package reports
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -41,7 +40,7 @@ func answer(m *Model) []string {
 			lines = append(lines, "Measured"+g.at()+": "+number(g.cells[0])+".")
 		}
 	case len(groups) > maxAnswers:
-		lines = append(lines, tally("Fastest", groups, groups, standardOf(m.Manifest.Axes))...)
+		lines = append(lines, tally("Fastest", groups, groups, m.standard)...)
 	default:
 		places := newStandings(groups)
 		for _, g := range groups {
@@ -80,7 +79,7 @@ func safeAnswers(m *Model, groups []workload, asked []Question) []string {
 		rivals[i] = workload{g.name, slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !isSafe(c) })}
 	}
 	if len(groups) > maxAnswers {
-		lines := tally("Fastest SAFE", rivals, groups, standardOf(m.Manifest.Axes))
+		lines := tally("Fastest SAFE", rivals, groups, m.standard)
 		none := map[string][]string{}
 		var reasons []string
 		for i, g := range groups {
@@ -106,7 +105,7 @@ func safeAnswers(m *Model, groups []workload, asked []Question) []string {
 			lines = append(lines, "No SAFE answer"+g.at()+": "+m.whyNone(g, asked)+".")
 			continue
 		}
-		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals[i].praise(best, places)+standardOf(m.Manifest.Axes).against(g, best, isSafe)+".")
+		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals[i].praise(best, places)+m.standard.against(g, best, isSafe)+".")
 	}
 	return lines
 }
@@ -349,126 +348,6 @@ func (w workload) praise(best Cell, places standings) string {
 		text += ", not clearly apart from " + plural(near, "other")
 	}
 	return text
-}
-
-// defaultCache is what QEMU does with a disk for which libvirt's XML names no cache mode (QEMU's manual, cache.writeback=on).
-const defaultCache = "writeback"
-
-// standard is the setting that a workload's best is held against: the one before a change, where the run measured both sides of one,
-// else the default cache mode.
-type standard struct {
-	axis, value string
-	name        string // "cache=writeback, QEMU's default"
-	is          string // what is said of a best that is it
-}
-
-func standardOf(axes []string) standard {
-	if slices.Contains(axes, matrices.SideAxis) {
-		return standard{matrices.SideAxis, matrices.SideBefore, "before, the present setting", "it is the present setting"}
-	}
-	return standard{"disk.cache", defaultCache, "cache=" + defaultCache + ", QEMU's default", "it is QEMU's default"}
-}
-
-// cell is the workload's cell that differs from another one in having the standard's value alone; it may be the same.
-func (s standard) cell(w workload, other Cell) (Cell, bool) {
-	i := slices.IndexFunc(w.cells, func(c Cell) bool {
-		found := false
-		alike := slices.EqualFunc(c.Axes, other.Axes, func(a, b Axis) bool {
-			if a.Name == s.axis {
-				found = a.Text() == s.value
-				return found
-			}
-			return a.Text() == b.Text()
-		})
-		return found && alike
-	})
-	if i < 0 {
-		return Cell{}, false
-	}
-	return w.cells[i], true
-}
-
-// against says by how much a cell is faster than the one that differs from it in the standard alone: "" where the workload has no such
-// cell.
-func (s standard) against(w workload, best Cell, safe func(Cell) bool) string {
-	other, ok := s.cell(w, best)
-	if !ok {
-		return ""
-	}
-	if other.ID == best.ID {
-		return "; " + s.is + s.change(w, best)
-	}
-	times := timesText(pairedRates(other, best), s.name)
-	if times == "" {
-		return ""
-	}
-	text := "; " + times
-	if !safe(other) {
-		text += ", which is not SAFE"
-	}
-	return text
-}
-
-// change says what becomes of the present setting's speed with the change; "" for a run that measured none.
-func (s standard) change(w workload, present Cell) string {
-	if s.axis != matrices.SideAxis {
-		return ""
-	}
-	after, ok := standard{axis: s.axis, value: matrices.SideAfter}.cell(w, present)
-	if !ok {
-		return ""
-	}
-	times := timesText(pairedRates(present, after), "it")
-	if times == "" {
-		return ""
-	}
-	return ", and after is " + times
-}
-
-// timesText is "×1.5 of what [1.4 – 1.6]"; "" where there is nothing to compare.
-func timesText(r compare.Ratio, what string) string {
-	text := fmt.Sprintf("×%.3g of %s", r.Estimate, what)
-	switch {
-	case math.IsNaN(r.Estimate):
-		return ""
-	case !r.Bounded():
-		return text + fmt.Sprintf(" (%s, too few for an interval)", plural(r.N, "block"))
-	}
-	return text + fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
-}
-
-// sides say what the two sides of a change set on the disk where they differ, by their names; nil for a run that has none, or whose
-// matrix this version cannot read.
-func sides(m results.Manifest) map[string]string {
-	if !slices.Contains(m.Axes, matrices.SideAxis) {
-		return nil
-	}
-	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
-	if err != nil {
-		return nil
-	}
-	of := map[string][]matrices.Setting{}
-	for _, c := range matrix.Cells() {
-		i := slices.IndexFunc(c.Axes, func(s matrices.Setting) bool { return s.Name == matrices.SideAxis })
-		if i >= 0 && of[c.Axes[i].Value.String()] == nil {
-			of[c.Axes[i].Value.String()] = c.Disk
-		}
-	}
-	texts := map[string]string{}
-	for side, settings := range of {
-		var parts []string
-		for _, s := range settings {
-			if everywhere := !slices.ContainsFunc(slices.Collect(maps.Values(of)), func(o []matrices.Setting) bool {
-				return !slices.ContainsFunc(o, func(x matrices.Setting) bool { return x.Name == s.Name && x.Value.String() == s.Value.String() })
-			}); !everywhere {
-				parts = append(parts, s.Name+"="+s.Value.String())
-			}
-		}
-		if texts[side] = strings.Join(parts, ", "); texts[side] == "" {
-			texts[side] = "as libvirt sets it"
-		}
-	}
-	return texts
 }
 
 // pairedRates compares b's IOPS with a's within the blocks that have both.

@@ -425,7 +425,7 @@ func (s section) Wrong() []string {
 const maxWrong = 4
 
 // StandardName is what the best settings are held against.
-func (s section) StandardName() string { return standardOf(s.Manifest.Axes).name }
+func (s section) StandardName() string { return s.standard.name }
 
 // LegendText explains the short verdicts.
 func (s section) LegendText() string { return legendText }

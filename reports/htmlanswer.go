@@ -48,7 +48,7 @@ func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
 		whole := g
 		g.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
 		if c, ok := g.fastest(); ok {
-			best[c.ID], against[c.ID] = true, standardOf(m.Manifest.Axes).against(whole, c, func(c Cell) bool { return m.safe(c, asked) })
+			best[c.ID], against[c.ID] = true, m.standard.against(whole, c, func(c Cell) bool { return m.safe(c, asked) })
 		}
 	}
 	column, row := map[string]int{}, map[string]int{}

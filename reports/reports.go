@@ -35,7 +35,8 @@ type Model struct {
 	Torn     bool
 	Safety   Safety
 	// Sides are what the two sides of a change set on the disk, by their names, in a run that measured both; else nil.
-	Sides map[string]string
+	Sides    map[string]string
+	standard standard // that the answers hold the best settings against
 }
 
 // Cell is what is shown of a measured cell.
@@ -154,8 +155,7 @@ func New(run *results.Run) *Model {
 	}
 	m.Warnings = warnings(m, run.Trials)
 	m.Safety = newSafety(run, m.Cells)
-	m.Answer = answer(m)
-	m.Answers = classAnswers(m)
+	m.hold(theDefault(run.Manifest.Axes))
 	return m
 }
 

@@ -126,7 +126,7 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 	cell := func(cache string, fsync, iops float64) Cell {
 		return measured(Cell{ID: fmt.Sprint(cache, fsync), Axes: []Axis{{"disk.cache", cache}, {"fio.fsync", fsync}}}, iops, 6)
 	}
-	m := &Model{OK: 4, Cells: []Cell{cell("none", 0, 100), cell("unsafe", 0, 90), cell("none", 1, 10), cell("unsafe", 1, 20)}}
+	m := &Model{OK: 4, standard: theDefault(nil), Cells: []Cell{cell("none", 0, 100), cell("unsafe", 0, 90), cell("none", 1, 10), cell("unsafe", 1, 20)}}
 	want := "Fastest at fsync=0: cache=none with 100 IOPS. Fastest at fsync=1: cache=unsafe with 20 IOPS. 4 trials, 4 cells. Safety is not measured in this run."
 	if got := strings.Join(answer(m), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -31,11 +31,13 @@ reloads itself when trials come in, until it is interrupted.
 EXAMPLES:
    platter report demo
    platter report demo -o demo.html
+   platter report demo --present disk.cache=none
    platter report before after -o both.html
    platter report demo --watch
    platter report demo --watch --listen 127.0.0.1:8080
 ` + exitStatusHelp,
 		Flags: []cli.Flag{
+			presentFlag(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write; default RUNDIR/" + reportFile + ", for several runs it must be said"},
 			&cli.BoolFlag{Name: "watch", Usage: "serve the growing report of one run until interrupted"},
 			&cli.StringFlag{Name: "listen", Usage: "with --watch: loopback `HOST:PORT` to serve on; port 0 is any that is free", Value: "127.0.0.1:0"},
@@ -56,7 +58,15 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			if err := writeReport(path, runs); err != nil {
+			var models []*reports.Model
+			for _, run := range runs {
+				m, err := model(c, run)
+				if err != nil {
+					return err
+				}
+				models = append(models, m)
+			}
+			if err := writeReport(path, runs, models); err != nil {
 				return err
 			}
 			fmt.Fprintln(c.App.Writer, path)
@@ -74,6 +84,8 @@ func watchReport(c *cli.Context, dirs []string) error {
 		return &errUsage{fmt.Sprintf("report: --watch takes one run directory, got %q", dirs)}
 	case c.IsSet("output"):
 		return &errUsage{"report: --watch writes no file: leave -o out"}
+	case c.IsSet("present"):
+		return &errUsage{"report: --watch serves the report as it is: leave --present out"}
 	}
 	if _, err := readRuns(dirs); err != nil {
 		return err
@@ -102,11 +114,7 @@ func reportPath(dirs []string, output string) (string, error) {
 
 // writeReport writes the report beside its place and moves it there when it is whole: whoever looks at the path sees
 // the old report or the new one.
-func writeReport(path string, runs []*results.Run) (err error) {
-	var models []*reports.Model
-	for _, run := range runs {
-		models = append(models, reports.New(run))
-	}
+func writeReport(path string, runs []*results.Run, models []*reports.Model) (err error) {
 	var comparison *reports.Comparison
 	if len(runs) > 1 {
 		if comparison, err = reports.NewComparison(runs...); err != nil {

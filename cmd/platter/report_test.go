@@ -79,7 +79,7 @@ func TestAReportThatCannotBeMadeLeavesTheOldOneAndNothingElse(t *testing.T) {
 	if err := os.WriteFile(old, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeReport(old, nil); err == nil {
+	if err := writeReport(old, nil, nil); err == nil {
 		t.Fatal("a report of nothing was written")
 	}
 	if text, err := os.ReadFile(old); err != nil || string(text) != "old" {

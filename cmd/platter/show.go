@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -24,6 +25,7 @@ EXAMPLES:
    platter show demo
    platter show demo --json | jq '.cells[] | {id, iops: .iops.median}'
    platter show demo --markdown >> "$GITHUB_STEP_SUMMARY"
+   platter show demo --present disk.cache=none
    watch platter show demo --spark
 ` + exitStatusHelp,
 		Flags: []cli.Flag{
@@ -31,6 +33,7 @@ EXAMPLES:
 			&cli.BoolFlag{Name: "markdown", Usage: "print GitHub's Markdown"},
 			&cli.BoolFlag{Name: "spark", Usage: "print IOPS over the run in at most 8 lines"},
 			&cli.BoolFlag{Name: "ascii", Usage: "with --spark: nothing but ASCII, as under TERM=dumb"},
+			presentFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			dir, err := oneArg(c, "RUNDIR", "the directory that platter run wrote")
@@ -45,9 +48,27 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			return draw(c.App.Writer, reports.New(run))
+			m, err := model(c, run)
+			if err != nil {
+				return err
+			}
+			return draw(c.App.Writer, m)
 		},
 	}
+}
+
+// presentFlag is the flag that model reads.
+func presentFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "present", Usage: "hold the answer against the setting `AXIS=VALUE` that is in force, for example disk.cache=none; default QEMU's writeback. May be repeated"}
+}
+
+// model is what is shown of a run.
+func model(c *cli.Context, run *results.Run) (*reports.Model, error) {
+	m := reports.New(run)
+	if err := m.Present(c.StringSlice("present")...); err != nil {
+		return nil, &errUsage{fmt.Sprintf("%s: --present: %v", c.Command.Name, err)}
+	}
+	return m, nil
 }
 
 // drawing is the one that the flags ask for.

@@ -1,0 +1,171 @@
+package reports
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"platter/compare"
+	"platter/matrices"
+	"platter/results"
+)
+
+// defaultCache is what QEMU does with a disk for which libvirt's XML names no cache mode (QEMU's manual, cache.writeback=on).
+const defaultCache = "writeback"
+
+// standard is the settings that a workload's best is held against.
+type standard struct {
+	values map[string]string // by axis
+	name   string            // "cache=writeback, QEMU's default"
+	is     string            // what is said of a best that is it
+}
+
+// theDefault is the setting before a change, where the run measured both sides of one, else the default cache mode.
+func theDefault(axes []string) standard {
+	if slices.Contains(axes, matrices.SideAxis) {
+		return standard{map[string]string{matrices.SideAxis: matrices.SideBefore}, "before, the present setting", "it is the present setting"}
+	}
+	return standard{map[string]string{"disk.cache": defaultCache}, "cache=" + defaultCache + ", QEMU's default", "it is QEMU's default"}
+}
+
+// Present has the model hold the best settings against those that are in force, and not against a default. Each setting is
+// AXIS=VALUE, of an axis of the disk (disk.*, storage.*) and a value that the run has; others are an error. None changes nothing.
+func (m *Model) Present(settings ...string) error {
+	if len(settings) == 0 {
+		return nil
+	}
+	present := standard{map[string]string{}, "the present setting", "it is the present setting"}
+	var axes []Axis
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		at := slices.Index(m.Manifest.Axes, name)
+		if at < 0 || !ofDisk(name) {
+			return fmt.Errorf("%s is no setting of this run's disks: its axes are %s", s, strings.Join(m.Manifest.Axes, ", "))
+		}
+		var have []string
+		for _, c := range m.Cells {
+			if text := c.Axes[at].Text(); !slices.Contains(have, text) {
+				have = append(have, text)
+			}
+		}
+		if !slices.Contains(have, value) {
+			return fmt.Errorf("%s was not measured: %s is one of %s", s, name, strings.Join(have, ", "))
+		}
+		present.values[name] = value
+		axes = append(axes, Axis{name, value})
+	}
+	present.name = labelOf(axes) + ", " + present.name
+	m.hold(present)
+	return nil
+}
+
+// hold makes the answers against a standard.
+func (m *Model) hold(s standard) {
+	m.standard = s
+	m.Answer = answer(m)
+	m.Answers = classAnswers(m)
+}
+
+// cell is the workload's cell that differs from another one in having the standard's values alone; it may be the same.
+func (s standard) cell(w workload, other Cell) (Cell, bool) {
+	i := slices.IndexFunc(w.cells, func(c Cell) bool {
+		found := 0
+		alike := slices.EqualFunc(c.Axes, other.Axes, func(a, b Axis) bool {
+			if value, mine := s.values[a.Name]; mine {
+				found++
+				return a.Text() == value
+			}
+			return a.Text() == b.Text()
+		})
+		return alike && found == len(s.values)
+	})
+	if i < 0 {
+		return Cell{}, false
+	}
+	return w.cells[i], true
+}
+
+// against says by how much a cell is faster than the one that differs from it in the standard alone: "" where the workload has no such
+// cell.
+func (s standard) against(w workload, best Cell, safe func(Cell) bool) string {
+	other, ok := s.cell(w, best)
+	if !ok {
+		return ""
+	}
+	if other.ID == best.ID {
+		return "; " + s.is + s.change(w, best)
+	}
+	times := timesText(pairedRates(other, best), s.name)
+	if times == "" {
+		return ""
+	}
+	text := "; " + times
+	if !safe(other) {
+		text += ", which is not SAFE"
+	}
+	return text
+}
+
+// change says what becomes of the present setting's speed with the change; "" for a run that measured none.
+func (s standard) change(w workload, present Cell) string {
+	if s.values[matrices.SideAxis] == "" {
+		return ""
+	}
+	after, ok := standard{values: map[string]string{matrices.SideAxis: matrices.SideAfter}}.cell(w, present)
+	if !ok {
+		return ""
+	}
+	times := timesText(pairedRates(present, after), "it")
+	if times == "" {
+		return ""
+	}
+	return ", and after is " + times
+}
+
+// timesText is "×1.5 of what [1.4 – 1.6]"; "" where there is nothing to compare.
+func timesText(r compare.Ratio, what string) string {
+	text := fmt.Sprintf("×%.3g of %s", r.Estimate, what)
+	switch {
+	case math.IsNaN(r.Estimate):
+		return ""
+	case !r.Bounded():
+		return text + fmt.Sprintf(" (%s, too few for an interval)", plural(r.N, "block"))
+	}
+	return text + fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
+}
+
+// sides say what the two sides of a change set on the disk where they differ, by their names; nil for a run that has none, or whose
+// matrix this version cannot read.
+func sides(m results.Manifest) map[string]string {
+	if !slices.Contains(m.Axes, matrices.SideAxis) {
+		return nil
+	}
+	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
+	if err != nil {
+		return nil
+	}
+	of := map[string][]matrices.Setting{}
+	for _, c := range matrix.Cells() {
+		i := slices.IndexFunc(c.Axes, func(s matrices.Setting) bool { return s.Name == matrices.SideAxis })
+		if i >= 0 && of[c.Axes[i].Value.String()] == nil {
+			of[c.Axes[i].Value.String()] = c.Disk
+		}
+	}
+	texts := map[string]string{}
+	for side, settings := range of {
+		var parts []string
+		for _, s := range settings {
+			if everywhere := !slices.ContainsFunc(slices.Collect(maps.Values(of)), func(o []matrices.Setting) bool {
+				return !slices.ContainsFunc(o, func(x matrices.Setting) bool { return x.Name == s.Name && x.Value.String() == s.Value.String() })
+			}); !everywhere {
+				parts = append(parts, s.Name+"="+s.Value.String())
+			}
+		}
+		if texts[side] = strings.Join(parts, ", "); texts[side] == "" {
+			texts[side] = "as libvirt sets it"
+		}
+	}
+	return texts
+}
