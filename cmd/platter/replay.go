@@ -46,7 +46,7 @@ EXIT STATUS:
 			&cli.StringFlag{Name: "class", Usage: "`CLASS` of failure: guest_crash, qemu_kill, host_crash or power_loss"},
 			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND`: volatile, protected or none", DefaultText: "the first that the run asked about"},
 			&cli.StringFlag{Name: "at", Usage: "crash `POINT`: a number, worst or end", Value: "worst"},
-			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that decides what survives of what may be lost", DefaultText: "0: nothing"},
+			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that decides what survives of what may be lost", DefaultText: "the worst point's own, else 0: nothing"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the survivor to `FILE`, which must not exist"},
 		},
 		Action: func(c *cli.Context) error {
@@ -62,8 +62,11 @@ EXIT STATUS:
 			if err != nil {
 				return err
 			}
-			if err := r.ask(run, c.String("class"), c.String("drive-cache"), c.String("at"), c.Uint64("seed")); err != nil {
+			if err := r.ask(run, c.String("class"), c.String("drive-cache"), c.String("at")); err != nil {
 				return err
+			}
+			if c.IsSet("seed") {
+				r.at.Seed = c.Uint64("seed")
 			}
 			return r.do(c.App.Writer, c.String("output"))
 		},
@@ -127,7 +130,7 @@ func nearCells(cell string, cells []string) []string {
 }
 
 // ask takes in which crash is meant.
-func (r *replayed) ask(run *results.Run, class, drive, at string, seed uint64) error {
+func (r *replayed) ask(run *results.Run, class, drive, at string) error {
 	if !slices.Contains(r.campaign.Classes, class) {
 		what := fmt.Sprintf("class %q was not asked about", class)
 		if class == "" {
@@ -141,7 +144,7 @@ func (r *replayed) ask(run *results.Run, class, drive, at string, seed uint64) e
 	if !slices.Contains(r.campaign.DriveCaches, drive) {
 		return &errUsage{fmt.Sprintf("replay: drive cache %q was not asked about: the run asked about %s", drive, strings.Join(r.campaign.DriveCaches, ", "))}
 	}
-	r.at = replay.At{Question: replay.Question{Class: class, DriveCache: drive}, Seed: seed}
+	r.at = replay.At{Question: replay.Question{Class: class, DriveCache: drive}}
 	switch at {
 	case "end":
 		r.at.Point = -1
@@ -167,10 +170,7 @@ func (r *replayed) worst(run *results.Run) error {
 		if s.Worst == nil {
 			return &errUsage{fmt.Sprintf("replay: no crash point is worst: %s takes nothing from %s; name one with --at NUMBER or --at end", r.at.Class, r.cell)}
 		}
-		r.at.Point = s.Worst.Point
-		if r.at.Seed == 0 {
-			r.at.Seed = s.Worst.Seed
-		}
+		r.at.Point, r.at.Seed = s.Worst.Point, s.Worst.Seed
 		return nil
 	}
 	return &errUsage{fmt.Sprintf("replay: the run has no record of %s for %s: name a crash point with --at NUMBER or --at end", r.at.Class, r.cell)}

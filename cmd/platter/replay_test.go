@@ -168,6 +168,9 @@ func TestReplayWritesTheSurvivor(t *testing.T) {
 	if _, worst, _ := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss"); !strings.Contains(worst, "at point 9,") || !strings.Contains(worst, "77: each sector") {
 		t.Errorf("the worst point: %s", worst)
 	}
+	if _, worst, _ := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--seed", "0"); !strings.Contains(worst, "at point 9,") || !strings.Contains(worst, "0: all that") {
+		t.Errorf("the worst point with a seed that is said: %s", worst)
+	}
 	status, _, stderr = platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end", "-o", path)
 	if status != 2 || !strings.Contains(stderr, "survivor.img exists: name another file with -o") {
 		t.Errorf("again: status %d, %s", status, stderr)
