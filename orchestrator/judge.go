@@ -121,7 +121,8 @@ func addSample(r *results.Safety, at replay.At, s survivor, loss replay.Loss, le
 	}
 	r.Seconds = max(r.Seconds, ledger.MS/1000) // the last point is always among them
 	here := results.CrashPoint{Point: at.Point, MS: ledger.MS, Seed: at.Seed}
-	if loss.PromisesLost > r.PromisesLost || r.PromisesLost == 0 && loss.PromisesLost == 0 && loss.ExposedWrites > r.Exposure.Writes {
+	clean := r.PromisesLost == 0 && loss.PromisesLost == 0 && r.Filesystem == ""
+	if loss.PromisesLost > r.PromisesLost || clean && loss.ExposedWrites > r.Exposure.Writes {
 		r.PromisesLost, r.Worst = loss.PromisesLost, &here
 	}
 	r.Torn = max(r.Torn, loss.Torn)
