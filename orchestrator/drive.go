@@ -14,41 +14,65 @@ import (
 )
 
 // drivesBelow finds the drives that a block device ends on, and the layers between, in sysfs, which is mounted at sys. device is
-// "major:minor". One that sysfs does not know, as a network's or btrfs's, has none.
+// "major:minor". One that sysfs does not know, as a network's, has none. Of a btrfs over several devices they are those of all.
 func drivesBelow(sys, device string) (drives []results.Drive, layers []string) {
 	dir, err := filepath.EvalSymlinks(filepath.Join(sys, "dev/block", device))
 	if err != nil {
 		return nil, nil
 	}
-	if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil {
-		dir = filepath.Dir(dir)
-	}
 	seen := map[string]bool{}
 	var walk func(dir string)
 	walk = func(dir string) {
+		if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil {
+			dir = filepath.Dir(dir)
+		}
 		if seen[dir] {
 			return
 		}
 		seen[dir] = true
-		slaves, _ := os.ReadDir(filepath.Join(dir, "slaves"))
-		if len(slaves) == 0 {
+		below := devicesIn(filepath.Join(dir, "slaves"))
+		if len(below) == 0 {
 			drives = append(drives, readDrive(dir))
 			return
 		}
 		layers = append(layers, layerName(dir))
-		for _, s := range slaves {
-			below, err := filepath.EvalSymlinks(filepath.Join(dir, "slaves", s.Name()))
-			if err != nil {
-				continue
-			}
-			if _, err := os.Stat(filepath.Join(below, "partition")); err == nil {
-				below = filepath.Dir(below)
-			}
-			walk(below)
+		for _, d := range below {
+			walk(d)
 		}
 	}
-	walk(dir)
+	all := btrfsDevices(sys, dir)
+	if len(all) > 1 {
+		layers = append(layers, fmt.Sprintf("btrfs (%d devices)", len(all)))
+	} else {
+		all = []string{dir}
+	}
+	for _, d := range all {
+		walk(d)
+	}
 	return drives, layers
+}
+
+// btrfsDevices are all the devices of the btrfs that lies on one of them; none where no mounted one does.
+func btrfsDevices(sys, device string) []string {
+	all, _ := filepath.Glob(filepath.Join(sys, "fs/btrfs/*/devices"))
+	for _, links := range all {
+		if devices := devicesIn(links); slices.Contains(devices, device) {
+			return devices
+		}
+	}
+	return nil
+}
+
+// devicesIn are the devices that the links in a directory lead to.
+func devicesIn(links string) []string {
+	entries, _ := os.ReadDir(links)
+	var devices []string
+	for _, e := range entries {
+		if dir, err := filepath.EvalSymlinks(filepath.Join(links, e.Name())); err == nil {
+			devices = append(devices, dir)
+		}
+	}
+	return devices
 }
 
 // layerName names a device that is made of others: device mapper's by the owner of its target, which stands before the first "-" of

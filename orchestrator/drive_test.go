@@ -77,6 +77,19 @@ func TestTheDrivesBelowAFileSystem(t *testing.T) {
 	sda, sdb := drive("sda", "write back", true), drive("sdb", "write through", true)
 	sda.Model, sda.Firmware = "ATA DISK 1", "A1"
 
+	mirror := map[string]string{
+		"dev/block/8:1":                  "→devices/ata/sda/sda1",
+		"devices/ata/sda/sda1/partition": "1",
+		"fs/btrfs/01-23/devices/sda1":    "→devices/ata/sda/sda1",
+		"fs/btrfs/01-23/devices/sdb":     "→devices/ata/sdb",
+		"fs/btrfs/45-67/devices/sdc1":    "→devices/ata/sdc/sdc1",
+		"devices/ata/sdc/sdc1/partition": "1",
+		"dev/block/8:33":                 "→devices/ata/sdc/sdc1",
+	}
+	for _, name := range []string{"sda", "sdb", "sdc"} {
+		disk(mirror, "devices/ata/"+name, "write back", "1")
+	}
+
 	for _, test := range []struct {
 		name, device string
 		tree         map[string]string
@@ -85,6 +98,8 @@ func TestTheDrivesBelowAFileSystem(t *testing.T) {
 	}{
 		{"a partition of an NVMe drive", "259:2", nvme, []results.Drive{ofNVMe}, nil},
 		{"encryption over a mirror of partitions", "253:0", stack, []results.Drive{sda, sdb}, []string{"dm-0 (CRYPT)", "md0 (raid1)"}},
+		{"btrfs over two devices", "8:1", mirror, []results.Drive{drive("sda", "write back", true), drive("sdb", "write back", true)}, []string{"btrfs (2 devices)"}},
+		{"btrfs on one", "8:33", mirror, []results.Drive{drive("sdc", "write back", true)}, nil},
 		{"a device that sysfs does not know", "0:42", nvme, nil, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
