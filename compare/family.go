@@ -9,7 +9,10 @@ import (
 // Holm adjusts the p-values of a family of tests: those that are at most α after it can all be believed, with a probability of at
 // most α that any of them is a false alarm, however the tests depend on each other (Holm: A simple sequentially rejective multiple
 // test procedure, Scand. J. Statistics 6, 1979). They stay in their order. A test that could not be made takes part with 1.
-func Holm(p []float64) []float64 {
+func Holm(p []float64) []float64 { return HolmAmong(p, len(p)) }
+
+// HolmAmong is Holm for some tests of a family of so many; those that are not among p take part with 1.
+func HolmAmong(p []float64, family int) []float64 {
 	order := make([]int, len(p))
 	for i := range order {
 		order[i] = i
@@ -18,7 +21,7 @@ func Holm(p []float64) []float64 {
 	adjusted := make([]float64, len(p))
 	worst := 0.0
 	for rank, i := range order {
-		worst = max(worst, min(1, float64(len(p)-rank)*p[i]))
+		worst = max(worst, min(1, float64(family-rank)*p[i]))
 		adjusted[i] = worst
 	}
 	return adjusted

@@ -145,6 +145,16 @@ func TestAllEqualIsAlike(t *testing.T) {
 	}
 }
 
+func TestATestThatWasNotMadeTakesPartWithOne(t *testing.T) {
+	p := []float64{0.04, 0.001, 0.9}
+	whole := Holm(append([]float64{1, 1, 1, 1}, p...))[4:]
+	for i, q := range HolmAmong(p, 7) {
+		if q != whole[i] {
+			t.Errorf("%v among 7 became %v, want %v", p[i], q, whole[i])
+		}
+	}
+}
+
 func ExampleHolm() {
 	fmt.Println(Holm([]float64{0.01, 0.04}))
 	// Output: [0.02 0.04]

@@ -1,6 +1,9 @@
 package reports
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +45,7 @@ func TestACellIsSetApartByTheRanksOfItsTrials(t *testing.T) {
 			if got := strings.Join(near, " "); got != test.near {
 				t.Errorf("near are %q, want %q: %+v", got, test.near, s)
 			}
-			if !s.of["fast"].fastest || s.of["fast"].near() || s.tests != 2 {
+			if !s.of["fast"].fastest || s.of["fast"].near() || s.pairs != 3 {
 				t.Errorf("%+v", s)
 			}
 			if (s.tooFew() != "") != test.few {
@@ -63,5 +66,38 @@ func TestMoreComparisonsMakeStandingsMoreCareful(t *testing.T) {
 	}
 	if s := newStandings(groups); !s.of["slow"].near() {
 		t.Errorf("four trials cannot be enough for four comparisons: %+v", s)
+	}
+}
+
+func TestCellsThatAreAlikeAreRarelySetApart(t *testing.T) {
+	const runs, cells, trials = 400, 10, 10
+	r := rand.New(rand.NewPCG(1, 2))
+	wrong := 0
+	for range runs {
+		var w workload
+		for i := range cells {
+			c, all := Cell{ID: fmt.Sprint(i), Trials: trials}, []float64(nil)
+			for b := range trials {
+				all = append(all, 1000*(1+0.05*r.NormFloat64()))
+				c.Rates = append(c.Rates, Rate{Block: b, IOPS: all[b]})
+			}
+			s := compare.Summarize(all)
+			c.IOPS = &s
+			w.cells = append(w.cells, c)
+		}
+		s := newStandings([]workload{w})
+		if slices.ContainsFunc(w.cells, func(c Cell) bool { return !s.of[c.ID].fastest && !s.of[c.ID].near() }) {
+			wrong++
+		}
+	}
+	if got := float64(wrong) / runs; got > 1-compare.Confidence {
+		t.Errorf("of ten cells that are alike one is set apart in %.1f %% of runs", 100*got)
+	}
+}
+
+func TestACellWithFewTrialsDoesNotSpeakForTheOthers(t *testing.T) {
+	s := newStandings([]workload{{cells: []Cell{measured(Cell{ID: "fast"}, 100, 6), measured(Cell{ID: "slow"}, 50, 6), measured(Cell{ID: "failing"}, 99, 2)}}})
+	if s.of["slow"].near() || !s.of["failing"].near() || s.tooFew() != "" {
+		t.Errorf("%q: %+v", s.tooFew(), s)
 	}
 }
