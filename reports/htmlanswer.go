@@ -76,9 +76,11 @@ func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
 		x := m.matrixCell(c, asked)
 		x.Best = best[c.ID]
 		x.Detail += against[c.ID]
-		if times, ok := strings.CutPrefix(against[c.ID], "; ×"); ok && strings.Contains(times, "[") {
+		if times, ok := strings.CutPrefix(against[c.ID], "; ×"); ok {
 			ratio, rest, _ := strings.Cut("×"+times, " ")
-			x.Note += " · " + ratio + " " + rest[strings.Index(rest, "["):strings.Index(rest, "]")+1]
+			if from, to := strings.LastIndex(rest, "["), strings.LastIndex(rest, "]"); 0 <= from && from < to { // the last: a setting's name may have some
+				x.Note += " · " + ratio + " " + rest[from:to+1]
+			}
 		}
 		t.Rows[row[c.settings()]].Cells[column[c.work()]] = x
 	}

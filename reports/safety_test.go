@@ -311,4 +311,28 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 	if page := htmlOf(t, bare(t), run); !strings.Contains(page, "after: cache=writethrough") || !strings.Contains(page, "against before, the present setting") {
 		t.Error("the page does not say what the sides are")
 	}
+	for i := range run.Safety { // as if the change were faster and lost promises
+		if s := &run.Safety[i]; strings.HasPrefix(s.Cell, matrices.SideAxis+"="+matrices.SideAfter) {
+			s.Verdict, s.PromisesLost = results.Loses, 1
+		}
+	}
+	if got := strings.Join(New(run).Answer, "\n"); !strings.Contains(got, "it is the present setting, and after, which is not SAFE, is ×2.97 of it [") {
+		t.Errorf("a change that loses promises: %s", got)
+	}
+}
+
+func TestSidesSayWhatTheySet(t *testing.T) {
+	for _, test := range []struct{ name, sides, before, after string }{
+		{"the disk", "{before: {disk.cache: none}, after: {disk.cache: writethrough}}", "cache=none", "cache=writethrough"},
+		{"one more", "{before: {disk.cache: none}, after: {disk.cache: none, disk.io: native}}", "io not set", "io=native"},
+		{"the guest", "{before: {guest.filesystem: ext4, guest.barrier: on}, after: {guest.filesystem: ext4, guest.barrier: off}}", "guest.barrier=on", "guest.barrier=off"},
+		{"one side alone", "{before: {guest.filesystem: ext4}, after: {guest.filesystem: ext4, fio.fsync: 8}}", "as the rest of the matrix says", "fio.fsync=8"},
+	} {
+		m := results.Manifest{Matrix: "name: x\naxes:\n  variant.side: " + test.sides + "\nfio: {rw: randwrite, size: 1GiB, runtime: 1}\n", MatrixFile: "x.yaml", Axes: []string{matrices.SideAxis}}
+		got := sides(m)
+		if got[matrices.SideBefore] != test.before || got[matrices.SideAfter] != test.after {
+			_, err := matrices.Parse("x.yaml", []byte(m.Matrix))
+			t.Errorf("%s: %q (%v)", test.name, got, err)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package reports
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -53,6 +52,9 @@ func (m *Model) Present(settings ...string) error {
 		if !slices.Contains(have, value) {
 			return fmt.Errorf("%s was not measured: %s is one of %s", s, name, strings.Join(have, ", "))
 		}
+		if _, twice := present.values[name]; twice {
+			return fmt.Errorf("%s is said twice", name)
+		}
 		present.values[name] = value
 		axes = append(axes, Axis{name, value})
 	}
@@ -95,7 +97,7 @@ func (s standard) against(w workload, best Cell, safe func(Cell) bool) string {
 		return ""
 	}
 	if other.ID == best.ID {
-		return "; " + s.is + s.change(w, best)
+		return "; " + s.is + s.change(w, best, safe)
 	}
 	times := timesText(pairedRates(other, best), s.name)
 	if times == "" {
@@ -109,8 +111,8 @@ func (s standard) against(w workload, best Cell, safe func(Cell) bool) string {
 }
 
 // change says what becomes of the present setting's speed with the change; "" for a run that measured none.
-func (s standard) change(w workload, present Cell) string {
-	if s.values[matrices.SideAxis] == "" {
+func (s standard) change(w workload, present Cell, safe func(Cell) bool) string {
+	if s.values[matrices.SideAxis] != matrices.SideBefore {
 		return ""
 	}
 	after, ok := standard{values: map[string]string{matrices.SideAxis: matrices.SideAfter}}.cell(w, present)
@@ -118,8 +120,11 @@ func (s standard) change(w workload, present Cell) string {
 		return ""
 	}
 	times := timesText(pairedRates(present, after), "it")
-	if times == "" {
+	switch {
+	case times == "":
 		return ""
+	case !safe(after):
+		return ", and after, which is not SAFE, is " + times
 	}
 	return ", and after is " + times
 }
@@ -136,8 +141,8 @@ func timesText(r compare.Ratio, what string) string {
 	return text + fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
 }
 
-// sides say what the two sides of a change set on the disk where they differ, by their names; nil for a run that has none, or whose
-// matrix this version cannot read.
+// sides say what the two sides of a change set where they differ, by their names; nil for a run that has none or in which they do not
+// differ, or whose matrix this version cannot read.
 func sides(m results.Manifest) map[string]string {
 	if !slices.Contains(m.Axes, matrices.SideAxis) {
 		return nil
@@ -146,26 +151,52 @@ func sides(m results.Manifest) map[string]string {
 	if err != nil {
 		return nil
 	}
-	of := map[string][]matrices.Setting{}
-	for _, c := range matrix.Cells() {
-		i := slices.IndexFunc(c.Axes, func(s matrices.Setting) bool { return s.Name == matrices.SideAxis })
-		if i >= 0 && of[c.Axes[i].Value.String()] == nil {
-			of[c.Axes[i].Value.String()] = c.Disk
+	before, after := sideSettings(matrix, matrices.SideBefore), sideSettings(matrix, matrices.SideAfter)
+	was, is := apartFrom(before, after), apartFrom(after, before)
+	if was == is {
+		return nil
+	}
+	return map[string]string{matrices.SideBefore: was, matrices.SideAfter: is}
+}
+
+// sideSettings are what the disk of a side has, "cache=none", and what else the side sets, "guest.barrier=0".
+func sideSettings(m *matrices.Matrix, side string) []string {
+	var all []string
+	of := func(s matrices.Setting) bool { return s.Name == matrices.SideAxis && s.Value.String() == side }
+	cells := m.Cells()
+	if i := slices.IndexFunc(cells, func(c matrices.Cell) bool { return slices.ContainsFunc(c.Axes, of) }); i >= 0 {
+		for _, s := range cells[i].Disk {
+			all = append(all, s.Name+"="+s.Value.String())
 		}
 	}
-	texts := map[string]string{}
-	for side, settings := range of {
-		var parts []string
-		for _, s := range settings {
-			if everywhere := !slices.ContainsFunc(slices.Collect(maps.Values(of)), func(o []matrices.Setting) bool {
-				return !slices.ContainsFunc(o, func(x matrices.Setting) bool { return x.Name == s.Name && x.Value.String() == s.Value.String() })
-			}); !everywhere {
-				parts = append(parts, s.Name+"="+s.Value.String())
+	for _, axis := range m.Axes {
+		for i, settings := range axis.Settings {
+			for _, s := range settings {
+				if of(matrices.Setting{Name: axis.Name, Value: axis.Values[i]}) && !strings.HasPrefix(s.Name, "disk.") {
+					all = append(all, s.Name+"="+s.Value.String())
+				}
 			}
 		}
-		if texts[side] = strings.Join(parts, ", "); texts[side] == "" {
-			texts[side] = "as libvirt sets it"
+	}
+	return all
+}
+
+// apartFrom are the settings that the other side does not have, and the disk's that only the other side has.
+func apartFrom(settings, others []string) string {
+	var parts []string
+	for _, s := range settings {
+		if !slices.Contains(others, s) {
+			parts = append(parts, s)
 		}
 	}
-	return texts
+	for _, o := range others {
+		name, _, _ := strings.Cut(o, "=")
+		if !strings.Contains(name, ".") && !slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, name+"=") }) {
+			parts = append(parts, name+" not set")
+		}
+	}
+	if len(parts) == 0 {
+		return "as the rest of the matrix says"
+	}
+	return strings.Join(parts, ", ")
 }

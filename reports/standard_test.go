@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -28,5 +29,31 @@ func TestTheBestSettingsAreHeldAgainstThoseInForce(t *testing.T) {
 		if err := m.Present(wrong); err == nil {
 			t.Errorf("%q was taken", wrong)
 		}
+	}
+	if err := m.Present("disk.cache=none", "disk.cache=writeback"); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("two present values of one axis: %v", err)
+	}
+}
+
+func TestASettingWithBracketsKeepsTheIntervalOfItsRatio(t *testing.T) {
+	m := New(withSafety(6))
+	for i := range m.Cells {
+		if a := &m.Cells[i].Axes[0]; a.Text() == "none" {
+			a.Value = "] <b>["
+		}
+	}
+	if err := m.Present("disk.cache=] <b>["); err != nil {
+		t.Fatal(err)
+	}
+	var notes []string
+	for _, r := range newVerdictMatrix(m, m.asked()).Rows {
+		for _, x := range r.Cells {
+			if x.Best {
+				notes = append(notes, x.Note)
+			}
+		}
+	}
+	if len(notes) != 1 || !regexp.MustCompile(` · ×[\d.]+ \[[\d.]+ – [\d.]+\]$`).MatchString(notes[0]) {
+		t.Errorf("the notes are %q", notes)
 	}
 }
