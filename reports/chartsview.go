@@ -286,8 +286,8 @@ type strip struct {
 	Cell     int       `json:"c"`
 	Question int       `json:"q"`
 	Verdict  string    `json:"v"`
-	End      float64   `json:"z"` // of the last stretch, ms
-	MS       []float64 `json:"t"` // where each stretch begins, ms since the log began
+	End      float64   `json:"z"` // of the log, ms
+	MS       []float64 `json:"t"` // where the worst point of each stretch is, ms since the log began; where it begins is not recorded
 	Lost     []int64   `json:"l"` // promises
 	Exposed  []float64 `json:"e"` // age, ms
 }
@@ -318,7 +318,7 @@ func newStrip(r SafetyRow, cell, question, every int) strip {
 			lost, exposed = max(lost, p.PromisesLost), max(exposed, p.ExposedMS)
 		}
 		exposed = math.Round(100*exposed) / 100
-		s.End = math.Round(points[min(every, len(points))-1].MS)
+		s.End = math.Round(max(points[min(every, len(points))-1].MS, 1000*r.Seconds))
 		if n := len(s.MS); n > 0 && s.Lost[n-1] == lost && s.Exposed[n-1] == exposed {
 			continue
 		}

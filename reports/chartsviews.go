@@ -213,7 +213,7 @@ func exposureView(d viewData) (*chart, *charts.RectChart) {
 		return nil, nil
 	}
 	c := &chart{Draw: "exposure", Title: "How old the unpromised writes are that a crash takes", Height: viewHeight,
-		Caption:  "A line for each cell: for so much of its log’s time a crash takes no acknowledged writes that are older. They were not promised, so no verdict counts them; all figures are lower bounds.",
+		Caption:  "A line for each cell: for so much of its log’s time a crash takes no acknowledged writes that are older. They were not promised, so no verdict counts them. Each of the log’s stretches, of which there are at most 200, counts with the worst of its crash points; ages are lower bounds.",
 		Summary:  "Curves of the age of exposed writes over the share of the log’s time; the table below has their numbers.",
 		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
 	return c, skeleton(types.ChartLine, "value", "log", "share of the log’s time", "")

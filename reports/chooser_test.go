@@ -173,8 +173,16 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 		for _, row := range b.numbers(t, "run1-strips-numbers")[1:] {
 			strips[row[0]] = row[1:]
 		}
+		b.choose(t, "run1-exposure-class", q)
+		ages := map[string][]string{}
+		for _, row := range b.numbers(t, "run1-exposure-numbers")[1:] {
+			ages[row[0]] = row[1:]
+		}
 		for _, c := range m.Cells {
 			r := m.Safety.row(c.ID, question)
+			if got, want := ages[labelOf(c.Axes)], exposedFor(r, 0.5, 0.95, 1); !slices.Equal(got, want) {
+				t.Errorf("%s, %s: of the time are exposed %q, want %q", c.ID, question, got, want)
+			}
 			row, shown := drawn[labelOf(c.Axes)]
 			if shown != (r.Verdict != results.Invalid) {
 				t.Errorf("%s, %s: %s, shown %v", c.ID, question, r.Verdict, shown)
@@ -202,6 +210,25 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 		}
 	}
 	b.quiet(t, path)
+}
+
+// exposedFor are the ages that a crash takes at most for such shares of the log's time, in words. Losses of a generated log grow.
+func exposedFor(r *SafetyRow, shares ...float64) []string {
+	s := newStrip(*r, 0, 0, 1)
+	var texts []string
+	for _, share := range shares {
+		at := s.MS[0] + share*(s.End-s.MS[0])
+		i := slices.IndexFunc(s.MS, func(ms float64) bool { return ms >= at })
+		if i < 0 {
+			i = len(s.MS) - 1
+		}
+		age := SafetyRow{Safety: results.Safety{Exposure: results.Exposure{MS: s.Exposed[i], Censored: share == 1 && r.Exposure.Censored}}}.Age()
+		if s.Exposed[i] == 0 {
+			age = "0"
+		}
+		texts = append(texts, age)
+	}
+	return texts
 }
 
 func TestTheAnswerStandsOnTheFirstScreenBeforeAnyChart(t *testing.T) {

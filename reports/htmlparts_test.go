@@ -58,6 +58,10 @@ func TestAStripKeepsTheWorstOfEachStretch(t *testing.T) {
 	if s := newStrip(r, 0, 0, 4); !slices.Equal(s.Lost, []int64{3, 0}) {
 		t.Errorf("coarser it is %+v: the loss must stay", s)
 	}
+	r.Seconds = 0.08
+	if s := newStrip(r, 0, 0, 1); s.End != 80 {
+		t.Errorf("the log went on to 80 ms after its last stretch's worst point: %+v", s)
+	}
 }
 
 func TestCountsOfFlushesAreHeldAgainstTheModel(t *testing.T) {

@@ -322,11 +322,13 @@
     exposure(d, chosen, width) {
       const which = chosen.work ? ofDisk(d) : varying(d);
       const all = d.strips.filter((s) => s.q === chosen.class && (!chosen.work || d.cells[s.c].w === chosen.work - 1)).map((s) => {
-        const spans = s.t.map((t, i) => ({ e: s.e[i], span: (s.t[i + 1] ?? s.z) - t })).filter(({ span }) => span > 0).sort((a, b) => a.e - b.e);
-        const total = Math.max(1e-9, spans.reduce((sum, { span }) => sum + span, 0));
+        // Between the worst points of two stretches it is not known where one ends: the worse counts.
+        const spans = s.t.map((t, i) => ({ e: Math.max(s.e[i], s.e[i + 1] ?? 0), span: (s.t[i + 1] ?? s.z) - t })).filter(({ span }) => span > 0).sort((a, b) => a.e - b.e);
+        const most = Math.max(...s.e), total = spans.reduce((sum, { span }) => sum + span, 0);
+        if (!total) spans.push({ e: most, span: 1 });
         let done = 0;
-        const steps = spans.map(({ e, span }) => ({ e, upTo: (done += span) / total }));
-        return { name: label(d, d.cells[s.c], which), most: spans.at(-1)?.e ?? 0, least: d.cells[s.c].s?.[chosen.class]?.c, steps };
+        const steps = spans.map(({ e, span }) => ({ e, upTo: (done += span) / (total || 1) }));
+        return { name: label(d, d.cells[s.c], which), most, least: d.cells[s.c].s?.[chosen.class]?.c, steps };
       });
       const at = (l, share) => l.steps.find(({ upTo }) => upTo >= share - 1e-9)?.e ?? l.most;
       const kept = new Set([...all].sort((a, b) => b.most - a.most).slice(0, 12)), lines = all.filter((l) => kept.has(l) && l.most > 0);
@@ -409,7 +411,7 @@
         }],
         words: (all.length > rows.length ? `The first ${rows.length} of ${all.length} cells are drawn: choose a workload to see the others. ` : "") +
           (rows.length ? `Each strip is drawn against ${lost ? group(most < 1 ? 0 : most) + " lost promises" : write.ms(most < 1e-6 ? 0 : most) + " of exposure"}, the most of any.` : "No log was judged under this failure."),
-        table: [["cell", "promises lost, at most", "first lost at", "exposure, at most", "stretches"], ...rows.map((s, i) => {
+        table: [["cell", "promises lost, at most", "first lost by", "exposure, at most", "stretches"], ...rows.map((s, i) => {
           const first = s.l.findIndex((v) => v > 0);
           return [names[i], s.v === "NO_PROMISE" ? absent : group(Math.max(...s.l)), first < 0 ? absent : group(s.t[first]) + "\u202fms", write.ms(Math.max(...s.e)), s.t.length];
         })],
