@@ -127,6 +127,8 @@ func TestWhatDiffersInTheDomainXMLIsSaidOnceForCellsAlike(t *testing.T) {
   <type machine='%[2]s'/>
   <driver name='qemu' cache='%[3]s'/>
   <source file='/srv/run-%[1]s/scratch-%[1]s.raw' index='%[1]s'/>
+  <kernel>/cache/%[1]s/guest-0a/vmlinuz</kernel>
+  <source file='/cache/%[1]s/guest-0a/%[2]s.img' index='1'/>
   <qemu:arg value='hostfwd=tcp:127.0.0.1:%[1]s-:22'/>
 `, number, machine, mode)
 			dir := filepath.Join(run.Dir, "raw", c.ID, "0")
@@ -144,6 +146,10 @@ func TestWhatDiffersInTheDomainXMLIsSaidOnceForCellsAlike(t *testing.T) {
 	want := []Difference{{"domain XML of disk.cache=none,fio.fsync=1 and 4 more", []string{"<driver name='qemu' cache='none'/>", "<driver name='qemu' cache='unsafe'/>"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	got = xmlDifferences([]*results.Run{a, xml(generated(2, 2), "34", "pc", "none")})
+	if want := "<type machine='pc'/> <source file='…/pc.img'/>"; len(got) != 1 || got[0].Values[1] != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 	without := generated(2, 3)
 	without.Dir = t.TempDir()

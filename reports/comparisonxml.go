@@ -20,8 +20,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`<(name|uuid|label|imagelabel)>.*?</(name|uuid|label|imagelabel)>|<address [^>]*/>|<alias [^>]*/>|<platter:run [^>]*/>`), ""},
 	{regexp.MustCompile(`(<domain [^>]*?) id='\d+'`), "$1"},
 	{regexp.MustCompile(` index='\d+'`), ""},
-	{regexp.MustCompile(`'[^']*/run-[0-9a-f]+/`), "'…/"},
-	{regexp.MustCompile(`[>'][^>']*/guest-[0-9a-f]+/`), "…/"},
+	{regexp.MustCompile(`([>'])[^<>']*/(run|guest)-[0-9a-f]+/`), "$1…/"},
 	{regexp.MustCompile(`scratch-\d+`), "scratch"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1"},
 }
@@ -89,8 +88,10 @@ func cellXMLDifference(runs []map[string]string, cell string) []string {
 		for _, v := range volatile {
 			text = v.found.ReplaceAllString(text, v.put)
 		}
+		seen := map[string]bool{}
 		for line := range strings.Lines(text) {
-			if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines[i], line) {
+			if line = strings.TrimSpace(line); line != "" && !seen[line] {
+				seen[line] = true
 				lines[i] = append(lines[i], line)
 				count[line]++
 			}
