@@ -14,4 +14,6 @@ if grep -q -E '^[[:space:]]*--- SKIP' "$log"; then
 	echo "tests were skipped: see above" >&2
 	exit 1
 fi
+echo 'the slowest:'
+sed -n 's/^--- PASS: \(.*\) (\([0-9.]*\)s)$/\2 s  \1/p' "$log" | sort -rn | head -n 12
 echo "$(grep -c -E '^[[:space:]]*--- PASS' "$log") passed, 0 failed"
