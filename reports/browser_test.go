@@ -305,6 +305,35 @@ func TestABrowserShowsHostileNamesAsTheyAre(t *testing.T) {
 	b.quiet(t, path)
 }
 
+func TestABrowserShowsHostileNamesInAComparisonAsTheyAre(t *testing.T) {
+	needBrowser(t)
+	b := newBrowser(t)
+	other := hostileRun()
+	other.Manifest.Storage.Drives[0].Name += "2"
+	other.Manifest.Matrix += "\n" + hostile + ": 1"
+	path := reportFile(t, hostileRun(), other)
+	b.open(t, path, 1280, "light")
+	evaluate[int](t, b, `(() => {
+  const chart = document.getElementById("comparison-changes"), box = chart.querySelector("svg circle, svg path[d*=A]").getBoundingClientRect();
+  for (const kind of ["pointermove", "mousemove"]) chart.querySelector("svg").dispatchEvent(new PointerEvent(kind, { bubbles: true, clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 }));
+  return 1;
+})()`)
+	told := ""
+	for i := 0; i < 200 && !strings.Contains(told, "adjusted p"); i++ { // it is drawn with the next frame
+		told = evaluate[string](t, b, `document.getElementById("comparison-changes").textContent`)
+	}
+	if !strings.Contains(told, "alert(1)") || !strings.Contains(told, "adjusted p") {
+		t.Errorf("the chart of changes and what it tells are %q", told)
+	}
+	if n := evaluate[int](t, b, `document.querySelectorAll("script:not([type]), img, iframe, object").length`); n != 2 {
+		t.Errorf("%d scripts and foreign elements beside a comparison, want the page's own two", n)
+	}
+	if facts := evaluate[string](t, b, `document.querySelector(".facts-apart").textContent`); !strings.Contains(facts, hostile) {
+		t.Errorf("what differs is %q", facts)
+	}
+	b.quiet(t, path)
+}
+
 func TestAReportPrintsWithItsDetailsUnfolded(t *testing.T) {
 	needBrowser(t)
 	b := newBrowser(t)

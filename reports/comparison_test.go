@@ -231,6 +231,7 @@ func TestHostileTextInAComparisonIsText(t *testing.T) {
 	hostile := "</td><script>alert(1)</script>\x1b[2J"
 	b.Manifest.Host.Name, b.Dir, b.Manifest.Banner = hostile, hostile, hostile
 	b.Manifest.Matrix += hostile + ": 1\n"
+	b.Manifest.Storage.Layers, b.Manifest.Storage.Drives = []string{hostile}, []results.Drive{{Name: hostile}}
 	c := comparison(t, a, b)
 	var text bytes.Buffer
 	if err := c.Text(&text); err != nil {

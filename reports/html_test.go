@@ -24,7 +24,8 @@ func hostileRun() *results.Run {
 	m.Name, m.Tool, m.Command, m.Matrix, m.MatrixFile, m.Banner = hostile, hostile, []string{hostile}, hostile, hostile, hostile
 	m.Host.Name, m.Host.Kernel, m.Host.CPU, m.Host.URI, m.Host.Libvirt, m.Host.QEMU, m.Host.AccelReason = hostile, hostile, hostile, hostile, hostile, hostile, hostile
 	m.Guest = results.Guest{ImageDigest: hostile, Kernel: hostile, Fio: hostile}
-	m.Storage = results.Storage{Directory: hostile, FileSystem: hostile, Device: hostile, Format: hostile}
+	m.Storage = results.Storage{Directory: hostile, FileSystem: hostile, Device: hostile, Format: hostile,
+		Layers: []string{hostile}, Drives: []results.Drive{{Name: hostile, Model: hostile, Firmware: hostile, WriteCache: hostile, Scheduler: hostile, Controller: hostile}}}
 	axis := "fio." + hostile
 	m.Axes[1] = axis
 	renamed := map[string]string{}
