@@ -317,7 +317,9 @@ func newStrip(r SafetyRow, cell, question, every int) strip {
 		for _, p := range points[:min(every, len(points))] {
 			lost, exposed = max(lost, p.PromisesLost), max(exposed, p.ExposedMS)
 		}
-		exposed = math.Round(100*exposed) / 100
+		if exposed > 0 {
+			exposed = max(0.01, math.Round(100*exposed)/100)
+		}
 		s.End = math.Round(max(points[min(every, len(points))-1].MS, 1000*r.Seconds))
 		if n := len(s.MS); n > 0 && s.Lost[n-1] == lost && s.Exposed[n-1] == exposed {
 			continue

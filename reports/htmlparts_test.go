@@ -1,10 +1,12 @@
 package reports
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"platter/flushpath"
@@ -59,8 +61,9 @@ func TestAStripKeepsTheWorstOfEachStretch(t *testing.T) {
 		t.Errorf("coarser it is %+v: the loss must stay", s)
 	}
 	r.Seconds = 0.08
-	if s := newStrip(r, 0, 0, 1); s.End != 80 {
-		t.Errorf("the log went on to 80 ms after its last stretch's worst point: %+v", s)
+	r.Strip[5].ExposedMS = 0.002
+	if s := newStrip(r, 0, 0, 1); s.End != 80 || s.Exposed[len(s.Exposed)-1] == 0 {
+		t.Errorf("the log went on to 80 ms, and exposed something at its end: %+v", s)
 	}
 }
 
@@ -138,6 +141,20 @@ func TestTheRawFilesOfACellAreShownAsFarAsTheyAreThere(t *testing.T) {
 	}
 	if want := "  <disk type='file'>\n    <serial>platter-scratch</serial>\n  </disk>"; raw[1].Domain != want || raw[1].Whole {
 		t.Errorf("the second cell's disk is %q", raw[1].Domain)
+	}
+	job := filepath.Join(run.Dir, "raw", run.Manifest.Cells[1].ID, "0", "job.fio")
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := errors.Join(os.WriteFile(secret, []byte("secret"), 0o644), os.Symlink(secret, job)); err != nil {
+		t.Fatal(err)
+	}
+	if raw := rawCells(New(run)); raw[1].Job != "" {
+		t.Errorf("a link led out of the run directory: %q", raw[1].Job)
+	}
+	if err := errors.Join(os.Remove(job), syscall.Mkfifo(job, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if raw := rawCells(New(run)); raw[1].Job != "" {
+		t.Errorf("a pipe was read: %q", raw[1].Job)
 	}
 	run.Manifest.Cells[0].ID = "../../etc"
 	if raw := rawCells(New(run)); len(raw) != 1 {

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,15 +57,34 @@ func rawCells(m *Model) []rawCell {
 	return all
 }
 
+// readCapped reads the beginning of a text file of a run directory, which may come from anywhere: links and devices are not followed.
 func readCapped(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil || !utf8.Valid(text) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
 		return ""
 	}
-	if len(text) > maxRawFile {
-		return strings.ToValidUTF8(string(text[:maxRawFile]), "") + "\n… cut"
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
 	}
-	return string(text)
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxRawFile+1))
+	if err != nil {
+		return ""
+	}
+	end := ""
+	if len(text) > maxRawFile {
+		text, end = text[:maxRawFile], "\n… cut"
+		for range utf8.UTFMax - 1 { // the cut may go through a character
+			if !utf8.Valid(text) {
+				text = text[:len(text)-1]
+			}
+		}
+	}
+	if !utf8.Valid(text) {
+		return ""
+	}
+	return string(text) + end
 }
 
 // scratchDisk is the scratch disk's element of a domain's XML; all of it where there is none.
