@@ -204,15 +204,15 @@ type viewCourse struct {
 
 // newViewCourse is nil for a trial without a log.
 func newViewCourse(r Rate, every int) *viewCourse {
-	if r.Log == nil || len(r.Log.IOPS) < every {
+	if r.Log == nil || len(r.Log.IOPS) < every || !(r.Log.IntervalS > 0) {
 		return nil
 	}
-	c := &viewCourse{Each: math.Round(1000*float64(every)*r.Log.IntervalS) / 1000, Values: thinned(r.Log.IOPS, every)}
+	c := &viewCourse{Each: math.Round(1000*float64(every)*drawable(r.Log.IntervalS)) / 1000, Values: thinned(r.Log.IOPS, every)}
 	if from, steady, long := r.steadyFrom(); long {
 		if !steady {
 			from = -1
 		}
-		c.Steady = &from
+		c.Steady = new(drawable(from))
 	}
 	return c
 }
@@ -274,12 +274,15 @@ func thinned(values []float64, every int) []float64 {
 	for ; len(values) >= every; values = values[every:] {
 		sum := 0.0
 		for _, v := range values[:every] {
-			sum += v
+			sum += drawable(v)
 		}
 		all = append(all, math.Round(sum/float64(every)))
 	}
 	return all
 }
+
+// drawable bounds a figure, so that what is made of some is a number: a journal may say anything.
+func drawable(v float64) float64 { return max(-1e15, min(1e15, v)) }
 
 // strip is a crash campaign's log under one question, from left to right; neighbours that are alike are one stretch.
 type strip struct {
@@ -315,16 +318,16 @@ func newStrip(r SafetyRow, cell, question, every int) strip {
 	for points := r.Strip; len(points) > 0; points = points[min(every, len(points)):] {
 		lost, exposed := int64(0), 0.0
 		for _, p := range points[:min(every, len(points))] {
-			lost, exposed = max(lost, p.PromisesLost), max(exposed, p.ExposedMS)
+			lost, exposed = max(lost, p.PromisesLost), max(exposed, drawable(p.ExposedMS))
 		}
 		if exposed > 0 {
 			exposed = max(0.01, math.Round(100*exposed)/100)
 		}
-		s.End = math.Round(max(points[min(every, len(points))-1].MS, 1000*r.Seconds))
+		s.End = math.Round(drawable(max(points[min(every, len(points))-1].MS, 1000*r.Seconds)))
 		if n := len(s.MS); n > 0 && s.Lost[n-1] == lost && s.Exposed[n-1] == exposed {
 			continue
 		}
-		s.MS, s.Lost, s.Exposed = append(s.MS, math.Round(points[0].MS)), append(s.Lost, lost), append(s.Exposed, exposed)
+		s.MS, s.Lost, s.Exposed = append(s.MS, math.Round(drawable(points[0].MS))), append(s.Lost, lost), append(s.Exposed, exposed)
 	}
 	return s
 }

@@ -2,6 +2,8 @@ package reports
 
 import (
 	"errors"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -199,5 +201,24 @@ func TestEachClassHasItsAnswer(t *testing.T) {
 	}
 	if !strings.Contains(answers["QEMU kill"], "unsafe") || strings.Contains(answers["host crash"], "Fastest SAFE at fsync=1: cache=unsafe") {
 		t.Errorf("the answers are %q", answers)
+	}
+}
+
+func TestALogWithAbsurdFiguresEndsNoReport(t *testing.T) {
+	const absurd = math.MaxFloat64
+	for _, log := range []results.IOPSLog{
+		{IntervalS: absurd, IOPS: []float64{1, 2}}, {IntervalS: 1, IOPS: []float64{absurd, absurd}}, {IntervalS: -1, IOPS: []float64{1}},
+		{IntervalS: 1e-300, IOPS: slices.Repeat([]float64{1}, 100)}, {IOPS: []float64{1}},
+		{IntervalS: 1, IOPS: slices.Repeat([]float64{absurd}, maxCourseValues)},
+	} {
+		run := withSafety(6)
+		for i := range run.Trials {
+			run.Trials[i].IOPSLog = &log
+		}
+		s := &run.Safety[0]
+		s.Seconds, s.Strip[3].MS, s.Strip[3].ExposedMS = absurd, absurd, absurd
+		if err := writeHTML(io.Discard, assets, nil, []*Model{New(run)}); err != nil {
+			t.Errorf("%v, %d values: %v", log.IntervalS, len(log.IOPS), err)
+		}
 	}
 }

@@ -132,7 +132,7 @@
     rate: (v) => Math.abs(v) < 100 ? String(Number(v.toPrecision(3))) : group(Math.round(v)),
     bytes: (v) => scaled(v, ["B", "KiB", "MiB", "GiB"], 1024, "TiB") + "/s",
     ns: (v) => scaled(v, ["ns", "µs", "ms"], 1000, "s"),
-    ms: (v) => v === 0 ? "0" : v < 100 ? Number(v.toPrecision(2)) + "\u202fms" : (v / 1000).toFixed(1) + "\u202fs",
+    ms: (v) => v === 0 ? "0" : v < 99.5 ? Number(v.toPrecision(2)) + "\u202fms" : (v / 1000).toFixed(1) + "\u202fs",
     part: (v) => v === 0 ? "0" : v < 0.001 ? "<0.1\u202f%" : Number((100 * v).toPrecision(3)) + "\u202f%",
   };
   const absent = "–";

@@ -149,7 +149,7 @@ func (r SafetyRow) verdict() string {
 // Age is how old the oldest exposed write was: "≥5.0 s" when it dates from the start of the campaign.
 func (r SafetyRow) Age() string {
 	text := fmt.Sprintf("%.1f\u202fs", r.Exposure.MS/1000)
-	if r.Exposure.MS < 100 {
+	if r.Exposure.MS < 99.5 { // more would be 1e+02
 		text = fmt.Sprintf("%.2g\u202fms", r.Exposure.MS)
 	}
 	if r.Exposure.Censored {

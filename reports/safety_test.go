@@ -336,3 +336,11 @@ func TestSidesSayWhatTheySet(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAgeIsWrittenForPeople(t *testing.T) {
+	for ms, want := range map[float64]string{0.25: "0.25\u202fms", 99.4: "99\u202fms", 99.7: "0.1\u202fs", 4960: "5.0\u202fs"} {
+		if got := (SafetyRow{Safety: results.Safety{Exposure: results.Exposure{MS: ms}}}).Age(); got != want {
+			t.Errorf("%v ms are %q, want %q", ms, got, want)
+		}
+	}
+}
