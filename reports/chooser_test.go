@@ -259,11 +259,19 @@ func TestABrowserOpensReportsOfEveryKind(t *testing.T) {
 	}
 	failed := withFailedCampaigns()
 	failed.Torn = true
+	exposed := withSafety(6) // at every point: no exposure is 0, and 5 has no decimals
+	for i := range exposed.Safety {
+		s := &exposed.Safety[i]
+		s.Exposure = results.Exposure{Writes: 1, Bytes: 4096, MS: 5}
+		for k := range s.Strip {
+			s.Strip[k].ExposedWrites, s.Strip[k].ExposedMS = 1, 5
+		}
+	}
 	for name, test := range map[string]struct {
 		run    *results.Run
 		charts int
 	}{
-		"no data": {generated(0, 1), 0}, "every warning": {failed, 9}, "safety without trials": {withoutTrials(), 4}, "long trials": {long, 7},
+		"no data": {generated(0, 1), 0}, "every warning": {failed, 9}, "safety without trials": {withoutTrials(), 4}, "exposed everywhere": {exposed, 9}, "long trials": {long, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBrowser(t)

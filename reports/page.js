@@ -140,6 +140,8 @@
   const lineStyles = ["solid", "dashed", "dotted", [8, 3, 2, 3]];
   const symbols = ["circle", "triangle", "rect", "diamond"];
   const colour = (i) => `var(--c${i % 8})`;
+  // decades are the powers of ten around values. A log axis that begins below them is rounded to the digits of the least value, to 0 even:
+  // there must be a value where it begins.
   const decades = (values) => {
     const lo = Math.min(...values), hi = Math.max(...values);
     const [from, to] = [10 ** Math.floor(Math.log10(lo)), 10 ** Math.ceil(Math.log10(hi))];
@@ -169,7 +171,7 @@
       const shown = all.filter(({ v, loss }) => v != null && loss && !(lost && loss.v === "NO_PROMISE"));
       const y = ({ loss }) => lost ? loss.l : loss.e;
       const some = shown.map(y).filter((v) => v > 0);
-      const floor = some.length ? 10 ** (Math.floor(Math.log10(Math.min(...some))) - 1) : 0;
+      const low = some.length ? decades(some)[0] : 0, floor = shown.some((p) => y(p) === 0) ? low / 10 : low;
       const place = (p) => lost ? y(p) : Math.max(y(p), floor);
       const most = Math.max(1e-9, ...shown.map(({ v }) => v));
       const lossText = (p) => lost ? write.part(p.loss.l) : (p.loss.c ? "≥" : "") + write.ms(p.loss.e);
@@ -202,7 +204,7 @@
         height: 400,
         x: { type: logX ? "log" : "value", min: fromX, max: toX, name: metric.name + (metric.more ? " →" : " (less is better)"), nameLocation: "middle", nameGap: 28, axisLabel: { formatter: (v) => write[metric.unit](v) } },
         y: lost || !some.length ? { type: "value", min: 0, max: 1, name: lost ? "promises lost" : "exposure", axisLabel: { formatter: (v) => lost ? write.part(v) : v === 0 ? "0" : "" } }
-          : { type: "log", min: floor, max: toY, name: "exposure", axisLabel: { formatter: (v) => v <= floor * 1.001 ? "0" : write.ms(v) } },
+          : { type: "log", min: floor, max: toY, name: "exposure", axisLabel: { formatter: (v) => v < low * 0.999 ? "0" : write.ms(v) } },
         series: [...lines, { type: "scatter", data: points, emphasis: { disabled: true }, z: 3 }],
         words: `${on.length} of ${shown.length} cells are beaten by none` + (all.length > shown.length ? `; ${all.length - shown.length} without a speed, a valid verdict${lost ? " or a promise" : ""} are not shown` : "") + ".",
         table: [["cell", metric.name, "verdict", "promises lost", "exposure", "beaten by none"],
@@ -333,13 +335,14 @@
       const at = (l, share) => l.steps.find(({ upTo }) => upTo >= share - 1e-9)?.e ?? l.most;
       const kept = new Set([...all].sort((a, b) => b.most - a.most).slice(0, 12)), lines = all.filter((l) => kept.has(l) && l.most > 0);
       const some = lines.flatMap((l) => l.steps.map(({ e }) => e)).filter((e) => e > 0);
-      const [low, high] = some.length ? decades(some) : [1, 10], floor = low / 10, y = (e) => Math.max(e, floor);
+      const [low, high] = some.length ? decades(some) : [1, 10];
+      const floor = lines.some((l) => l.steps[0].e === 0) ? low / 10 : low, y = (e) => Math.max(e, floor);
       const series = views.drawn(lines.map((l, i) => ({ name: l.name, i, thin: true, data: [[0, y(l.steps[0].e)], ...l.steps.flatMap(({ e, upTo }, k) => [[k ? l.steps[k - 1].upTo : 0, y(e)], [upTo, y(e)]])] })), width);
       const clean = all.filter((l) => l.most === 0).length;
       return {
         height: 340, right: Math.min(150, Math.round(width * 0.28)),
         x: { type: "value", min: 0, max: 1, name: "share of the log’s time", nameLocation: "middle", nameGap: 28, axisLabel: { formatter: write.part } },
-        y: some.length ? { type: "log", min: floor, max: high, name: "exposure", axisLabel: { formatter: (v) => v <= floor * 1.001 ? "0" : write.ms(v) } }
+        y: some.length ? { type: "log", min: floor, max: high, name: "exposure", axisLabel: { formatter: (v) => v < low * 0.999 ? "0" : write.ms(v) } }
           : { type: "value", min: 0, max: 1, name: "exposure", axisLabel: { formatter: (v) => v ? "" : "0" } },
         series,
         words: (clean ? `${clean} of ${all.length} cells expose nothing. ` : "") + (all.length - clean > lines.length ? `Of the others the ${lines.length} that expose most are drawn.` : ""),
