@@ -261,12 +261,12 @@
         .filter(({ data }) => data?.length);
     },
 
-    // drawn are lines with their names at their ends.
-    drawn(lines, width) {
+    // drawn are lines with their names at their ends, which have so much room.
+    drawn(lines, width, room = Math.min(110, width * 0.24)) {
       return lines.map(({ name, i, data, thin }) => ({
         type: "line", name, data, showSymbol: !thin, symbol: symbols[i % 4], symbolSize: 6, color: colour(i), emphasis: { disabled: true }, connectNulls: false,
         itemStyle: { color: colour(i) }, lineStyle: { color: colour(i), width: thin ? 1.2 : 2, type: lineStyles[Math.floor(i / 2) % 4] },
-        endLabel: { show: true, formatter: () => name, color: "var(--ink)", fontSize: 11, width: Math.min(110, width * 0.24), overflow: "truncate" }, labelLayout: { moveOverlap: "shiftY" },
+        endLabel: { show: true, formatter: () => name, color: "var(--ink)", fontSize: 11, width: room, overflow: "truncate" }, labelLayout: { moveOverlap: "shiftY" },
       }));
     },
 
@@ -336,11 +336,12 @@
       const kept = new Set([...all].sort((a, b) => b.most - a.most).slice(0, 12)), lines = all.filter((l) => kept.has(l) && l.most > 0);
       const some = lines.flatMap((l) => l.steps.map(({ e }) => e)).filter((e) => e > 0);
       const [low, high] = some.length ? decades(some) : [1, 10];
+      const right = Math.min(230, Math.round(width * 0.28)); // names of cells are long, and tell lines apart by their ends
       const floor = lines.some((l) => l.steps[0].e === 0) ? low / 10 : low, y = (e) => Math.max(e, floor);
-      const series = views.drawn(lines.map((l, i) => ({ name: l.name, i, thin: true, data: [[0, y(l.steps[0].e)], ...l.steps.flatMap(({ e, upTo }, k) => [[k ? l.steps[k - 1].upTo : 0, y(e)], [upTo, y(e)]])] })), width);
+      const series = views.drawn(lines.map((l, i) => ({ name: l.name, i, thin: true, data: [[0, y(l.steps[0].e)], ...l.steps.flatMap(({ e, upTo }, k) => [[k ? l.steps[k - 1].upTo : 0, y(e)], [upTo, y(e)]])] })), width, right - 40);
       const clean = all.filter((l) => l.most === 0).length;
       return {
-        height: 340, right: Math.min(150, Math.round(width * 0.28)),
+        height: 340, right,
         x: { type: "value", min: 0, max: 1, name: "share of the log’s time", nameLocation: "middle", nameGap: 28, axisLabel: { formatter: write.part } },
         y: some.length ? { type: "log", min: floor, max: high, name: "exposure", axisLabel: { formatter: (v) => v < low * 0.999 ? "0" : write.ms(v) } }
           : { type: "value", min: 0, max: 1, name: "exposure", axisLabel: { formatter: (v) => v ? "" : "0" } },
