@@ -2,7 +2,6 @@ package reports
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -26,13 +25,12 @@ func answer(m *Model) []string {
 	case len(groups) == 0:
 		return []string{fmt.Sprintf("No speed was measured, so no cell is the fastest (%s).", scope(m))}
 	}
-	var lines []string
-	if m.Sides != nil {
-		lines = append(lines, fmt.Sprintf("Before: %s. After: %s.", m.Sides[matrices.SideBefore], m.Sides[matrices.SideAfter]))
-	}
+	lines := slices.Clone(m.Change)
 	switch varies := groups[0].cells[0].settings() != ""; {
 	case len(m.Safety.Rows) > 0:
 		lines = append(lines, safeAnswers(m, groups, m.asked())...)
+	case awaited(m) != "": // the fastest may be the one that loses everything
+		lines = append(lines, "No setting is called the fastest yet: crash campaigns are planned, and none has been judged.")
 	case !varies && len(groups) > maxAnswers:
 		lines = append(lines, fmt.Sprintf("Measured: %s on one disk's settings.", plural(len(groups), "workload")))
 	case !varies: // there is nothing to choose between
@@ -49,7 +47,7 @@ func answer(m *Model) []string {
 		}
 	}
 	last := scope(m) + "."
-	if len(m.Safety.Rows) == 0 {
+	if len(m.Safety.Rows) == 0 && awaited(m) == "" {
 		last += " Safety is not measured in this run."
 	}
 	return append(lines, last)
@@ -66,6 +64,9 @@ func scope(m *Model) string {
 	}
 	if len(m.Safety.Rows) > 0 {
 		text += fmt.Sprintf("; %s crash points judged on a simulated disk", wholeNumber(m.Safety.Points))
+	}
+	if some := awaited(m); some != "" {
+		text += "; " + some + ", the run is not done"
 	}
 	return text
 }
@@ -220,7 +221,7 @@ func (m *Model) worst(c Cell, asked []Question) string {
 func tally(what string, groups, whole []workload, present standard) []string {
 	var settings []string
 	wins := map[string][]string{}
-	against := map[string][]float64{}
+	against := map[string][]float64{} // where there are blocks enough for an interval
 	for i, g := range groups {
 		best, ok := g.fastest()
 		if !ok {
@@ -228,8 +229,8 @@ func tally(what string, groups, whole []workload, present standard) []string {
 		}
 		text := best.settings()
 		if other, ok := present.cell(whole[i], best); ok && other.ID != best.ID {
-			if r := pairedRates(other, best).Estimate; !math.IsNaN(r) {
-				against[text] = append(against[text], r)
+			if r := pairedRates(other, best); r.Bounded() {
+				against[text] = append(against[text], r.Estimate)
 			}
 		}
 		if wins[text] == nil {
@@ -249,6 +250,9 @@ func tally(what string, groups, whole []workload, present standard) []string {
 			line += "; " + least + " of " + present.name
 		}
 		lines = append(lines, line+".")
+	}
+	if few := countStandings(groups).tooFew(); few != "" {
+		lines = append(lines, upperFirst(few)+".")
 	}
 	return lines
 }
@@ -333,19 +337,19 @@ func number(c Cell) string { return Number(c.IOPS.Median) + " IOPS" }
 
 // praise names a cell, and how many others of the workload it is not set apart from.
 func (w workload) praise(best Cell, places standings) string {
-	near := 0
+	var near []string
 	for _, c := range w.cells {
 		if places.of[c.ID].near() {
-			near++
+			near = append(near, c.settings())
 		}
 	}
 	text := strings.TrimPrefix(best.settings()+" with "+number(best), " with ")
 	switch {
-	case near == 0:
+	case len(near) == 0:
 	case places.tooFew() != "":
 		text += fmt.Sprintf(" (%s)", places.tooFew())
 	default:
-		text += ", not clearly apart from " + plural(near, "other")
+		text += ", not clearly apart from " + names(near, 3)
 	}
 	return text
 }

@@ -64,7 +64,7 @@ func paretoView(d viewData) (*chart, *charts.RectChart) {
 		}
 	}
 	c := &chart{Draw: "pareto", Title: "Speed and loss of each cell", Height: viewHeight,
-		Caption: "One mark a cell: ● SAFE, ◆ LOSES, ○ nothing promised. The line joins the cells of a workload that no other one beats: none is as fast and as safe (promises lost, then exposure). Dimmed cells are beaten. Medians alone decide.",
+		Caption: "One mark a cell: ● SAFE, ◆ LOSES, ○ nothing promised. The line joins the unbeaten cells of a workload: no other is as fast and as safe (promises lost, then exposure). Dimmed cells are beaten. Cells that lose promises stand above all others. Medians alone decide.",
 		Summary: "Scatter chart of speed against what a crash takes; the table below it has its numbers.",
 		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "metric", Label: "Speed", Options: metrics},
 			{Key: "loss", Label: "Loss", Options: []string{"exposure", "promises lost"}}, {Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}

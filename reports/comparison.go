@@ -320,7 +320,7 @@ func (s ComparedSide) SafetyText() string {
 
 // ExploratoryText stands above every comparison.
 func (c *Comparison) ExploratoryText() string {
-	return fmt.Sprintf("Exploratory: %d comparisons, p adjusted over all of them (Holm). Two runs of the same thing differ by more than this shows: it is no verdict (platter gate is).", c.Tests)
+	return fmt.Sprintf("Exploratory: %d comparisons, p adjusted over all of them (Holm). Two runs of the same thing differ by more than this shows: it is no verdict (platter gate is). Latencies are medians of the trials' own percentiles, and not the percentiles of all trials together.", c.Tests)
 }
 
 // SharedBanners are those that all the runs have.
@@ -366,5 +366,21 @@ func (s ComparedSide) largest() *compare.CellComparison {
 
 // DifferentText says how many comparisons stand out.
 func (c *Comparison) DifferentText() string {
-	return fmt.Sprintf("%d of %d figures differ by more than the trials of these runs explain.", c.Different, c.Tests)
+	return fmt.Sprintf("%d of %d figures differ by more than the trials of these runs explain.", c.Different, c.Tests) + c.tooFew()
+}
+
+// tooFew says how many trials a difference would need to count at all, where no comparison has so many; else "".
+func (c *Comparison) tooFew() string {
+	most, needed := 0, compare.NeededRuns(1-compare.Confidence, c.Tests, 1)
+	for _, s := range c.Sides {
+		for _, x := range s.Cells {
+			if x.Missing == "" {
+				most = max(most, x.Ratio.N)
+			}
+		}
+	}
+	if c.Tests == 0 || most >= needed {
+		return ""
+	}
+	return fmt.Sprintf(" %s of a cell are too few for any to count, however large: %d are needed.", upperFirst(plural(most, "trial")), needed)
 }

@@ -33,7 +33,8 @@ func (c *Comparison) Text(w io.Writer) error {
 	for _, s := range c.Sides {
 		s.text(p, c.Runs[0].Mark)
 	}
-	p.linef("\n* %s", c.DifferentText())
+	p.linef("")
+	p.wrapped("* ", c.DifferentText())
 	for _, s := range c.Sides {
 		for _, text := range s.AllWarnings() {
 			p.wrapped("warning: ", text)

@@ -170,9 +170,12 @@
         .filter(({ cell }) => !chosen.work || cell.w === chosen.work - 1);
       const shown = all.filter(({ v, loss }) => v != null && loss && !(lost && loss.v === "NO_PROMISE"));
       const y = ({ loss }) => lost ? loss.l : loss.e;
-      const some = shown.map(y).filter((v) => v > 0);
-      const low = some.length ? decades(some)[0] : 0, floor = shown.some((p) => y(p) === 0) ? low / 10 : low;
-      const place = (p) => lost ? y(p) : Math.max(y(p), floor);
+      const loses = (p) => !lost && p.loss.l > 0; // these stand above all others, whatever they expose
+      const bands = shown.some(loses), kept = shown.filter((p) => !loses(p));
+      const some = kept.map(y).filter((v) => v > 0);
+      const [low, top] = some.length ? decades(some) : [0, 1], floor = kept.some((p) => y(p) === 0) ? low / 10 : low;
+      const band = some.length ? top * 10 : 1;
+      const place = (p) => lost ? y(p) : loses(p) ? band : Math.max(y(p), floor);
       const most = Math.max(1e-9, ...shown.map(({ v }) => v));
       const lossText = (p) => lost ? write.part(p.loss.l) : (p.loss.c ? "≥" : "") + write.ms(p.loss.e);
       const mark = { SAFE: "circle", LOSES: "diamond", NO_PROMISE: "circle" };
@@ -198,16 +201,15 @@
         .map((line) => ({ type: "line", silent: true, symbol: "none", z: 1, lineStyle: { color: "var(--edge)", width: 1.5, type: "dashed" }, data: line.map((p) => [p.v, place(p)]) }));
       const logX = metric.unit === "ns" && shown.length > 0;
       const [fromX, toX] = logX ? decades(shown.map(({ v }) => v)) : [0, null];
-      const [, toY] = some.length && !lost ? decades(some) : [0, 1];
       const on = shown.filter((p) => front.has(p.i)).sort((a, b) => b.v - a.v);
       return {
-        height: 400,
+        height: 400, top: bands ? 48 : 30,
         x: { type: logX ? "log" : "value", min: fromX, max: toX, name: metric.name + (metric.more ? " →" : " (less is better)"), nameLocation: "middle", nameGap: 28, axisLabel: { formatter: (v) => write[metric.unit](v) } },
-        y: lost || !some.length ? { type: "value", min: 0, max: 1, name: lost ? "promises lost" : "exposure", axisLabel: { formatter: (v) => lost ? write.part(v) : v === 0 ? "0" : "" } }
-          : { type: "log", min: floor, max: toY, name: "exposure", axisLabel: { formatter: (v) => v < low * 0.999 ? "0" : write.ms(v) } },
+        y: lost || !some.length ? { type: "value", min: 0, max: 1, name: lost ? "promises lost" : "exposure", axisLabel: { formatter: (v) => lost ? write.part(v) : v === 0 ? "0" : v === 1 && bands ? "LOSES" : "" } }
+          : { type: "log", min: floor, max: bands ? band : top, name: "exposure", axisLabel: { formatter: (v) => v < low * 0.999 ? "0" : v > top * 1.001 ? "LOSES" : write.ms(v) } },
         series: [...lines, { type: "scatter", data: points, emphasis: { disabled: true }, z: 3 }],
-        words: `${on.length} of ${shown.length} cells are beaten by none` + (all.length > shown.length ? `; ${all.length - shown.length} without a speed, a valid verdict${lost ? " or a promise" : ""} are not shown` : "") + ".",
-        table: [["cell", metric.name, "verdict", "promises lost", "exposure", "beaten by none"],
+        words: `${on.length} of ${shown.length} cells are unbeaten` + (all.length > shown.length ? `; ${all.length - shown.length} without a speed, a valid verdict${lost ? " or a promise" : ""} are not shown` : "") + ".",
+        table: [["cell", metric.name, "verdict", "promises lost", "exposure", "unbeaten"],
           ...shown.map((p) => [p.cell.l, write[metric.unit](p.v), p.loss.v, p.loss.v === "NO_PROMISE" ? absent : write.part(p.loss.l), (p.loss.c ? "≥" : "") + write.ms(p.loss.e), front.has(p.i) ? "yes" : "no"])],
       };
     },

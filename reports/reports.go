@@ -35,7 +35,9 @@ type Model struct {
 	Torn     bool
 	Safety   Safety
 	// Sides are what the two sides of a change set on the disk, by their names, in a run that measured both; else nil.
-	Sides    map[string]string
+	Sides map[string]string
+	// Change says of such a run what the verdict on the change was and what a crash takes only after it; the first lines of Answer.
+	Change   []string
 	standard standard // that the answers hold the best settings against
 }
 
@@ -155,6 +157,7 @@ func New(run *results.Run) *Model {
 	}
 	m.Warnings = warnings(m, run.Trials)
 	m.Safety = newSafety(run, m.Cells)
+	m.Change = changeLines(m, run.Judgement)
 	m.hold(theDefault(run.Manifest.Axes))
 	return m
 }
@@ -311,6 +314,13 @@ func warnings(m *Model, trials []results.Trial) []Warning {
 	if m.Torn {
 		all = append(all, Warning{Name: "torn", Message: "the last line of the journal was cut short, as a crash leaves it; it is not shown"})
 	}
+	if text := unequalBlocks(m.Cells); text != "" {
+		for _, c := range m.Cells {
+			if c.Trials > 0 {
+				add("blocks", text, c.ID, c.Trials)
+			}
+		}
+	}
 	for _, t := range trials {
 		for _, g := range t.Guards {
 			add(g.Name, g.Message, t.Cell, 1)
@@ -329,6 +339,45 @@ func warnings(m *Model, trials []results.Trial) []Warning {
 	}
 	slices.SortStableFunc(all, func(a, b Warning) int { return b.Trials - a.Trials })
 	return all
+}
+
+// maxBlockRatio is by how much the blocks of a run may differ before it is said.
+const maxBlockRatio = 1.5
+
+// unequalBlocks says by how much the machine's speed changed between two blocks, all cells together; "" where it did not.
+func unequalBlocks(cells []Cell) string {
+	level, counted := map[int]float64{}, map[int]int{}
+	measured := 0
+	for _, c := range cells {
+		if c.IOPS == nil || !(c.IOPS.Median > 0) {
+			continue
+		}
+		measured++
+		for _, r := range c.Rates {
+			level[r.Block] += math.Log(r.IOPS / c.IOPS.Median)
+			counted[r.Block]++
+		}
+	}
+	slow, fast := -1, -1
+	for _, b := range slices.Sorted(maps.Keys(level)) {
+		if counted[b] < measured { // a mean over other cells is another figure
+			continue
+		}
+		if slow < 0 || level[b] < level[slow] {
+			slow = b
+		}
+		if fast < 0 || level[b] > level[fast] {
+			fast = b
+		}
+	}
+	if slow < 0 || measured == 0 {
+		return ""
+	}
+	ratio := math.Exp((level[slow] - level[fast]) / float64(measured))
+	if !(ratio < 1/maxBlockRatio) {
+		return ""
+	}
+	return fmt.Sprintf("all cells together ran ×%.2g as fast in block %d as in block %d: something else used the machine", ratio, slow+1, fast+1)
 }
 
 // short is an axis name without its namespace.

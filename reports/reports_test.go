@@ -150,3 +150,37 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+func TestBlocksOfAnotherSpeedAreSaid(t *testing.T) {
+	run := generated(6, 1)
+	for i := range run.Trials {
+		if run.Trials[i].Block == 4 {
+			run.Trials[i].Metrics.Write.IOPS /= 3
+		}
+	}
+	said := func(m *Model) string {
+		for _, w := range m.Warnings {
+			if w.Name == "blocks" {
+				return w.Message
+			}
+		}
+		return ""
+	}
+	if got := said(New(run)); !strings.Contains(got, "×0.33 as fast in block 5 as in block") {
+		t.Errorf("a block of a third of the speed: %q", got)
+	}
+	run = generated(6, 1)
+	for i := range run.Trials { // one cell alone is the disk's, not the machine's
+		if run.Trials[i].Block == 4 && run.Trials[i].Cell == run.Manifest.Cells[0].ID {
+			run.Trials[i].Metrics.Write.IOPS /= 3
+		}
+	}
+	if got := said(New(run)); got != "" {
+		t.Errorf("one slow trial: %q", got)
+	}
+	for _, few := range []int{0, 1} {
+		if got := said(New(generated(few, 1))); got != "" {
+			t.Errorf("%d blocks: %q", few, got)
+		}
+	}
+}

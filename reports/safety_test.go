@@ -303,7 +303,7 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 		run.Safety[i].Cell = renamed[run.Safety[i].Cell]
 	}
 	got := strings.Join(New(run).Answer, "\n")
-	for _, want := range []string{"Before: cache=none. After: cache=writethrough.", "Fastest SAFE at fsync=1: side=after with 4\u202f037 IOPS; ×2.97 of before, the present setting ["} {
+	for _, want := range []string{"Before: cache=none. After: cache=writethrough.", "Fastest SAFE at fsync=1: side=after with 4\u202f037 IOPS; ×2.97 of before, the present setting, block by block ["} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
@@ -316,8 +316,43 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 			s.Verdict, s.PromisesLost = results.Loses, 1
 		}
 	}
-	if got := strings.Join(New(run).Answer, "\n"); !strings.Contains(got, "it is the present setting, and after, which is not SAFE, is ×2.97 of it [") {
+	run.Judgement = &results.Judgement{Policy: "default", Outcome: "FAIL", Reasons: []string{"one", "two"}}
+	got = strings.Join(New(run).Answer, "\n")
+	for _, want := range []string{"FAIL by the policy default: one (and 1 reason more).", "New with the change: promises are broken by guest crash, QEMU kill, host crash, power loss (volatile), power loss (protected) at fsync=0; fsync=1."} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if !strings.Contains(got, "it is the present setting, and after, which is not SAFE, is ×2.97 of it, block by block [") {
 		t.Errorf("a change that loses promises: %s", got)
+	}
+	for i := range run.Safety { // as if it only exposed more
+		if s := &run.Safety[i]; strings.HasPrefix(s.Cell, matrices.SideAxis+"="+matrices.SideAfter) {
+			s.Verdict, s.PromisesLost = results.Safe, 0
+			if s.Class == results.HostCrash {
+				s.Exposure = results.Exposure{Writes: 3, MS: 1500, Censored: true}
+			}
+		}
+	}
+	if got := strings.Join(New(run).Answer, "\n"); !strings.Contains(got, "New with the change: a host crash takes unpromised writes up to ≥1.5\u202fs old at fsync=0; fsync=1 (before: none).") {
+		t.Errorf("a change that exposes: %s", got)
+	}
+}
+
+func TestNothingIsTheFastestBeforeItsSafetyIsKnown(t *testing.T) {
+	run := withSafety(6)
+	all := run.Safety
+	run.Safety = nil
+	if got := strings.Join(New(run).Answer, "\n"); strings.Contains(got, "Fastest") || !strings.Contains(got, "none has been judged") || !strings.Contains(got, "0 of 72 safety verdicts are in") {
+		t.Errorf("before the first campaign: %s", got)
+	}
+	run.Safety = all[:40]
+	if got := strings.Join(New(run).Answer, "\n"); !strings.Contains(got, "40 of 72 safety verdicts are in") {
+		t.Errorf("in the midst of the campaigns: %s", got)
+	}
+	run.Safety = all
+	if got := strings.Join(New(run).Answer, "\n"); strings.Contains(got, "verdicts are in") {
+		t.Errorf("at the end: %s", got)
 	}
 }
 

@@ -37,11 +37,20 @@ func (m *Model) Present(settings ...string) error {
 	}
 	present := standard{map[string]string{}, "the present setting", "it is the present setting"}
 	var axes []Axis
+	var mine []string
+	for _, a := range m.Manifest.Axes {
+		if ofDisk(a) {
+			mine = append(mine, a)
+		}
+	}
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
+		if i := slices.IndexFunc(mine, func(a string) bool { return short(a) == name }); i >= 0 {
+			name = mine[i] // as tables have it
+		}
 		at := slices.Index(m.Manifest.Axes, name)
-		if at < 0 || !ofDisk(name) {
-			return fmt.Errorf("%s is no setting of this run's disks: its axes are %s", s, strings.Join(m.Manifest.Axes, ", "))
+		if !slices.Contains(mine, name) {
+			return fmt.Errorf("%s is no setting of a disk that this run varies: those are %s", s, orAbsent(len(mine) > 0, strings.Join(mine, ", ")))
 		}
 		var have []string
 		for _, c := range m.Cells {
@@ -131,7 +140,7 @@ func (s standard) change(w workload, present Cell, safe func(Cell) bool) string 
 
 // timesText is "×1.5 of what [1.4 – 1.6]"; "" where there is nothing to compare.
 func timesText(r compare.Ratio, what string) string {
-	text := fmt.Sprintf("×%.3g of %s", r.Estimate, what)
+	text := fmt.Sprintf("×%.3g of %s, block by block", r.Estimate, what)
 	switch {
 	case math.IsNaN(r.Estimate):
 		return ""

@@ -26,7 +26,8 @@ type standings struct {
 // many comparisons leave (2·½ⁿ). What a block does to both its trials makes the test careful, never rash. Any cell might have come out
 // fastest: so the family is all pairs of a workload, of which those without the fastest are not tested and take part with 1.
 func newStandings(groups []workload) standings {
-	s := standings{of: map[string]standing{}}
+	s := countStandings(groups)
+	s.of = map[string]standing{}
 	var ids []string
 	var p []float64
 	for _, g := range groups {
@@ -35,9 +36,7 @@ func newStandings(groups []workload) standings {
 			continue
 		}
 		s.of[best.ID] = standing{true, 1}
-		s.pairs += len(g.cells) * (len(g.cells) - 1) / 2
 		for _, c := range g.cells {
-			s.trials = max(s.trials, c.Trials)
 			if c.ID != best.ID {
 				ids, p = append(ids, c.ID), append(p, compare.Unpaired(rates(best), rates(c), compare.Confidence).P)
 			}
@@ -45,6 +44,18 @@ func newStandings(groups []workload) standings {
 	}
 	for i, adjusted := range compare.HolmAmong(p, s.pairs) {
 		s.of[ids[i]] = standing{false, adjusted}
+	}
+	return s
+}
+
+// countStandings counts what newStandings compares, and compares nothing.
+func countStandings(groups []workload) standings {
+	var s standings
+	for _, g := range groups {
+		s.pairs += len(g.cells) * (len(g.cells) - 1) / 2
+		for _, c := range g.cells {
+			s.trials = max(s.trials, c.Trials)
+		}
 	}
 	return s
 }

@@ -64,7 +64,7 @@ func Table(w io.Writer, m *Model) error {
 		p.wrapped("", a)
 	}
 	if s := m.Phases; s.WallS > 0 {
-		p.wrapped("", fmt.Sprintf("Wall time %.0f s: boot %.0f, fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, collect %.0f; %.0f %% of the time after boot spent measuring.",
+		p.wrapped("", fmt.Sprintf("Wall time of the trials %.0f s: boot %.0f, fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, collect %.0f; %.0f %% of the time after boot spent measuring.",
 			s.WallS, s.BootS, s.PrefillS, s.AttachS, s.PrepareS, s.RampS, s.MeasureS, s.CollectS, 100*s.MeasuringShare))
 	}
 	return p.err

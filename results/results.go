@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 // Run is a run directory that was read.
@@ -21,6 +22,8 @@ type Run struct {
 	Trials   []Trial  // in the order of the journal; of two records of one trial (a run resumed) only the later
 	Safety   []Safety // likewise; of two records of one cell, class and drive cache only the later
 	Torn     bool     // the last line of one of the journals was cut short, as a crash leaves it; it is not among the records
+
+	Judgement *Judgement // nil where platter ab has not judged the run
 
 	whole map[string]int64 // of each torn journal: its bytes up to the end of the last whole line
 }
@@ -63,6 +66,9 @@ func Read(dir string) (*Run, error) {
 	if err := run.readSafety(); err != nil {
 		return nil, err
 	}
+	if run.Judgement, err = readJudgement(dir); err != nil {
+		return nil, err
+	}
 	return run, nil
 }
 
@@ -70,7 +76,7 @@ func Read(dir string) (*Run, error) {
 func readManifest(dir string) (*Manifest, error) {
 	path := filepath.Join(dir, ManifestFile)
 	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, &Error{Path: dir, Fault: Input, Message: "this is no run directory: it has no " + ManifestFile}
 	}
 	if err != nil {

@@ -233,3 +233,25 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestAJudgementIsReadAsItWasWritten(t *testing.T) {
+	dir := newRun(t)
+	run, err := Read(dir)
+	if err != nil || run.Judgement != nil {
+		t.Fatalf("a run that nobody judged has %+v (%v)", run.Judgement, err)
+	}
+	want := Judgement{Policy: "default", Outcome: "FAIL", Reasons: []string{"slower"}}
+	if err := want.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if run, err = Read(dir); err != nil || run.Judgement == nil || run.Judgement.Outcome != "FAIL" || len(run.Judgement.Reasons) != 1 {
+		t.Errorf("read %+v (%v)", run.Judgement, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, JudgementFile), []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var e *Error
+	if _, err = Read(dir); !errors.As(err, &e) || e.Fault != Input {
+		t.Errorf("half a judgement: %v", err)
+	}
+}

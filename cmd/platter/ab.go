@@ -181,7 +181,14 @@ func abDisk(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matrix
 	if err != nil {
 		return nil, err
 	}
-	return gate.JudgeAB(policy, run, time.Now(), thisHost()), nil
+	v := gate.JudgeAB(policy, run, time.Now(), thisHost())
+	j := results.Judgement{Policy: v.Policy, Outcome: string(v.Outcome)}
+	for _, r := range v.Reasons {
+		if r.Outcome == v.Outcome {
+			j.Reasons = append(j.Reasons, r.Text)
+		}
+	}
+	return v, j.Write(dir)
 }
 
 // lintedVerdict is FAIL when lint has an error against the domain with the change, whatever the change is; only the disk that was asked

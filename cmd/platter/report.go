@@ -104,6 +104,12 @@ func reportPath(dirs []string, output string) (string, error) {
 	case len(dirs) == 0:
 		return "", &errUsage{"report: RUNDIR is missing: the directory that platter run wrote"}
 	case output != "":
+		if info, err := os.Stat(output); err == nil && info.IsDir() {
+			return "", &errUsage{fmt.Sprintf("report: -o %s is a directory: name a file", output)}
+		}
+		if _, err := os.Stat(filepath.Dir(output)); err != nil {
+			return "", &errUsage{fmt.Sprintf("report: -o %s: there is no directory %s", output, filepath.Dir(output))}
+		}
 		return output, nil
 	case len(dirs) > 1:
 		return "", &errUsage{fmt.Sprintf("report: a report of %d runs lies in none of them: say where with -o FILE", len(dirs))}

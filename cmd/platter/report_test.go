@@ -111,3 +111,15 @@ func TestReportSaysWhatIsMissing(t *testing.T) {
 		t.Errorf("a directory without a run: error %v, want one of bad input", err)
 	}
 }
+
+func TestAReportGoesWhereAFileCanBe(t *testing.T) {
+	dir := t.TempDir()
+	for _, output := range []string{dir, filepath.Join(dir, "missing", "x.html")} {
+		if _, err := reportPath([]string{"run"}, output); !errors.As(err, new(*errUsage)) {
+			t.Errorf("-o %s: %v", output, err)
+		}
+	}
+	if path, err := reportPath([]string{"run"}, filepath.Join(dir, "x.html")); err != nil || path != filepath.Join(dir, "x.html") {
+		t.Errorf("%s, %v", path, err)
+	}
+}

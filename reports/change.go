@@ -1,0 +1,121 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"platter/matrices"
+	"platter/results"
+)
+
+// changeLines say of a run that measured both sides of a change what the sides are, what the policy's verdict on it was, and what a
+// crash takes after it that it did not take before. Other runs have none.
+func changeLines(m *Model, verdict *results.Judgement) []string {
+	if !slices.Contains(m.Manifest.Axes, matrices.SideAxis) {
+		return nil
+	}
+	var lines []string
+	if m.Sides != nil {
+		lines = append(lines, fmt.Sprintf("Before: %s. After: %s.", m.Sides[matrices.SideBefore], m.Sides[matrices.SideAfter]))
+	}
+	if verdict != nil {
+		line := fmt.Sprintf("%s by the policy %s", verdict.Outcome, verdict.Policy)
+		if len(verdict.Reasons) > 0 {
+			line += ": " + verdict.Reasons[0]
+		}
+		if more := len(verdict.Reasons) - 1; more > 0 {
+			line += " (and " + plural(more, "reason") + " more)"
+		}
+		lines = append(lines, line+".")
+	}
+	return append(lines, newRisks(m)...)
+}
+
+// risk is what some failure takes only after a change.
+type risk struct {
+	failure string
+	works   []string // where
+	oldest  *SafetyRow
+}
+
+// newRisks are what a crash takes after the change and did not take before: a line for the promises, then one for each failure that
+// exposes what it did not expose.
+func newRisks(m *Model) []string {
+	before := standard{values: map[string]string{matrices.SideAxis: matrices.SideBefore}}
+	var promises, exposures []risk
+	for _, c := range m.Cells {
+		was, ok := before.cell(workload{cells: m.Cells}, c)
+		if !ok || was.ID == c.ID {
+			continue
+		}
+		for _, q := range m.Safety.Questions {
+			x, y := m.Safety.row(was.ID, q), m.Safety.row(c.ID, q)
+			if x == nil || y == nil || x.Status != results.OK || y.Status != results.OK {
+				continue
+			}
+			switch {
+			case y.Verdict == results.Loses && x.Verdict != results.Loses:
+				promises = addRisk(promises, q.String(), c.work(), y)
+			case x.Exposure.Writes == 0 && y.Exposure.Writes > 0:
+				exposures = addRisk(exposures, q.String(), c.work(), y)
+			}
+		}
+	}
+	var lines []string
+	if len(promises) > 0 {
+		var failures, works []string
+		for _, r := range promises {
+			failures = append(failures, r.failure)
+			works = append(works, r.works...)
+		}
+		slices.Sort(works)
+		lines = append(lines, "New with the change: promises are broken by "+strings.Join(failures, ", ")+atAll(slices.Compact(works))+".")
+	}
+	for _, r := range exposures {
+		lines = append(lines, fmt.Sprintf("New with the change: a %s takes unpromised writes up to %s old%s (before: none).", r.failure, r.oldest.Age(), atAll(r.works)))
+	}
+	return lines
+}
+
+// addRisk adds a row to the risk of its failure.
+func addRisk(risks []risk, failure, work string, r *SafetyRow) []risk {
+	i := slices.IndexFunc(risks, func(k risk) bool { return k.failure == failure })
+	if i < 0 {
+		i = len(risks)
+		risks = append(risks, risk{failure: failure, oldest: r})
+	}
+	k := &risks[i]
+	if work != "" && !slices.Contains(k.works, work) {
+		k.works = append(k.works, work)
+	}
+	if r.Exposure.MS > k.oldest.Exposure.MS {
+		k.oldest = r
+	}
+	return risks
+}
+
+// atAll is " at fsync=0; fsync=1", or nothing.
+func atAll(works []string) string {
+	if len(works) == 0 {
+		return ""
+	}
+	return " at " + named(works)
+}
+
+// awaited says how much of the crash campaigns is there, in a run that is to have more; "" where all is.
+func awaited(m *Model) string {
+	planned := len(m.Manifest.SafetyClasses) * len(m.Manifest.DriveCaches) * len(m.Cells)
+	if len(m.Safety.Rows) >= planned {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d safety verdicts are in", len(m.Safety.Rows), planned)
+}
+
+// names joins the first few of some names.
+func names(all []string, most int) string {
+	if len(all) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(all[:most], ", "), len(all)-most)
+	}
+	return strings.Join(all, ", ")
+}
