@@ -448,12 +448,25 @@ func abridged(problems []string) []string {
 func (r *RuleResult) found() string {
 	text := direction(*r.Worse)
 	if r.WorseLo != nil {
-		text += fmt.Sprintf(" (%s to %s)", signed(*r.WorseLo), signed(*r.WorseHi))
+		text += " (" + spread(*r.WorseLo, *r.WorseHi) + ")"
 	}
 	if r.Adjusted != nil {
 		text += fmt.Sprintf(", adjusted p %.2g, n=%d", *r.Adjusted, r.N)
 	}
 	return text
+}
+
+// spread is an interval of changes in words, the smaller change first where both ends are in one direction.
+func spread(lo, hi float64) string {
+	switch {
+	case lo == 0 && hi == 0:
+		return direction(0)
+	case lo >= 0:
+		return share(lo) + " to " + direction(hi)
+	case hi <= 0:
+		return share(math.Abs(hi)) + " to " + direction(lo)
+	}
+	return direction(lo) + " to " + direction(hi)
 }
 
 // direction is a change in words.
@@ -486,14 +499,6 @@ func (j *judge) moreWould(r *RuleResult) string {
 
 // share writes a ratio in percent.
 func share(ratio float64) string { return round(100*ratio) + " %" }
-
-// signed is share with its sign; positive is worse.
-func signed(ratio float64) string {
-	if ratio > 0 {
-		return "+" + share(ratio)
-	}
-	return share(ratio)
-}
 
 // round writes a number with three digits at most, as a person does.
 func round(v float64) string {

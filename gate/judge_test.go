@@ -524,3 +524,36 @@ func excludedAlike(run *results.Run) bool {
 	}
 	return false
 }
+
+func TestWhatACrashTakesOnlyAfterTheChangeIsSaid(t *testing.T) {
+	run := newRun(shape{seed: 1, cells: 1, blocks: 10, noise: 0.01, factor: 1, both: true, safety: true})
+	for i := range run.Safety {
+		s := &run.Safety[i]
+		s.Exposure = results.Exposure{}
+		if strings.Contains(s.Cell, After) && s.Class == results.HostCrash {
+			s.Exposure = results.Exposure{Writes: 5, MS: 977, Censored: true}
+		}
+	}
+	v := JudgeAB(iopsPolicy(true), run, today, Facts{})
+	said := 0
+	for _, r := range v.Safety {
+		if strings.Contains(r.Why, "≥ 977 ms exposed, and nothing before the change") {
+			said++
+		} else if strings.Contains(r.Why, "before the change") {
+			t.Errorf("%s, %s: %s", r.Cell, r.Class, r.Why)
+		}
+	}
+	if said != 1 {
+		t.Errorf("said %d times, want once: %+v", said, v.Safety)
+	}
+}
+
+func TestAnIntervalOfChangesSaysBothDirections(t *testing.T) {
+	for want, ends := range map[string][2]float64{
+		"18.6 % to 22.3 % worse": {0.186, 0.223}, "1.1 % to 63 % better": {-0.63, -0.011}, "63 % better to 1.14 % worse": {-0.63, 0.0114}, "0 % to 5 % better": {-0.05, 0}, "unchanged": {0, 0},
+	} {
+		if got := spread(ends[0], ends[1]); got != want {
+			t.Errorf("%v is %q, want %q", ends, got, want)
+		}
+	}
+}

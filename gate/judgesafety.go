@@ -221,7 +221,7 @@ func (j *judge) record(v *view, p cellPair, s *results.Safety, before map[result
 	case why != "":
 		r.Outcome, r.Why, r.rig = Inconclusive, why, true
 	default:
-		r.Outcome, r.Why = j.exposed(s)
+		r.Outcome, r.Why = j.exposed(s, old)
 	}
 	if s.Predicted != "" && s.Verdict != "" && s.Verdict != results.Invalid && s.Predicted != s.Verdict {
 		j.warn("%s, %s: the model predicts %s, and %s was measured", p.name, classText(r), s.Predicted, s.Verdict)
@@ -285,18 +285,22 @@ func (j *judge) unusable(v *view, s, before *results.Safety) string {
 }
 
 // exposed holds a record against the limit on what a crash may take of acknowledged data.
-func (j *judge) exposed(s *results.Safety) (Outcome, string) {
+func (j *judge) exposed(s, before *results.Safety) (Outcome, string) {
 	limit, limited := j.policy.Safety.ExposureMS[s.Class]
 	text := exposureText(s.Exposure)
+	since := "" // what is new
+	if before != nil && before.Status == results.OK && before.Exposure.Writes == 0 && s.Exposure.Writes > 0 {
+		since = ", and nothing before the change"
+	}
 	switch {
 	case limited && s.Exposure.MS > limit:
 		return Fail, fmt.Sprintf("%s exposed, and %s ms are allowed", text, round(limit))
 	case limited && s.Exposure.Censored:
 		return Inconclusive, fmt.Sprintf("%s exposed: the campaign was too short to tell whether it is more than the %s ms allowed", text, round(limit))
 	case s.Verdict == results.NoPromise:
-		return Pass, "nothing was promised; " + text + " exposed"
+		return Pass, "nothing was promised; " + text + " exposed" + since
 	}
-	return Pass, fmt.Sprintf("%s kept; %s exposed", plural(int(s.Promises), "promise"), text)
+	return Pass, fmt.Sprintf("%s kept; %s exposed%s", plural(int(s.Promises), "promise"), text, since)
 }
 
 // exposureText writes an exposure, which is a lower bound where it is censored.

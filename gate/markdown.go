@@ -244,7 +244,7 @@ func interval(lo, hi *float64) string {
 	if lo == nil || hi == nil {
 		return "–"
 	}
-	return signed(*lo) + " to " + signed(*hi)
+	return spread(*lo, *hi)
 }
 
 func figure(p *float64) string {
