@@ -42,7 +42,7 @@ EXIT STATUS:
    2    usage or bad input: no such cell, class or crash point, a log that is damaged, an output that exists
    3    the survivor could not be written`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "cell", Usage: "`ID` of the cell, as platter show prints it"},
+			&cli.StringFlag{Name: "cell", Usage: "`ID` of the cell, or its settings as tables write them: cache=none,fsync=1"},
 			&cli.StringFlag{Name: "class", Usage: "`CLASS` of failure: guest_crash, qemu_kill, host_crash or power_loss"},
 			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND`: volatile, protected or none", DefaultText: "the first that the run asked about"},
 			&cli.StringFlag{Name: "at", Usage: "crash `POINT`: a number, worst or end", Value: "worst"},
@@ -94,6 +94,9 @@ func findCampaign(run *results.Run, cell string) (*replayed, error) {
 	if len(recorded) == 0 {
 		return nil, &errUsage{fmt.Sprintf("%s has no crash campaign: its matrix has no section safety, or none was finished", run.Dir)}
 	}
+	if i := slices.IndexFunc(recorded, func(id string) bool { return plainCell(id) == plainCell(cell) }); i >= 0 && !slices.Contains(recorded, cell) {
+		cell = recorded[i]
+	}
 	if !slices.Contains(recorded, cell) {
 		what := fmt.Sprintf("no crash campaign of a cell %q", cell)
 		if cell == "" {
@@ -109,12 +112,24 @@ func findCampaign(run *results.Run, cell string) (*replayed, error) {
 	return &replayed{cell: cell, dir: dir, campaign: campaign}, nil
 }
 
+// plainCell is a cell's id as tables write it, without the namespaces of its axes: "cache=none,fsync=1".
+func plainCell(id string) string {
+	parts := strings.Split(id, ",")
+	for i, part := range parts {
+		name, value, is := strings.Cut(part, "=")
+		if _, short, ok := strings.Cut(name, "."); ok && is {
+			parts[i] = short + "=" + value
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
 // nearCells are at most six of the cells, those first that share most settings with the one asked for.
 func nearCells(cell string, cells []string) []string {
-	wanted := strings.Split(cell, ",")
+	wanted := strings.Split(plainCell(cell), ",")
 	shared := func(c string) int {
 		n := 0
-		for part := range strings.SplitSeq(c, ",") {
+		for part := range strings.SplitSeq(plainCell(c), ",") {
 			if slices.Contains(wanted, part) {
 				n++
 			}

@@ -165,6 +165,9 @@ func TestReplayWritesTheSurvivor(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Error("the survivor is not the first block as written and the second as prefilled")
 	}
+	if status, text, errs := platterReplay(dir, "--cell", plainCell(replayedCell), "--class", "power_loss"); status != 0 || !strings.Contains(text, replayedCell) {
+		t.Errorf("a cell without namespaces: %s%s", text, errs)
+	}
 	if _, worst, _ := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss"); !strings.Contains(worst, "at point 9,") || !strings.Contains(worst, "77: each sector") {
 		t.Errorf("the worst point: %s", worst)
 	}
