@@ -36,7 +36,7 @@ func changeLines(m *Model, verdict *results.Judgement) []string {
 type risk struct {
 	failure string
 	works   []string // where
-	oldest  *SafetyRow
+	ages    []string // of what is exposed there: "≥1.0 s at fsync=0"
 }
 
 // newRisks are what a crash takes after the change and did not take before: a line for the promises, then one for each failure that
@@ -73,31 +73,29 @@ func newRisks(m *Model) []string {
 		lines = append(lines, "New with the change: promises are broken by "+strings.Join(failures, ", ")+atAll(slices.Compact(works))+".")
 	}
 	for _, r := range exposures {
-		lines = append(lines, fmt.Sprintf("New with the change: a %s takes unpromised writes up to %s old%s (before: none).", r.failure, r.oldest.Age(), atAll(r.works)))
+		lines = append(lines, fmt.Sprintf("New with the change: a %s takes unpromised writes (before: none), as old as %s.", r.failure, named(r.ages)))
 	}
 	return lines
 }
 
-// addRisk adds a row to the risk of its failure.
+// addRisk adds a row to the risk of its failure; a work that another drive cache has brought there stays as it is.
 func addRisk(risks []risk, failure, work string, r *SafetyRow) []risk {
 	i := slices.IndexFunc(risks, func(k risk) bool { return k.failure == failure })
 	if i < 0 {
 		i = len(risks)
-		risks = append(risks, risk{failure: failure, oldest: r})
+		risks = append(risks, risk{failure: failure})
 	}
 	k := &risks[i]
-	if work != "" && !slices.Contains(k.works, work) {
+	if !slices.Contains(k.works, work) {
 		k.works = append(k.works, work)
-	}
-	if r.Exposure.MS > k.oldest.Exposure.MS {
-		k.oldest = r
+		k.ages = append(k.ages, r.Age()+workload{name: work}.at())
 	}
 	return risks
 }
 
 // atAll is " at fsync=0; fsync=1", or nothing.
 func atAll(works []string) string {
-	if len(works) == 0 {
+	if len(works) == 0 || len(works) == 1 && works[0] == "" {
 		return ""
 	}
 	return " at " + named(works)

@@ -334,7 +334,7 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 			}
 		}
 	}
-	if got := strings.Join(New(run).Answer, "\n"); !strings.Contains(got, "New with the change: a host crash takes unpromised writes up to ≥1.5\u202fs old at fsync=0; fsync=1 (before: none).") {
+	if got := strings.Join(New(run).Answer, "\n"); !strings.Contains(got, "New with the change: a host crash takes unpromised writes (before: none), as old as ≥1.5\u202fs at fsync=0; ≥1.5\u202fs at fsync=1.") {
 		t.Errorf("a change that exposes: %s", got)
 	}
 }
