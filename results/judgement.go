@@ -18,11 +18,11 @@ type Judgement struct {
 	Reasons []string `json:"reasons"` // what decided first
 }
 
-// Write puts the judgement into a run directory.
+// Write puts the judgement into a run directory, whole or not at all.
 func (j Judgement) Write(dir string) error {
 	text, err := json.MarshalIndent(j, "", "  ")
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, JudgementFile), append(text, '\n'), 0o644)
+		err = writeWhole(osDisk{}, filepath.Join(dir, JudgementFile), append(text, '\n'))
 	}
 	if err != nil {
 		return &Error{Path: filepath.Join(dir, JudgementFile), Message: err.Error()}

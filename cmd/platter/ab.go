@@ -119,6 +119,9 @@ func measured(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matr
 		if err != nil {
 			return nil, err
 		}
+		if err := change.judgement(v).Write(dir); err != nil {
+			return nil, err
+		}
 		for _, r := range v.Reasons {
 			if len(alike) > 1 {
 				r.Text = disks[0].target + ": " + r.Text + " (platter gate --candidate " + dir + ")"
@@ -129,8 +132,8 @@ func measured(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matr
 			worst = v
 		}
 	}
-	if len(change.elsewhere) > 0 {
-		reasons = append(reasons, gate.Reason{Outcome: gate.Inconclusive, Text: "not all that differs was measured: " + strings.Join(change.elsewhere, "; ")})
+	if r, some := change.notMeasured(); some {
+		reasons = append(reasons, r)
 		if worst.Outcome == gate.Pass {
 			worst.Outcome = gate.Inconclusive
 		}
@@ -181,14 +184,30 @@ func abDisk(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matrix
 	if err != nil {
 		return nil, err
 	}
-	v := gate.JudgeAB(policy, run, time.Now(), thisHost())
-	j := results.Judgement{Policy: v.Policy, Outcome: string(v.Outcome)}
-	for _, r := range v.Reasons {
-		if r.Outcome == v.Outcome {
+	return gate.JudgeAB(policy, run, time.Now(), thisHost()), nil
+}
+
+// notMeasured is the reason for which a change of which not all was measured is not PASS; false where all was.
+func (c *change) notMeasured() (gate.Reason, bool) {
+	return gate.Reason{Outcome: gate.Inconclusive, Text: "not all that differs was measured: " + strings.Join(c.elsewhere, "; ")}, len(c.elsewhere) > 0
+}
+
+// judgement is what the run directory of a disk keeps of the verdict on it: no better than the change as a whole can have.
+func (c *change) judgement(v *gate.Verdict) results.Judgement {
+	outcome, reasons := v.Outcome, v.Reasons
+	if r, some := c.notMeasured(); some {
+		reasons = append(slices.Clone(reasons), r)
+		if outcome == gate.Pass {
+			outcome = gate.Inconclusive
+		}
+	}
+	j := results.Judgement{Policy: v.Policy, Outcome: string(outcome)}
+	for _, r := range reasons {
+		if r.Outcome == outcome {
 			j.Reasons = append(j.Reasons, r.Text)
 		}
 	}
-	return v, j.Write(dir)
+	return j
 }
 
 // lintedVerdict is FAIL when lint has an error against the domain with the change, whatever the change is; only the disk that was asked
