@@ -29,7 +29,7 @@ func answer(m *Model) []string {
 	switch varies := groups[0].cells[0].settings() != ""; {
 	case len(m.Safety.Rows) > 0:
 		lines = append(lines, safeAnswers(m, groups, m.asked())...)
-	case awaited(m) != "": // the fastest may be the one that loses everything
+	case m.awaited() != "": // the fastest may be the one that loses everything
 		lines = append(lines, "No setting is called the fastest yet: crash campaigns are planned, and none has been judged.")
 	case !varies && len(groups) > maxAnswers:
 		lines = append(lines, fmt.Sprintf("Measured: %s on one disk's settings.", plural(len(groups), "workload")))
@@ -47,7 +47,7 @@ func answer(m *Model) []string {
 		}
 	}
 	last := scope(m) + "."
-	if len(m.Safety.Rows) == 0 && awaited(m) == "" {
+	if len(m.Safety.Rows) == 0 && m.awaited() == "" {
 		last += " Safety is not measured in this run."
 	}
 	return append(lines, last)
@@ -65,10 +65,51 @@ func scope(m *Model) string {
 	if len(m.Safety.Rows) > 0 {
 		text += fmt.Sprintf("; %s crash points judged on a simulated disk", wholeNumber(m.Safety.Points))
 	}
-	if some := awaited(m); some != "" {
+	if some := m.awaited(); some != "" {
 		text += "; " + some + ", the run is not done"
 	}
 	return text
+}
+
+// matrixOf is the matrix of a run; nil where this version cannot read it.
+func matrixOf(m results.Manifest) *matrices.Matrix {
+	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
+	if err != nil {
+		return nil
+	}
+	return matrix
+}
+
+// plannedVerdicts is how many safety verdicts the run is to have: of the measured cells whose workload the probe can do. It is 0 for a
+// matrix that this version cannot read.
+func plannedVerdicts(m *Model) int {
+	each := len(m.Manifest.SafetyClasses) * len(m.Manifest.DriveCaches)
+	if each == 0 {
+		return 0
+	}
+	matrix := matrixOf(m.Manifest)
+	if matrix == nil {
+		return 0
+	}
+	judged := map[string]bool{}
+	for _, c := range matrix.Cells() {
+		judged[c.ID] = c.SafetyReason() == ""
+	}
+	n := 0
+	for _, c := range m.Cells {
+		if judged[c.ID] {
+			n += each
+		}
+	}
+	return n
+}
+
+// awaited says how much of the crash campaigns is there, in a run that is to have more; "" where all is.
+func (m *Model) awaited() string {
+	if len(m.Safety.Rows) >= m.planned {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d safety verdicts are in", len(m.Safety.Rows), m.planned)
 }
 
 // safeAnswers names the fastest cell of each workload that is SAFE under every class and drive cache that was asked for. A cell
@@ -260,11 +301,14 @@ func tally(what string, groups, whole []workload, present standard) []string {
 // maxNamed is how many workloads a line names.
 const maxNamed = 6
 
-func named(workloads []string) string {
-	if more := len(workloads) - maxNamed; more > 0 {
-		return strings.Join(workloads[:maxNamed], "; ") + fmt.Sprintf("; and %d more", more)
+func named(workloads []string) string { return firstOf(workloads, maxNamed, "; ") }
+
+// firstOf joins the first so many of some names, and says how many more there are.
+func firstOf(names []string, most int, separator string) string {
+	if more := len(names) - most; more > 0 {
+		return strings.Join(names[:most], separator) + fmt.Sprintf("%sand %d more", separator, more)
 	}
-	return strings.Join(workloads, "; ")
+	return strings.Join(names, separator)
 }
 
 // workload is the cells that do the same work: they differ in disk.* and storage.* alone.
@@ -349,7 +393,7 @@ func (w workload) praise(best Cell, places standings) string {
 	case places.tooFew() != "":
 		text += fmt.Sprintf(" (%s)", places.tooFew())
 	default:
-		text += ", not clearly apart from " + names(near, 3)
+		text += ", not clearly apart from " + firstOf(near, 3, ", ")
 	}
 	return text
 }

@@ -100,20 +100,3 @@ func atAll(works []string) string {
 	}
 	return " at " + named(works)
 }
-
-// awaited says how much of the crash campaigns is there, in a run that is to have more; "" where all is.
-func awaited(m *Model) string {
-	planned := len(m.Manifest.SafetyClasses) * len(m.Manifest.DriveCaches) * len(m.Cells)
-	if len(m.Safety.Rows) >= planned {
-		return ""
-	}
-	return fmt.Sprintf("%d of %d safety verdicts are in", len(m.Safety.Rows), planned)
-}
-
-// names joins the first few of some names.
-func names(all []string, most int) string {
-	if len(all) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(all[:most], ", "), len(all)-most)
-	}
-	return strings.Join(all, ", ")
-}

@@ -25,15 +25,20 @@ func newViews(d viewData, prefix string) ([]chart, error) {
 			continue
 		}
 		c.ID = prefix + c.Draw
-		skeleton.ChartID = c.ID
-		skeleton.XAxisList[0].Data = nil
-		done, err := c.withOption(skeleton.JSON())
+		done, err := c.over(skeleton)
 		if err != nil {
 			return nil, err
 		}
 		drawn = append(drawn, *done)
 	}
 	return drawn, nil
+}
+
+// over takes the axes and empty series of a skeleton as the chart's option.
+func (c *chart) over(skeleton *charts.RectChart) (*chart, error) {
+	skeleton.ChartID = c.ID
+	skeleton.XAxisList[0].Data = nil
+	return c.withOption(skeleton.JSON())
 }
 
 // skeleton is what the views have in common.

@@ -89,8 +89,5 @@ func changesChart(d changesData) (*chart, error) {
 		Summary: "Chart of the ratio of each cell’s figures in two runs; the table below it has its numbers.",
 		Choosers: []chooser{{Key: "side", Label: "Runs", Options: d.Sides}, {Key: "metric", Label: "Figure", Options: d.Metrics},
 			{Key: "show", Label: "Cells", Options: []string{"all", "those that differ"}}}}
-	s := skeleton(types.ChartCustom, "value", "category", "", "")
-	s.ChartID = c.ID
-	s.XAxisList[0].Data = nil
-	return c.withOption(s.JSON())
+	return c.over(skeleton(types.ChartCustom, "value", "category", "", ""))
 }

@@ -42,8 +42,8 @@ func flushRows(m *Model) []flushRow {
 
 // flushConfigs are the cells as the model takes them, by id; none for a matrix that this version cannot read.
 func flushConfigs(m results.Manifest) map[string]flushpath.Config {
-	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
-	if err != nil {
+	matrix := matrixOf(m)
+	if matrix == nil {
 		return nil
 	}
 	configs := map[string]flushpath.Config{}

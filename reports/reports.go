@@ -38,6 +38,7 @@ type Model struct {
 	Sides map[string]string
 	// Change says of such a run what the verdict on the change was and what a crash takes only after it; the first lines of Answer.
 	Change   []string
+	planned  int      // safety verdicts that the run is to have
 	standard standard // that the answers hold the best settings against
 }
 
@@ -157,6 +158,7 @@ func New(run *results.Run) *Model {
 	}
 	m.Warnings = warnings(m, run.Trials)
 	m.Safety = newSafety(run, m.Cells)
+	m.planned = plannedVerdicts(m)
 	m.Change = changeLines(m, run.Judgement)
 	m.hold(theDefault(run.Manifest.Axes))
 	return m

@@ -356,6 +356,17 @@ func TestNothingIsTheFastestBeforeItsSafetyIsKnown(t *testing.T) {
 	}
 }
 
+func TestCellsThatTheProbeCannotDoAreNotWaitedFor(t *testing.T) {
+	run := withSafety(6)
+	m := &run.Manifest
+	m.Matrix = strings.Replace(m.Matrix, "fio: {rw: randwrite,", "fio: {rw: randread,", 1)
+	run.Safety = nil // nothing is written: no cell has a campaign
+	got := strings.Join(New(run).Answer, "\n")
+	if strings.Contains(got, "not done") || strings.Contains(got, "planned") || !strings.Contains(got, "Fastest at fsync=1") {
+		t.Errorf("a run of reads: %s", got)
+	}
+}
+
 func TestSidesSayWhatTheySet(t *testing.T) {
 	for _, test := range []struct{ name, sides, before, after string }{
 		{"the disk", "{before: {disk.cache: none}, after: {disk.cache: writethrough}}", "cache=none", "cache=writethrough"},

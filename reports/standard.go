@@ -156,8 +156,8 @@ func sides(m results.Manifest) map[string]string {
 	if !slices.Contains(m.Axes, matrices.SideAxis) {
 		return nil
 	}
-	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
-	if err != nil {
+	matrix := matrixOf(m)
+	if matrix == nil {
 		return nil
 	}
 	before, after := sideSettings(matrix, matrices.SideBefore), sideSettings(matrix, matrices.SideAfter)
