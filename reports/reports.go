@@ -356,8 +356,10 @@ func unequalBlocks(cells []Cell) string {
 		}
 		measured++
 		for _, r := range c.Rates {
-			level[r.Block] += math.Log(r.IOPS / c.IOPS.Median)
-			counted[r.Block]++
+			if r.IOPS > 0 { // a trial without an operation is its cell's, not the machine's
+				level[r.Block] += math.Log(r.IOPS / c.IOPS.Median)
+				counted[r.Block]++
+			}
 		}
 	}
 	slow, fast := -1, -1
@@ -379,7 +381,7 @@ func unequalBlocks(cells []Cell) string {
 	if !(ratio < 1/maxBlockRatio) {
 		return ""
 	}
-	return fmt.Sprintf("all cells together ran ×%.2g as fast in block %d as in block %d: something else used the machine", ratio, slow+1, fast+1)
+	return fmt.Sprintf("all cells together ran ×%.2g as fast in block %d as in block %d: the machine did not keep its speed", ratio, slow+1, fast+1)
 }
 
 // short is an axis name without its namespace.

@@ -178,6 +178,14 @@ func TestBlocksOfAnotherSpeedAreSaid(t *testing.T) {
 	if got := said(New(run)); got != "" {
 		t.Errorf("one slow trial: %q", got)
 	}
+	for i := range run.Trials { // nor is one that did nothing
+		if run.Trials[i].Block == 4 && run.Trials[i].Cell == run.Manifest.Cells[0].ID {
+			run.Trials[i].Metrics.Write.IOPS = 0
+		}
+	}
+	if got := said(New(run)); got != "" {
+		t.Errorf("a trial without an operation: %q", got)
+	}
 	for _, few := range []int{0, 1} {
 		if got := said(New(generated(few, 1))); got != "" {
 			t.Errorf("%d blocks: %q", few, got)
