@@ -1,22 +1,17 @@
 package claims
 
 import (
-	"flag"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"platter/fiojob"
+	"platter/internal/golden"
 	"platter/matrices"
 	"platter/results"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // world says how the cells of a made-up run behave.
 type world struct {
@@ -170,7 +165,7 @@ func TestThreeTrialsDecideNothingAboutSpeedAndSayHowManyWould(t *testing.T) {
 }
 
 func TestTheClaimsOfADemo(t *testing.T) {
-	golden(t, "demo.txt", spelled(Evaluate(runOf(t, builtin(t, "demo"), world{accel: "tcg", speed: asClaimed}))))
+	golden.Equal(t, "testdata/demo.txt", spelled(Evaluate(runOf(t, builtin(t, "demo"), world{accel: "tcg", speed: asClaimed}))))
 }
 
 func TestTheClaimsOfOtherMatrices(t *testing.T) {
@@ -194,7 +189,7 @@ func TestTheClaimsOfOtherMatrices(t *testing.T) {
 	} {
 		fmt.Fprintf(&b, "== %s\n%s", strings.Split(run.Manifest.Matrix, "\n")[0], spelled(Evaluate(run)))
 	}
-	golden(t, "matrices.txt", b.String())
+	golden.Equal(t, "testdata/matrices.txt", b.String())
 }
 
 func spelled(all []Claim) string {
@@ -206,23 +201,6 @@ func spelled(all []Claim) string {
 		}
 	}
 	return b.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := "testdata/" + name
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; -update writes it anew):\n%s", name, diff)
-	}
 }
 
 // TestEachClaimAboutSafetyCanBeRefuted breaks the world for one claim at a time.

@@ -10,17 +10,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"platter/internal/golden"
 )
 
 // The recordings in testdata are what fio 3.33 printed. Make them and what follows from them again with
 //
 //	go test ./fiojob -record   # run fio on testdata/*.fio, write *.out; needs fio
 //	go test ./fiojob -update   # write *.golden from *.out
-var (
-	record = flag.Bool("record", false, "run fio on testdata/*.fio and write its output to testdata/*.out")
-	update = flag.Bool("update", false, "write the golden files")
-)
+var record = flag.Bool("record", false, "run fio on testdata/*.fio and write its output to testdata/*.out")
 
 // scratch stands in the job files for a directory that fio may fill.
 const scratch = "/scratch"
@@ -100,14 +97,7 @@ func realFio(t *testing.T) string {
 func TestRecordedOutputsAreReadAsTheGoldenFilesSay(t *testing.T) {
 	for _, r := range recordings {
 		t.Run(r.name, func(t *testing.T) {
-			got := describe(t, r.output(t))
-			if *update {
-				writeFile(t, r.path(".golden"), []byte(got))
-			}
-			want := string(readFile(t, r.path(".golden")))
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("reading %s differs from its golden file (-want +got):\n%s", r.path(".out"), diff)
-			}
+			golden.Equal(t, r.path(".golden"), describe(t, r.output(t)))
 		})
 	}
 }

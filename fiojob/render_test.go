@@ -2,9 +2,10 @@ package fiojob
 
 import (
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"platter/internal/golden"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -22,13 +23,7 @@ func TestAJobIsRenderedAsTheGoldenFileSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "render.golden")
-	if *update {
-		writeFile(t, golden, []byte(got))
-	}
-	if diff := cmp.Diff(string(readFile(t, golden)), got); diff != "" {
-		t.Errorf("the job file differs from %s (-want +got):\n%s", golden, diff)
-	}
+	golden.Equal(t, "testdata/render.golden", got)
 }
 
 func TestAJobThatIsNotWhatItSaysIsRefusedWithTheReason(t *testing.T) {

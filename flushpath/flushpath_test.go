@@ -1,17 +1,13 @@
 package flushpath
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"platter/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var modes = []string{"none", "writeback", "writethrough", "directsync", "unsafe"}
 
@@ -470,7 +466,7 @@ func TestPredictionsAreThoseOfTheGoldenFile(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "testdata/predictions.txt", b.String())
+	golden.Equal(t, "testdata/predictions.txt", b.String())
 }
 
 func TestPathsAreThoseOfTheGoldenFile(t *testing.T) {
@@ -506,23 +502,7 @@ func TestPathsAreThoseOfTheGoldenFile(t *testing.T) {
 	show("rbd, writeback", Trace(c))
 	show("none, protected drive", TraceWith(base("none"), Protected))
 	show("none, no drive cache, nothing asked", TraceWith(Config{Cache: "none", Direct: true}, NoCache))
-	golden(t, "testdata/paths.txt", b.String())
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s, -want +got (go test -update writes it anew):\n%s", file, diff)
-	}
+	golden.Equal(t, "testdata/paths.txt", b.String())
 }
 
 func TestLayersComeInTheOrderOfTheirPlaces(t *testing.T) {

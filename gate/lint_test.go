@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/internal/golden"
 	"platter/libvirtxml"
 )
 
@@ -42,7 +43,7 @@ func TestFindingsAreThese(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "testdata/lint/findings.golden", b.String())
+	golden.Equal(t, "testdata/lint/findings.golden", b.String())
 }
 
 func TestEveryRuleFindsSomethingAndIsListed(t *testing.T) {
@@ -172,7 +173,7 @@ func TestSARIFHasWhatItsSchemaAndCodeHostsDemand(t *testing.T) {
 	if err := WriteSARIF(&b, "v1", "/srv/repo", found, []LintFailure{{"bad.xml", "bad.xml:1:1: malformed"}}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/lint/sarif.golden", b.String())
+	golden.Equal(t, "testdata/lint/sarif.golden", b.String())
 	var log sarifLog
 	dec := json.NewDecoder(&b)
 	dec.DisallowUnknownFields()

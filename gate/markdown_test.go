@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/internal/golden"
 	"platter/results"
 )
 
@@ -48,7 +49,7 @@ func TestTheDocumentsOfAVerdictAreThese(t *testing.T) {
 		if err := write(&b); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, filepath.Join("testdata", name), b.String())
+		golden.Equal(t, filepath.Join("testdata", name), b.String())
 	}
 }
 

@@ -3,7 +3,6 @@ package gate
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -14,28 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"platter/internal/golden"
 	"platter/matrices"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares with a file, or writes it.
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got), -update writes it anew:\n%s", file, diff)
-	}
-}
 
 func parsedDefault(t testing.TB) *Policy {
 	t.Helper()
@@ -71,7 +51,7 @@ func TestAPolicyIsReadAsItIsWritten(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "%s\n", out)
 	}
-	golden(t, "testdata/policies/good.golden", b.String())
+	golden.Equal(t, "testdata/policies/good.golden", b.String())
 }
 
 func TestAlphaIsFivePercentUnlessItIsSaid(t *testing.T) {
@@ -100,7 +80,7 @@ func TestBadPoliciesAreRefusedWithTheirPlace(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "%v\n%s\n", e, e.Detail())
 	}
-	golden(t, "testdata/policies/bad.golden", b.String())
+	golden.Equal(t, "testdata/policies/bad.golden", b.String())
 }
 
 func TestAPolicyThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
@@ -124,7 +104,7 @@ func TestThePolicySchemaIsThis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/schema.golden", string(text))
+	golden.Equal(t, "testdata/schema.golden", string(text))
 }
 
 // TestThePolicySchemaHasTheKeysThatParsePolicyTakesAndNoOthers asks ParsePolicy for its keys with one that it does not know.

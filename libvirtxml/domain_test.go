@@ -1,35 +1,13 @@
 package libvirtxml
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	oracle "libvirt.org/go/libvirtxml"
+
+	"platter/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares got with testdata/NAME, or writes that file.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (run the test with -update if that is right): -want +got:\n%s", path, diff)
-	}
-}
 
 // domains are those of the golden files.
 func domains() map[string]Domain {
@@ -62,7 +40,7 @@ func TestTheThrowAwayDomainIsRenderedAsInTheGoldenFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "domain-"+name+".xml", got)
+		golden.Equal(t, "testdata/domain-"+name+".xml", got)
 	}
 }
 
@@ -72,7 +50,7 @@ func TestTheScratchDiskIsRenderedAsInTheGoldenFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "disk-"+name+".xml", got)
+		golden.Equal(t, "testdata/disk-"+name+".xml", got)
 	}
 }
 

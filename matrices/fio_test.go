@@ -2,7 +2,6 @@ package matrices
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"platter/internal/golden"
+)
 
 const fioOptionsHead = `# The options of fio 3.33, as its --cmdhelp and --enghelp describe them: name, kind, and what fio says of bounds, other
 # names, engines and choices. TestTheListOfOptionsIsThatOfTheInstalledFio compares it with the installed fio.
@@ -27,7 +26,7 @@ func TestTheListOfOptionsIsThatOfTheInstalledFio(t *testing.T) {
 		t.Skip("needs fio; set PLATTER_REAL=1")
 	}
 	got := fioOptionsHead + strings.Join(installedOptions(t), "\n") + "\n"
-	if *update {
+	if golden.Updating() {
 		if err := os.WriteFile("fio-options.txt", []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +228,7 @@ func TestEveryOptionOfFioIsEitherTakenOrRefusedWithAReason(t *testing.T) {
 		lines = append(lines, "taken   "+o.name)
 	}
 	slices.Sort(lines)
-	golden(t, "testdata/options.golden", strings.Join(lines, "\n")+"\n")
+	golden.Equal(t, "testdata/options.golden", strings.Join(lines, "\n")+"\n")
 }
 
 func TestEveryPatternOfTheRulesMeetsAnOption(t *testing.T) {
@@ -246,22 +245,5 @@ func TestEveryPatternOfTheRulesMeetsAnOption(t *testing.T) {
 				t.Errorf("the pattern %q meets no setting", pattern)
 			}
 		}
-	}
-}
-
-// golden compares with a file, or writes it with -update.
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }

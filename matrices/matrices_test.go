@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"platter/internal/golden"
 )
 
 // parse reads a matrix that must be good.
@@ -52,7 +54,7 @@ func TestTheBuiltInMatricesGiveTheseCells(t *testing.T) {
 		}
 		writeCells(&b, m.Cells())
 	}
-	golden(t, "testdata/builtin.golden", b.String())
+	golden.Equal(t, "testdata/builtin.golden", b.String())
 }
 
 func TestCellsFollowTheOrderOfTheMatrixAndSayWhyTheyAreExcluded(t *testing.T) {
@@ -67,7 +69,7 @@ func TestCellsFollowTheOrderOfTheMatrixAndSayWhyTheyAreExcluded(t *testing.T) {
 		}
 		var b strings.Builder
 		writeCells(&b, parse(t, string(text)).Cells())
-		golden(t, strings.TrimSuffix(file, ".yaml")+".golden", b.String())
+		golden.Equal(t, strings.TrimSuffix(file, ".yaml")+".golden", b.String())
 	}
 }
 
@@ -165,7 +167,7 @@ func TestABadMatrixIsRefusedWithItsPlace(t *testing.T) {
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("the error has more than one line: %q", err.Error())
 			}
-			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", err.Error()+"\n"+detail(err))
+			golden.Equal(t, strings.TrimSuffix(file, ".yaml")+".golden", err.Error()+"\n"+detail(err))
 		})
 	}
 }
@@ -416,7 +418,7 @@ func TestBlocksHoldEveryMeasuredCellOnceInAnOrderMadeByTheSeed(t *testing.T) {
 	for _, block := range Blocks(cells, 4, 1) {
 		fmt.Fprintln(&b, block)
 	}
-	golden(t, "testdata/blocks.golden", b.String())
+	golden.Equal(t, "testdata/blocks.golden", b.String())
 	want := measured(cells)
 	for seed := range uint64(50) {
 		blocks := Blocks(cells, 5, seed)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"platter/internal/golden"
 )
 
 // readSchema gives the schema as an editor reads it.
@@ -47,7 +49,7 @@ func TestTheSchemaIsThis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/schema.golden", string(text))
+	golden.Equal(t, "testdata/schema.golden", string(text))
 }
 
 // hintOfUnknownKey is the list of keys with which Parse answers one that it does not know.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"platter/internal/golden"
 )
 
 func workloads(t *testing.T) []*Workload {
@@ -27,7 +29,7 @@ func TestTheWorkloadsSayWhatTheyModelAndWhereTheirFiguresComeFrom(t *testing.T) 
 			t.Errorf("%s has the description %q and the source %q", w.Name, w.Description, w.Source)
 		}
 	}
-	golden(t, "testdata/workloads.golden", b.String())
+	golden.Equal(t, "testdata/workloads.golden", b.String())
 	if names, _ := workloadNames(); len(names) < 9 || !slices.Contains(names, "etcd-wal") {
 		t.Errorf("the workloads are %v", names)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"platter/compare"
+	"platter/internal/golden"
 	"platter/results"
 )
 
@@ -86,8 +87,8 @@ func TestTheComparisonOfRuns(t *testing.T) {
 			if err := c.Text(&text); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name+".txt", text.Bytes())
-			golden(t, name+".html", []byte(piece(t, c)))
+			golden.Equal(t, "testdata/"+name+".txt", text.Bytes())
+			golden.Equal(t, "testdata/"+name+".html", []byte(piece(t, c)))
 		})
 	}
 	if _, err := NewComparison(third); err == nil {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/perf/benchfmt"
 
+	"platter/internal/golden"
 	"platter/results"
 )
 
@@ -25,8 +26,8 @@ func export(t *testing.T, run *results.Run, format string) []byte {
 }
 
 func TestExportsOfARun(t *testing.T) {
-	golden(t, "export.csv", export(t, withFailures(), "csv"))
-	golden(t, "export.bench", export(t, withFailures(), "benchfmt"))
+	golden.Equal(t, "testdata/export.csv", export(t, withFailures(), "csv"))
+	golden.Equal(t, "testdata/export.bench", export(t, withFailures(), "benchfmt"))
 	if err := Export(&bytes.Buffer{}, withFailures(), "yaml"); err == nil {
 		t.Error("a format that nobody knows was written")
 	}

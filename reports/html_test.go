@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"platter/internal/golden"
 	"platter/results"
 )
 
@@ -95,7 +96,7 @@ func TestThePageOfARun(t *testing.T) {
 	}
 	for name, run := range map[string]*results.Run{"page.html": generated(6, 1), "page-safety.html": withSafety(6)} {
 		t.Run(name, func(t *testing.T) {
-			golden(t, name, []byte(htmlOf(t, bare(t), run)))
+			golden.Equal(t, "testdata/"+name, []byte(htmlOf(t, bare(t), run)))
 		})
 	}
 	for name, test := range map[string]struct {
@@ -122,7 +123,7 @@ func TestThePageOfARun(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			golden(t, name, b.Bytes())
+			golden.Equal(t, "testdata/"+name, b.Bytes())
 		})
 	}
 }
@@ -138,7 +139,7 @@ func TestTheChartsOfARun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, append(text, '\n'))
+			golden.Equal(t, "testdata/"+name, append(text, '\n'))
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/internal/golden"
 	"platter/results"
 )
 
@@ -23,7 +24,7 @@ func TestTheMarkdownOfARun(t *testing.T) {
 		"markdown.md": generated(6, 1), "markdown-failures.md": withFailures(), "markdown-none.md": generated(0, 1),
 		"markdown-safety.md": withSafety(6), "markdown-safety-failures.md": withFailedCampaigns(),
 	} {
-		t.Run(name, func(t *testing.T) { golden(t, name, []byte(markdownOf(t, run))) })
+		t.Run(name, func(t *testing.T) { golden.Equal(t, "testdata/"+name, []byte(markdownOf(t, run))) })
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/internal/golden"
 	"platter/results"
 )
 
@@ -115,7 +116,7 @@ func keyOf(name string, labels map[string]string) string {
 }
 
 func TestTheOpenMetricsOfARun(t *testing.T) {
-	golden(t, "export.openmetrics", export(t, withFailedCampaigns(), "openmetrics"))
+	golden.Equal(t, "testdata/export.openmetrics", export(t, withFailedCampaigns(), "openmetrics"))
 	for name, run := range map[string]*results.Run{"few": generated(2, 1), "none": generated(0, 1), "failures": withFailures(), "safety": withSafety(6)} {
 		t.Run(name, func(t *testing.T) { readExposition(t, string(export(t, run, "openmetrics"))) })
 	}

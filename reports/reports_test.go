@@ -3,37 +3,14 @@ package reports
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
-
+	"platter/internal/golden"
 	"platter/results"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s (-want +got; -update writes it anew):\n%s", name, d)
-	}
-}
 
 // withFailures has a cell that was never measured, one with a failed trial, and a torn journal.
 func withFailures() *results.Run {
@@ -63,7 +40,7 @@ func TestTheTableOfARun(t *testing.T) {
 					t.Errorf("a line of %d columns: %s", n, line)
 				}
 			}
-			golden(t, name, b.Bytes())
+			golden.Equal(t, "testdata/"+name, b.Bytes())
 		})
 	}
 }
@@ -75,7 +52,7 @@ func TestTheJSONOfARun(t *testing.T) {
 			if err := JSON(&b, New(run)); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, b.Bytes())
+			golden.Equal(t, "testdata/"+name, b.Bytes())
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"platter/internal/golden"
 	"platter/matrices"
 	"platter/results"
 )
@@ -29,11 +30,11 @@ func table(t *testing.T, run *results.Run) string {
 }
 
 func TestTheTableOfARunWithCrashCampaigns(t *testing.T) {
-	golden(t, "table-safety.txt", []byte(table(t, withSafety(6))))
-	golden(t, "table-safety-failures.txt", []byte(table(t, withFailedCampaigns())))
+	golden.Equal(t, "testdata/table-safety.txt", []byte(table(t, withSafety(6))))
+	golden.Equal(t, "testdata/table-safety-failures.txt", []byte(table(t, withFailedCampaigns())))
 	only := withSafety(6)
 	only.Trials = nil
-	golden(t, "table-safety-only.txt", []byte(table(t, only)))
+	golden.Equal(t, "testdata/table-safety-only.txt", []byte(table(t, only)))
 }
 
 func TestTheJSONOfARunWithCrashCampaigns(t *testing.T) {
@@ -42,7 +43,7 @@ func TestTheJSONOfARunWithCrashCampaigns(t *testing.T) {
 		if err := JSON(&b, New(run)); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name, b.Bytes())
+		golden.Equal(t, "testdata/"+name, b.Bytes())
 	}
 }
 
@@ -74,7 +75,7 @@ func TestAFailedCampaignHasNoFiguresInJSON(t *testing.T) {
 
 func TestARunWithCrashCampaignsExportsThem(t *testing.T) {
 	run := withFailedCampaigns()
-	golden(t, "export-safety.csv", export(t, run, "safety-csv"))
+	golden.Equal(t, "testdata/export-safety.csv", export(t, run, "safety-csv"))
 	rows, err := csv.NewReader(bytes.NewReader(export(t, run, "safety-csv"))).ReadAll()
 	if err != nil || len(rows) != 1+len(run.Safety) {
 		t.Errorf("%d rows (%v), want a header and %d", len(rows), err, len(run.Safety))

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"platter/internal/golden"
 	"platter/results"
 )
 
@@ -62,13 +63,13 @@ func TestASparkIsEightLinesOfEightyColumnsAtMost(t *testing.T) {
 					t.Errorf("not ASCII:\n%s", text)
 				}
 				if look == (SparkLook{}) {
-					golden(t, "spark-"+name+".txt", []byte(text))
+					golden.Equal(t, "testdata/spark-"+name+".txt", []byte(text))
 				}
 			})
 		}
 	}
-	golden(t, "spark-ascii.txt", []byte(sparkOf(t, withFailures(), SparkLook{ASCII: true})))
-	golden(t, "spark-color.txt", []byte(sparkOf(t, withSafety(6), SparkLook{Color: true})))
+	golden.Equal(t, "testdata/spark-ascii.txt", []byte(sparkOf(t, withFailures(), SparkLook{ASCII: true})))
+	golden.Equal(t, "testdata/spark-color.txt", []byte(sparkOf(t, withSafety(6), SparkLook{Color: true})))
 }
 
 func TestAFailedTrialIsNeverDrawnAsARate(t *testing.T) {
