@@ -1,4 +1,4 @@
-// Package claims holds what people say about cache modes against a run. The claims stand in matrices/claims.yaml; a run has
+// Package claims holds what people say about cache modes against a run. The claims stand in claims.yaml; a run has
 // evidence on a claim when it has the claim's cells.
 package claims
 
@@ -6,23 +6,34 @@ import (
 	"fmt"
 	"slices"
 
+	"platter/cell"
 	"platter/fiojob"
-	"platter/matrices"
 	"platter/results"
 )
 
 // Outcome is what a run says of a claim.
 type Outcome string
 
-// The outcomes. A figure of speed confirms nothing that was measured under emulation or on the simulated disk: then the word
-// is consistent.
+// The outcomes. A figure of speed that was measured under emulation or on the simulated disk neither confirms nor refutes: then
+// the word is consistent or inconsistent.
 const (
-	Confirmed    Outcome = "CONFIRMED"
-	Refuted      Outcome = "REFUTED"
-	Simulated    Outcome = "CONSISTENT (simulated)"
-	Emulated     Outcome = "CONSISTENT (emulated)"
-	Inconclusive Outcome = "INCONCLUSIVE"
+	Confirmed             Outcome = "CONFIRMED"
+	Refuted               Outcome = "REFUTED"
+	ConsistentSimulated   Outcome = "CONSISTENT (simulated)"
+	ConsistentEmulated    Outcome = "CONSISTENT (emulated)"
+	InconsistentSimulated Outcome = "INCONSISTENT (simulated)"
+	InconsistentEmulated  Outcome = "INCONSISTENT (emulated)"
+	Inconclusive          Outcome = "INCONCLUSIVE"
 )
+
+// Soft reports whether the outcome rests on speed that was measured under emulation or on the simulated disk alone.
+func (o Outcome) Soft() bool {
+	switch o {
+	case ConsistentSimulated, ConsistentEmulated, InconsistentSimulated, InconsistentEmulated:
+		return true
+	}
+	return false
+}
 
 // Claim is a named hypothesis and what became of it.
 type Claim struct {
@@ -35,39 +46,30 @@ type Claim struct {
 	Why     string   // why it is not confirmed, in a line; empty when it is
 }
 
-// Evaluate gives the claims that the run has cells for, in the order of the file; none for a run whose matrix this version cannot
-// read. It needs the run directory alone.
+// Evaluate returns the claims that the run has cells for, in the order of the file. It needs the run directory alone; of a run
+// whose cells have no settings (results.Run.Unresolved) it returns none.
 func Evaluate(run *results.Run) []Claim {
-	e, err := newEvidence(run)
-	if err != nil {
+	if run.Unresolved != "" {
 		return nil
 	}
-	return e.evaluate(hypotheses())
+	return newEvidence(run).evaluate(hypotheses())
 }
 
 // evidence is a run, laid out for claims.
 type evidence struct {
 	manifest results.Manifest
-	cells    []matrices.Cell // the measured ones
-	records  map[results.SafetyKey]results.Safety
+	cells    []cell.Cell // the measured ones
+	records  map[cell.Question]results.Safety
 	iops     map[string]map[int]float64 // of a cell in a block
 	classes  []string                   // that were asked for, or that there are records of
 	drives   []string
 }
 
-func newEvidence(run *results.Run) (*evidence, error) {
-	m, err := matrices.Parse(run.Manifest.MatrixFile, []byte(run.Manifest.Matrix))
-	if err != nil {
-		return nil, err
-	}
-	measured := map[string]bool{}
-	for _, c := range run.Manifest.Cells {
-		measured[c.ID] = c.Excluded == ""
-	}
-	e := &evidence{manifest: run.Manifest, records: map[results.SafetyKey]results.Safety{}, iops: map[string]map[int]float64{},
+func newEvidence(run *results.Run) *evidence {
+	e := &evidence{manifest: run.Manifest, records: map[cell.Question]results.Safety{}, iops: map[string]map[int]float64{},
 		classes: slices.Clone(run.Manifest.SafetyClasses), drives: slices.Clone(run.Manifest.DriveCaches)}
-	for _, c := range m.Cells() {
-		if measured[c.ID] {
+	for _, c := range run.Manifest.Cells {
+		if c.Excluded == "" {
 			e.cells = append(e.cells, c)
 		}
 	}
@@ -88,7 +90,7 @@ func newEvidence(run *results.Run) (*evidence, error) {
 			}
 		}
 	}
-	return e, nil
+	return e
 }
 
 // with adds a word that is not there yet.
@@ -137,7 +139,7 @@ func (e *evidence) claim(h hypothesis) (Claim, bool) {
 		return Claim{}, false
 	}
 	all := slices.Concat(safety, speed)
-	slices.SortStableFunc(all, func(a, b finding) int { return int(b.state) - int(a.state) }) // what decides stands first
+	slices.SortStableFunc(all, func(a, b finding) int { return int(b.state) - int(a.state) }) // what decides stands first, safety before speed
 	c := Claim{Name: h.Name, Text: h.Text, Kind: h.Kind, Over: h.Over}
 	for _, f := range all[:min(len(all), maxFigures)] {
 		c.Figures = append(c.Figures, f.figure)
@@ -145,9 +147,12 @@ func (e *evidence) claim(h hypothesis) (Claim, bool) {
 	if more := len(all) - maxFigures; more > 0 {
 		c.Figures = append(c.Figures, fmt.Sprintf("and %d more", more))
 	}
+	emulated := e.manifest.Host.Accel == "tcg"
 	switch {
-	case all[0].state == fails && all[0].speed && e.manifest.Host.Accel == "tcg":
-		c.Outcome, c.Why = Refuted, all[0].why+", under emulation (TCG)"
+	case all[0].state == fails && all[0].speed && e.manifest.SimulatedTrials:
+		c.Outcome, c.Why = InconsistentSimulated, all[0].why+", on the simulated disk"
+	case all[0].state == fails && all[0].speed && emulated:
+		c.Outcome, c.Why = InconsistentEmulated, all[0].why+", under emulation (TCG)"
 	case all[0].state == fails:
 		c.Outcome, c.Why = Refuted, all[0].why
 	case all[0].state == open:
@@ -157,9 +162,9 @@ func (e *evidence) claim(h hypothesis) (Claim, bool) {
 	case speedMissing:
 		c.Outcome, c.Why = Inconclusive, "what it says of speed has no cells in this matrix"
 	case len(speed) > 0 && e.manifest.SimulatedTrials:
-		c.Outcome, c.Why = Simulated, "speed was measured on the simulated disk"
-	case len(speed) > 0 && e.manifest.Host.Accel == "tcg":
-		c.Outcome, c.Why = Emulated, "speed was measured under emulation (TCG)"
+		c.Outcome, c.Why = ConsistentSimulated, "speed was measured on the simulated disk"
+	case len(speed) > 0 && emulated:
+		c.Outcome, c.Why = ConsistentEmulated, "speed was measured under emulation (TCG)"
 	default:
 		c.Outcome = Confirmed
 	}
@@ -167,7 +172,7 @@ func (e *evidence) claim(h hypothesis) (Claim, bool) {
 }
 
 // safety gives the findings of the checks of safety; missing says that there are checks and one has no cells.
-func (e *evidence) safety(h hypothesis, cells []matrices.Cell) (all []finding, missing bool) {
+func (e *evidence) safety(h hypothesis, cells []cell.Cell) (all []finding, missing bool) {
 	for _, check := range h.Safety {
 		found := e.checkSafety(check, check.Of.of(cells))
 		missing = missing || len(found) == 0
@@ -176,7 +181,7 @@ func (e *evidence) safety(h hypothesis, cells []matrices.Cell) (all []finding, m
 	return all, missing
 }
 
-func (e *evidence) speed(h hypothesis, cells []matrices.Cell) (all []finding, missing bool) {
+func (e *evidence) speed(h hypothesis, cells []cell.Cell) (all []finding, missing bool) {
 	found := false
 	for _, check := range h.Speed {
 		f := e.checkSpeed(check, check.Of.of(cells))
@@ -187,8 +192,8 @@ func (e *evidence) speed(h hypothesis, cells []matrices.Cell) (all []finding, mi
 }
 
 // of are those of the cells that it picks.
-func (s selector) of(cells []matrices.Cell) []matrices.Cell {
-	return slices.DeleteFunc(slices.Clone(cells), func(c matrices.Cell) bool { return !s.picks(c) })
+func (s selector) of(cells []cell.Cell) []cell.Cell {
+	return slices.DeleteFunc(slices.Clone(cells), func(c cell.Cell) bool { return !s.picks(c) })
 }
 
 // unknown is a finding about what was not, or not validly, measured.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/fiojob"
 	"platter/internal/golden"
 	"platter/matrices"
@@ -16,8 +17,8 @@ import (
 // world says how the cells of a made-up run behave.
 type world struct {
 	accel  string
-	speed  func(c matrices.Cell) float64                                 // IOPS; blocks and trials spread around it
-	record func(c matrices.Cell, class, drive string, r *results.Safety) // changes the record of the world below
+	speed  func(c cell.Cell) float64                                 // IOPS; blocks and trials spread around it
+	record func(c cell.Cell, class, drive string, r *results.Safety) // changes the record of the world below
 }
 
 // runOf is a run of a matrix in a world where safety is as the model of docs/SAFETY.md has it.
@@ -32,7 +33,7 @@ func runOf(t *testing.T, text string, w world) *results.Run {
 		run.Manifest.SafetyClasses, run.Manifest.DriveCaches = m.Safety.Classes, m.Safety.DriveCaches
 	}
 	for i, c := range m.Cells() {
-		run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: c.ID, Excluded: c.Excluded})
+		run.Manifest.Cells = append(run.Manifest.Cells, c)
 		if c.Excluded != "" {
 			continue
 		}
@@ -40,7 +41,7 @@ func runOf(t *testing.T, text string, w world) *results.Run {
 			iops := w.speed(c) * (1 + 0.002*float64((7*b+3*i)%5)) * (1 + 0.3*float64(b%3)) // the block moves all cells
 			run.Trials = append(run.Trials, results.Trial{Cell: c.ID, Block: b, Status: results.OK, Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: iops}}})
 		}
-		if m.Safety == nil || c.SafetyReason() != "" {
+		if m.Safety == nil || c.Unprobed != "" {
 			continue
 		}
 		for _, class := range m.Safety.Classes {
@@ -57,15 +58,15 @@ func runOf(t *testing.T, text string, w world) *results.Run {
 }
 
 // modelled is what the model says of a raw image and O_DIRECT writes.
-func modelled(c matrices.Cell, class, drive string) results.Safety {
+func modelled(c cell.Cell, class, drive string) results.Safety {
 	mode := valueOf(c, "disk.cache")
-	host := class == results.HostCrash || class == results.PowerLoss
-	power := class == results.PowerLoss && drive == "volatile"
+	host := class == cell.HostCrash || class == cell.PowerLoss
+	power := class == cell.PowerLoss && drive == "volatile"
 	atRisk := host && (mode == "writeback" || mode == "unsafe") || power && mode == "none"
 	r := results.Safety{Cell: c.ID, Class: class, DriveCache: drive, Method: results.EveryOp, Status: results.OK, Verdict: results.Safe, CrashPoints: 9000, Writes: 3000,
 		Controls: []results.Control{{Name: "unsafe", Class: class, Promises: 100, PromisesLost: 99, Lost: true}}}
 	interval := int64(3000)
-	switch commits(c) {
+	switch c.Commits() {
 	case "never":
 		r.Verdict = results.NoPromise
 	case "each":
@@ -83,12 +84,12 @@ func modelled(c matrices.Cell, class, drive string) results.Safety {
 }
 
 // as claimed: a mode's speed, faster with fewer flushes.
-func asClaimed(c matrices.Cell) float64 {
+func asClaimed(c cell.Cell) float64 {
 	base := map[string]float64{"writeback": 4000, "unsafe": 4000, "none": 3000, "writethrough": 1000, "directsync": 1000}[valueOf(c, "disk.cache")]
 	if valueOf(c, "guest.barrier") == "off" {
 		base *= 1.5
 	}
-	return base * map[string]float64{"never": 4, "sometimes": 2, "each": 1}[commits(c)]
+	return base * map[string]float64{"never": 4, "sometimes": 2, "each": 1}[c.Commits()]
 }
 
 func builtin(t *testing.T, name string) string {
@@ -143,13 +144,30 @@ func TestAWorldAsClaimedConfirmsTheClaims(t *testing.T) {
 func TestSpeedIsNeverConfirmedUnderEmulationOrOnTheSimulatedDisk(t *testing.T) {
 	text := trials(builtin(t, "safety"), 10)
 	run := runOf(t, text, world{accel: "tcg", speed: asClaimed})
-	for _, want := range []Outcome{Emulated, Simulated} {
+	for _, want := range []Outcome{ConsistentEmulated, ConsistentSimulated} {
 		for _, c := range Evaluate(run) {
 			if c.Kind == "safety" && c.Outcome != Confirmed || c.Kind != "safety" && (c.Outcome != want || c.Why == "") {
 				t.Errorf("%s (%s) is %s: %s", c.Name, c.Kind, c.Outcome, c.Why)
 			}
 		}
 		run.Manifest.SimulatedTrials = true
+	}
+}
+
+func TestSpeedIsNeverRefutedUnderEmulationOrOnTheSimulatedDisk(t *testing.T) {
+	reversed := func(c cell.Cell) float64 { return 1e8 / asClaimed(c) }
+	run := runOf(t, trials(builtin(t, "safety"), 10), world{accel: "tcg", speed: reversed})
+	for _, want := range []Outcome{InconsistentEmulated, InconsistentSimulated} {
+		if c := byName(Evaluate(run))["order-of-speed"]; c.Outcome != want || c.Why == "" {
+			t.Errorf("%s: %s", c.Outcome, c.Why)
+		}
+		run.Manifest.SimulatedTrials = true
+	}
+	lost := runOf(t, builtin(t, "safety"), world{accel: "tcg", speed: asClaimed, record: func(_ cell.Cell, _, _ string, r *results.Safety) {
+		r.Verdict, r.PromisesLost, r.PointsLost = results.Loses, 1, 1
+	}})
+	if c := byName(Evaluate(lost))["writeback-as-safe-as-writethrough"]; c.Outcome != Refuted {
+		t.Errorf("promises that were lost refute, emulated or not: %+v", c)
 	}
 }
 
@@ -169,13 +187,13 @@ func TestTheClaimsOfADemo(t *testing.T) {
 }
 
 func TestTheClaimsOfOtherMatrices(t *testing.T) {
-	reads := func(c matrices.Cell) float64 {
+	reads := func(c cell.Cell) float64 {
 		if valueOf(c, "fio.loops") == "2" && !(valueOf(c, "fio.direct") == "1" && valueOf(c, "disk.cache") == "none") {
 			return 2000
 		}
 		return 1000
 	}
-	more := func(c matrices.Cell, class, drive string, r *results.Safety) {
+	more := func(c cell.Cell, class, drive string, r *results.Safety) {
 		if valueOf(c, "device.dirty_background") == fmt.Sprint(1<<20) {
 			r.Exposure.Writes = 300
 		}
@@ -206,45 +224,45 @@ func spelled(all []Claim) string {
 // TestEachClaimAboutSafetyCanBeRefuted breaks the world for one claim at a time.
 func TestEachClaimAboutSafetyCanBeRefuted(t *testing.T) {
 	loses := func(r *results.Safety) { r.Verdict, r.PromisesLost, r.PointsLost = results.Loses, 1, 1 }
-	is := func(c matrices.Cell, name, value string) bool { return valueOf(c, name) == value }
-	for name, change := range map[string]func(c matrices.Cell, class, drive string, r *results.Safety){
-		"writeback-as-safe-as-writethrough": func(c matrices.Cell, class, drive string, r *results.Safety) {
-			if is(c, "disk.cache", "writeback") && is(c, "fio.fsync", "8") && class == results.HostCrash {
+	is := func(c cell.Cell, name, value string) bool { return valueOf(c, name) == value }
+	for name, change := range map[string]func(c cell.Cell, class, drive string, r *results.Safety){
+		"writeback-as-safe-as-writethrough": func(c cell.Cell, class, drive string, r *results.Safety) {
+			if is(c, "disk.cache", "writeback") && is(c, "fio.fsync", "8") && class == cell.HostCrash {
 				loses(r)
 			}
 		},
-		"none-without-flush": func(c matrices.Cell, class, drive string, r *results.Safety) {
-			if is(c, "disk.cache", "none") && is(c, "commits", "never") && class == results.HostCrash {
+		"none-without-flush": func(c cell.Cell, class, drive string, r *results.Safety) {
+			if is(c, "disk.cache", "none") && is(c, "commits", "never") && class == cell.HostCrash {
 				r.Exposure.Writes = 1
 			}
 		},
-		"writeback-without-flush": func(c matrices.Cell, class, drive string, r *results.Safety) {
-			if is(c, "disk.cache", "writeback") && is(c, "commits", "never") && class == results.PowerLoss && drive == "protected" {
+		"writeback-without-flush": func(c cell.Cell, class, drive string, r *results.Safety) {
+			if is(c, "disk.cache", "writeback") && is(c, "commits", "never") && class == cell.PowerLoss && drive == "protected" {
 				r.Exposure = results.Exposure{}
 			}
 		},
-		"unsafe-breaks-promises": func(c matrices.Cell, class, drive string, r *results.Safety) {
-			if is(c, "disk.cache", "unsafe") && is(c, "fio.sync", "dsync") && class == results.HostCrash {
+		"unsafe-breaks-promises": func(c cell.Cell, class, drive string, r *results.Safety) {
+			if is(c, "disk.cache", "unsafe") && is(c, "fio.sync", "dsync") && class == cell.HostCrash {
 				r.Verdict, r.PromisesLost = results.Safe, 0
 			}
 		},
-		"no-barriers-no-promise": func(c matrices.Cell, class, drive string, r *results.Safety) {
+		"no-barriers-no-promise": func(c cell.Cell, class, drive string, r *results.Safety) {
 			if is(c, "disk.cache", "none") && is(c, "guest.barrier", "off") && drive == "volatile" {
 				r.Verdict, r.PromisesLost = results.Safe, 0
 			}
 		},
-		"no-barriers-protected-drive": func(c matrices.Cell, class, drive string, r *results.Safety) {
+		"no-barriers-protected-drive": func(c cell.Cell, class, drive string, r *results.Safety) {
 			if is(c, "disk.cache", "none") && is(c, "guest.barrier", "off") && drive == "protected" {
 				loses(r)
 			}
 		},
-		"fsync-interval": func(c matrices.Cell, class, drive string, r *results.Safety) {
+		"fsync-interval": func(c cell.Cell, class, drive string, r *results.Safety) {
 			if is(c, "disk.cache", "none") && is(c, "fio.fsync", "8") {
 				r.Exposure.Writes = 0
 			}
 		},
-		"order-of-safety": func(c matrices.Cell, class, drive string, r *results.Safety) {
-			if is(c, "disk.cache", "directsync") && is(c, "commits", "never") && class == results.PowerLoss {
+		"order-of-safety": func(c cell.Cell, class, drive string, r *results.Safety) {
+			if is(c, "disk.cache", "directsync") && is(c, "commits", "never") && class == cell.PowerLoss {
 				r.Exposure.Writes = 1
 			}
 		},
@@ -264,7 +282,7 @@ func TestEachClaimAboutSafetyCanBeRefuted(t *testing.T) {
 }
 
 func TestEachClaimAboutSpeedCanBeRefuted(t *testing.T) {
-	alike := func(matrices.Cell) float64 { return 1000 }
+	alike := func(cell.Cell) float64 { return 1000 }
 	got := byName(Evaluate(runOf(t, trials(builtin(t, "safety"), 20), world{accel: "kvm", speed: alike})))
 	for _, name := range []string{"writeback-as-safe-as-writethrough", "no-barriers-protected-drive", "fsync-interval", "grouped-flushes", "order-of-speed"} {
 		if c := got[name]; c.Outcome != Refuted {
@@ -279,7 +297,7 @@ func TestEachClaimAboutSpeedCanBeRefuted(t *testing.T) {
 
 func TestANoisyRunDecidesNothing(t *testing.T) {
 	n := 0.0
-	noise := func(matrices.Cell) float64 { n++; return 1000 * math.Exp(math.Sin(n*n)) }
+	noise := func(cell.Cell) float64 { n++; return 1000 * math.Exp(math.Sin(n*n)) }
 	for _, c := range Evaluate(runOf(t, trials(builtin(t, "demo"), 10), world{accel: "kvm", speed: noise})) {
 		if c.Kind == "performance" && c.Outcome != Inconclusive {
 			t.Errorf("%s is %s: %q", c.Name, c.Outcome, c.Figures)
@@ -299,8 +317,8 @@ func TestWhatWasNotValidlyJudgedLeavesAClaimOpen(t *testing.T) {
 		"not judged yet": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			run := runOf(t, text, world{accel: "kvm", speed: asClaimed, record: func(c matrices.Cell, class, drive string, r *results.Safety) {
-				if change != nil && valueOf(c, "disk.cache") == "unsafe" && commits(c) != "never" {
+			run := runOf(t, text, world{accel: "kvm", speed: asClaimed, record: func(c cell.Cell, class, drive string, r *results.Safety) {
+				if change != nil && valueOf(c, "disk.cache") == "unsafe" && c.Commits() != "never" {
 					change(r)
 				}
 			}})

@@ -1,15 +1,14 @@
 package claims
 
 import (
+	_ "embed"
 	"fmt"
 	"strings"
 
 	"github.com/goccy/go-yaml"
-
-	"platter/matrices"
 )
 
-// hypothesis is a claim as matrices/claims.yaml has it; the words are explained there.
+// hypothesis is a claim as claims.yaml has it; the words are explained there.
 type hypothesis struct {
 	Name   string
 	Text   string
@@ -48,13 +47,12 @@ const (
 	lost = "lost"
 )
 
+//go:embed claims.yaml
+var claimsYAML []byte
+
 // hypotheses reads the built-in file, which a test has read.
 func hypotheses() []hypothesis {
-	text, err := matrices.ClaimsYAML()
-	if err != nil {
-		panic(fmt.Sprintf("read the claims: %v", err))
-	}
-	all, err := readHypotheses(text)
+	all, err := readHypotheses(claimsYAML)
 	if err != nil {
 		panic(fmt.Sprintf("read the claims: %v", err))
 	}

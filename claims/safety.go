@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"platter/matrices"
+	"platter/cell"
 	"platter/results"
 )
 
@@ -15,12 +15,12 @@ import (
 const alike = 0.1
 
 // checkSafety gives a finding for each record or comparison that the check is about; none when the run did not ask for them.
-func (e *evidence) checkSafety(check safetyCheck, cells []matrices.Cell) []finding {
+func (e *evidence) checkSafety(check safetyCheck, cells []cell.Cell) []finding {
 	questions := e.questions(check)
 	if len(questions) == 0 {
 		return nil
 	}
-	cells = slices.DeleteFunc(slices.Clone(cells), func(c matrices.Cell) bool { return c.SafetyReason() != "" })
+	cells = slices.DeleteFunc(slices.Clone(cells), func(c cell.Cell) bool { return c.Unprobed != "" })
 	switch {
 	case check.Exposure != "":
 		return e.exposureRises(check, cells, questions)
@@ -36,23 +36,13 @@ func (e *evidence) checkSafety(check safetyCheck, cells []matrices.Cell) []findi
 	return all
 }
 
-// question is a failure class behind a drive cache.
-type question struct{ class, drive string }
-
-func (q question) String() string {
-	if q.class == results.PowerLoss && q.drive != "" {
-		return strings.ReplaceAll(q.class, "_", " ") + " (" + q.drive + ")"
-	}
-	return strings.ReplaceAll(q.class, "_", " ")
-}
-
 // questions are those of a check; none unless the run asks them all. Only a power loss depends on the drive's cache: of the
 // others one drive cache stands for all.
-func (e *evidence) questions(check safetyCheck) []question {
-	var all []question
+func (e *evidence) questions(check safetyCheck) []cell.Question {
+	var all []cell.Question
 	for _, class := range check.After {
 		drives := e.drives
-		if class != results.PowerLoss {
+		if class != cell.PowerLoss {
 			drives = drives[:min(1, len(drives))]
 		} else if len(check.Behind) > 0 {
 			drives = check.Behind
@@ -61,16 +51,16 @@ func (e *evidence) questions(check safetyCheck) []question {
 			if !slices.Contains(e.classes, class) || !slices.Contains(e.drives, drive) {
 				return nil
 			}
-			all = append(all, question{class, drive})
+			all = append(all, cell.Question{Class: class, DriveCache: drive})
 		}
 	}
 	return all
 }
 
 // record is a valid record, or the finding that there is none.
-func (e *evidence) record(c matrices.Cell, q question) (results.Safety, *finding) {
+func (e *evidence) record(c cell.Cell, q cell.Question) (results.Safety, *finding) {
 	name := label(c.Axes) + ", " + q.String()
-	r, ok := e.records[results.SafetyKey{Cell: c.ID, Class: q.class, DriveCache: q.drive}]
+	r, ok := e.records[cell.Question{Cell: c.ID, Class: q.Class, DriveCache: q.DriveCache}]
 	var f finding
 	switch {
 	case !ok:
@@ -90,7 +80,7 @@ func (e *evidence) record(c matrices.Cell, q question) (results.Safety, *finding
 }
 
 // fate says whether promised, or acknowledged, writes of a cell are kept or lost as the check says.
-func (e *evidence) fate(check safetyCheck, c matrices.Cell, q question) finding {
+func (e *evidence) fate(check safetyCheck, c cell.Cell, q cell.Question) finding {
 	r, none := e.record(c, q)
 	if none != nil {
 		return *none
@@ -132,7 +122,7 @@ func exposureFigure(r results.Safety) string {
 }
 
 // exposureRises looks at the cells that differ in one setting, its values rising.
-func (e *evidence) exposureRises(check safetyCheck, cells []matrices.Cell, questions []question) []finding {
+func (e *evidence) exposureRises(check safetyCheck, cells []cell.Cell, questions []cell.Question) []finding {
 	var all []finding
 	for _, f := range families(cells, check.By) {
 		steps := f.ascending(check.By)
@@ -146,7 +136,7 @@ func (e *evidence) exposureRises(check safetyCheck, cells []matrices.Cell, quest
 	return all
 }
 
-func (e *evidence) rises(f family, steps []string, by string, q question) finding {
+func (e *evidence) rises(f family, steps []string, by string, q cell.Question) finding {
 	var exposed []int64
 	var parts []string
 	for _, v := range steps {
@@ -165,11 +155,9 @@ func (e *evidence) rises(f family, steps []string, by string, q question) findin
 }
 
 // written is a setting's value as the matrix has it.
-func written(c matrices.Cell, name string) string {
-	for _, a := range c.Axes {
-		if a.Name == name {
-			return a.Value.String()
-		}
+func written(c cell.Cell, name string) string {
+	if v, ok := c.Axes.Get(name); ok {
+		return v.String()
 	}
 	return valueOf(c, name)
 }
@@ -182,7 +170,7 @@ type standing struct {
 }
 
 // safer looks at a chain of values over the cells that are alike but for the setting.
-func (e *evidence) safer(check safetyCheck, cells []matrices.Cell, questions []question) []finding {
+func (e *evidence) safer(check safetyCheck, cells []cell.Cell, questions []cell.Question) []finding {
 	links := chain(check.Safer)
 	var whole []family
 	for _, f := range families(cells, check.By) {
@@ -215,10 +203,10 @@ func (e *evidence) safer(check safetyCheck, cells []matrices.Cell, questions []q
 	return append(all, finding{figure: fmt.Sprintf("%s: %s", last, at[last])})
 }
 
-func (e *evidence) standing(whole []family, value string, questions []question) (standing, *finding) {
+func (e *evidence) standing(whole []family, value string, questions []cell.Question) (standing, *finding) {
 	var s standing
 	for _, q := range questions {
-		worst := results.Safety{Class: q.class}
+		worst := results.Safety{Class: q.Class}
 		exposed := -1.0
 		for _, f := range whole {
 			r, none := e.record(f[value], q)
@@ -269,7 +257,7 @@ func order(a, b float64) int {
 func (s standing) String() string {
 	var exposed []string
 	for _, r := range s.failures {
-		exposed = append(exposed, fmt.Sprintf("%s after a %s", count(r.Exposure.Writes), question{class: r.Class}))
+		exposed = append(exposed, fmt.Sprintf("%s after a %s", count(r.Exposure.Writes), cell.Question{Class: r.Class}))
 	}
 	return fmt.Sprintf("%.4g %% of promises lost, writes exposed %s", 100*s.lost, strings.Join(exposed, ", "))
 }

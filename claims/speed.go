@@ -5,15 +5,15 @@ import (
 	"maps"
 	"slices"
 
+	"platter/cell"
 	"platter/compare"
-	"platter/matrices"
 )
 
 // checkSpeed compares the cells that are alike but for one setting, within blocks; none when there are no such cells.
 //
 // A claim holds when all its relations do, each at 5 %: that needs no correction. It fails when one of them does not, and the
 // more there are the likelier one fails by chance: that is judged at 5 % over all of them (Bonferroni).
-func (e *evidence) checkSpeed(check speedCheck, cells []matrices.Cell) []finding {
+func (e *evidence) checkSpeed(check speedCheck, cells []cell.Cell) []finding {
 	type comparison struct {
 		family family
 		link   link

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/fiojob"
 	"platter/results"
 )
@@ -27,7 +28,7 @@ func noisyRun(seed uint64, cells, trials int) *results.Run {
 	run := &results.Run{Manifest: results.Manifest{Schema: results.Schema}}
 	for c := range cells {
 		id := fmt.Sprintf("fio.bs=%d", c)
-		run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: id, Axes: map[string]any{"fio.bs": c}})
+		run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: id, Axes: cell.Settings{{Name: "fio.bs", Value: cell.Value{V: int64(c)}}}})
 		for b := range trials {
 			run.Trials = append(run.Trials, trial(id, b, 1000*math.Exp(0.05*random.NormFloat64())))
 		}
@@ -78,7 +79,7 @@ func TestAnExplorationAdjustsOverAllItsTests(t *testing.T) {
 			b.Trials[i].Metrics.Write.IOPS /= 2
 		}
 	}
-	b.Manifest.Cells = append(b.Manifest.Cells, results.Cell{ID: "fio.bs=9"})
+	b.Manifest.Cells = append(b.Manifest.Cells, cell.Cell{ID: "fio.bs=9"})
 	e := Explore(a, b)
 	if e.Tests != 6 || len(e.Cells) != 6 {
 		t.Fatalf("%d tests of %d comparisons, want 6", e.Tests, len(e.Cells))

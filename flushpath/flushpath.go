@@ -8,24 +8,8 @@ package flushpath
 import (
 	"fmt"
 	"slices"
-)
 
-// Failure classes, in order: each takes all that the one before it takes.
-const (
-	GuestCrash = "guest_crash" // the guest's memory; QEMU lives on and writes its buffers out
-	QEMUKill   = "qemu_kill"   // QEMU's memory too
-	HostCrash  = "host_crash"  // the host's page cache too
-	PowerLoss  = "power_loss"  // the drive's volatile cache too
-)
-
-// Classes are the failure classes in that order.
-func Classes() []string { return []string{GuestCrash, QEMUKill, HostCrash, PowerLoss} }
-
-// Kinds of drive cache.
-const (
-	Volatile  = "volatile"  // lost with the power
-	Protected = "protected" // a battery or capacitors write it out
-	NoCache   = "none"
+	"platter/cell"
 )
 
 // Config is a disk, the guest's view of it, and the job that writes to it. The zero value is a raw local image with
@@ -121,5 +105,21 @@ func (c Config) promiser() string {
 		return "fdatasync"
 	default:
 		return "fsync"
+	}
+}
+
+// Of returns a cell as the model takes it: its disk, what the guest makes of it, and its job. A workload that appends to its file
+// grows it.
+func Of(c cell.Cell) Config {
+	knob := func(text string) string {
+		if text == cell.AsDevice {
+			return ""
+		}
+		return text
+	}
+	return Config{
+		Cache: c.Cache(), Bus: c.Bus(), Format: c.Format(), Filesystem: c.Filesystem(), Barrier: c.Barrier() != "off",
+		WriteCache: knob(c.WriteCache()), CacheType: knob(c.CacheType()), Direct: c.Direct(), Sync: c.Sync(),
+		Fsync: c.Fsync(), Fdatasync: c.Fdatasync(), Grows: c.Appends(),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/internal/golden"
 )
 
@@ -32,15 +33,15 @@ func TestTheTableOfTheModelHolds(t *testing.T) {
 		class, drive string
 		want         [5]string
 	}{
-		{GuestCrash, Volatile, [5]string{k, k, k, k, k}},
-		{GuestCrash, Protected, [5]string{k, k, k, k, k}},
-		{QEMUKill, Volatile, [5]string{k, k, k, k, k}},
-		{QEMUKill, Protected, [5]string{k, k, k, k, k}},
-		{HostCrash, Volatile, [5]string{k, e, k, k, l}},
-		{HostCrash, Protected, [5]string{k, e, k, k, l}},
-		{PowerLoss, Volatile, [5]string{e, e, k, k, l}},
-		{PowerLoss, Protected, [5]string{k, e, k, k, l}},
-		{PowerLoss, NoCache, [5]string{k, e, k, k, l}},
+		{cell.GuestCrash, cell.Volatile, [5]string{k, k, k, k, k}},
+		{cell.GuestCrash, cell.Protected, [5]string{k, k, k, k, k}},
+		{cell.QEMUKill, cell.Volatile, [5]string{k, k, k, k, k}},
+		{cell.QEMUKill, cell.Protected, [5]string{k, k, k, k, k}},
+		{cell.HostCrash, cell.Volatile, [5]string{k, e, k, k, l}},
+		{cell.HostCrash, cell.Protected, [5]string{k, e, k, k, l}},
+		{cell.PowerLoss, cell.Volatile, [5]string{e, e, k, k, l}},
+		{cell.PowerLoss, cell.Protected, [5]string{k, e, k, k, l}},
+		{cell.PowerLoss, cell.NoCache, [5]string{k, e, k, k, l}},
 	} {
 		for i, mode := range modes {
 			p := Predict(base(mode), row.class, row.drive)
@@ -53,43 +54,43 @@ func TestTheTableOfTheModelHolds(t *testing.T) {
 
 // What each modifier changes, by hand: only the cells named differ from the table.
 func TestModifiersChangeWhatTheySayAndNothingElse(t *testing.T) {
-	type cell struct{ mode, class, drive, want string }
+	type row struct{ mode, class, drive, want string }
 	for _, tc := range []struct {
 		name   string
 		modify func(*Config)
-		differ []cell
+		differ []row
 	}{
-		{"barrier=0", func(c *Config) { c.Filesystem, c.Barrier = "ext4", false }, []cell{
-			{"none", PowerLoss, Volatile, "lost/lost"},
-			{"writeback", HostCrash, Volatile, "lost/lost"}, {"writeback", HostCrash, Protected, "lost/lost"},
-			{"writeback", PowerLoss, Volatile, "lost/lost"}, {"writeback", PowerLoss, Protected, "lost/lost"},
+		{"barrier=0", func(c *Config) { c.Filesystem, c.Barrier = "ext4", false }, []row{
+			{"none", cell.PowerLoss, cell.Volatile, "lost/lost"},
+			{"writeback", cell.HostCrash, cell.Volatile, "lost/lost"}, {"writeback", cell.HostCrash, cell.Protected, "lost/lost"},
+			{"writeback", cell.PowerLoss, cell.Volatile, "lost/lost"}, {"writeback", cell.PowerLoss, cell.Protected, "lost/lost"},
 		}},
-		{"queue/write_cache", func(c *Config) { c.WriteCache = "write through" }, []cell{
-			{"none", PowerLoss, Volatile, "lost/lost"},
-			{"writeback", HostCrash, Volatile, "lost/lost"}, {"writeback", HostCrash, Protected, "lost/lost"},
-			{"writeback", PowerLoss, Volatile, "lost/lost"}, {"writeback", PowerLoss, Protected, "lost/lost"},
+		{"queue/write_cache", func(c *Config) { c.WriteCache = "write through" }, []row{
+			{"none", cell.PowerLoss, cell.Volatile, "lost/lost"},
+			{"writeback", cell.HostCrash, cell.Volatile, "lost/lost"}, {"writeback", cell.HostCrash, cell.Protected, "lost/lost"},
+			{"writeback", cell.PowerLoss, cell.Volatile, "lost/lost"}, {"writeback", cell.PowerLoss, cell.Protected, "lost/lost"},
 		}},
-		{"queue/write_cache with O_DSYNC", func(c *Config) { c.WriteCache, c.Sync, c.Fsync = "write through", "dsync", 0 }, []cell{
-			{"none", PowerLoss, Volatile, "lost/kept"},
-			{"writeback", HostCrash, Volatile, "lost/kept"}, {"writeback", HostCrash, Protected, "lost/kept"},
-			{"writeback", PowerLoss, Volatile, "lost/kept"}, {"writeback", PowerLoss, Protected, "lost/kept"},
-			{"unsafe", HostCrash, Volatile, "lost/kept"}, {"unsafe", HostCrash, Protected, "lost/kept"},
-			{"unsafe", PowerLoss, Volatile, "lost/kept"}, {"unsafe", PowerLoss, Protected, "lost/kept"},
+		{"queue/write_cache with O_DSYNC", func(c *Config) { c.WriteCache, c.Sync, c.Fsync = "write through", "dsync", 0 }, []row{
+			{"none", cell.PowerLoss, cell.Volatile, "lost/kept"},
+			{"writeback", cell.HostCrash, cell.Volatile, "lost/kept"}, {"writeback", cell.HostCrash, cell.Protected, "lost/kept"},
+			{"writeback", cell.PowerLoss, cell.Volatile, "lost/kept"}, {"writeback", cell.PowerLoss, cell.Protected, "lost/kept"},
+			{"unsafe", cell.HostCrash, cell.Volatile, "lost/kept"}, {"unsafe", cell.HostCrash, cell.Protected, "lost/kept"},
+			{"unsafe", cell.PowerLoss, cell.Volatile, "lost/kept"}, {"unsafe", cell.PowerLoss, cell.Protected, "lost/kept"},
 		}},
 		{"xfs", func(c *Config) { c.Filesystem = "xfs" }, nil},
 		{"fdatasync", func(c *Config) { c.Fsync, c.Fdatasync = 0, 8 }, nil},
 		{"scsi", func(c *Config) { c.Bus = "scsi" }, nil},
-		{"qcow2", func(c *Config) { c.Format = "qcow2" }, []cell{
-			{"none", QEMUKill, Volatile, "kept/lost"}, {"none", QEMUKill, Protected, "kept/lost"},
-			{"none", HostCrash, Volatile, "kept/lost"}, {"none", HostCrash, Protected, "kept/lost"},
-			{"none", PowerLoss, Protected, "kept/lost"},
-			{"writeback", QEMUKill, Volatile, "kept/lost"}, {"writeback", QEMUKill, Protected, "kept/lost"},
-			{"unsafe", QEMUKill, Volatile, "kept/lost"}, {"unsafe", QEMUKill, Protected, "kept/lost"},
+		{"qcow2", func(c *Config) { c.Format = "qcow2" }, []row{
+			{"none", cell.QEMUKill, cell.Volatile, "kept/lost"}, {"none", cell.QEMUKill, cell.Protected, "kept/lost"},
+			{"none", cell.HostCrash, cell.Volatile, "kept/lost"}, {"none", cell.HostCrash, cell.Protected, "kept/lost"},
+			{"none", cell.PowerLoss, cell.Protected, "kept/lost"},
+			{"writeback", cell.QEMUKill, cell.Volatile, "kept/lost"}, {"writeback", cell.QEMUKill, cell.Protected, "kept/lost"},
+			{"unsafe", cell.QEMUKill, cell.Volatile, "kept/lost"}, {"unsafe", cell.QEMUKill, cell.Protected, "kept/lost"},
 		}},
 	} {
 		for _, mode := range modes {
-			for _, class := range Classes() {
-				for _, drive := range []string{Volatile, Protected} {
+			for _, class := range cell.FailureClasses() {
+				for _, drive := range []string{cell.Volatile, cell.Protected} {
 					c := base(mode)
 					want := outcome(Predict(c, class, drive))
 					tc.modify(&c)
@@ -115,13 +116,13 @@ func TestBufferedWritesAreExposedInEveryModeAndClassButTheirFsyncKeepsThem(t *te
 		for _, barrier := range []bool{true, false} {
 			c := base(mode)
 			c.Direct, c.Filesystem, c.Barrier = false, "ext4", barrier
-			for _, class := range Classes() {
-				if p := Predict(c, class, Volatile); !p.Exposed {
+			for _, class := range cell.FailureClasses() {
+				if p := Predict(c, class, cell.Volatile); !p.Exposed {
 					t.Errorf("%s, %s: buffered writes are not exposed: %+v", mode, class, p)
 				}
 			}
-			for _, class := range []string{GuestCrash, QEMUKill} {
-				if p := Predict(c, class, Volatile); p.Promises != Kept {
+			for _, class := range []string{cell.GuestCrash, cell.QEMUKill} {
+				if p := Predict(c, class, cell.Volatile); p.Promises != Kept {
 					t.Errorf("%s, %s, barrier %v: what fsync wrote out is gone: %+v", mode, class, barrier, p)
 				}
 			}
@@ -133,8 +134,8 @@ func TestWithoutAPromiseThereIsNoVerdictButAnExposure(t *testing.T) {
 	for _, mode := range modes {
 		c := base(mode)
 		c.Fsync = 0
-		for _, class := range Classes() {
-			p, with := Predict(c, class, Volatile), Predict(base(mode), class, Volatile)
+		for _, class := range cell.FailureClasses() {
+			p, with := Predict(c, class, cell.Volatile), Predict(base(mode), class, cell.Volatile)
 			if p.Verdict != NoPromise || p.Promises != NoPromises || p.Exposed != with.Exposed {
 				t.Errorf("%s, %s: %+v", mode, class, p)
 			}
@@ -159,8 +160,8 @@ func TestTheGuestMayRecomputeTheModeButNotUnsafe(t *testing.T) {
 		if w2, d2, n2 := Effective(base(tc.as)); w != w2 || d != d2 || n != n2 {
 			t.Errorf("%s with cache_type %q: %v %v %v, not as %s", tc.cache, tc.cacheType, w, d, n, tc.as)
 		}
-		for _, class := range Classes() {
-			if got, want := outcome(Predict(c, class, Volatile)), outcome(Predict(base(tc.as), class, Volatile)); got != want {
+		for _, class := range cell.FailureClasses() {
+			if got, want := outcome(Predict(c, class, cell.Volatile)), outcome(Predict(base(tc.as), class, cell.Volatile)); got != want {
 				t.Errorf("%s with cache_type %q, %s: %s, as %s it is %s", tc.cache, tc.cacheType, class, got, tc.as, want)
 			}
 		}
@@ -168,7 +169,7 @@ func TestTheGuestMayRecomputeTheModeButNotUnsafe(t *testing.T) {
 	for _, cacheType := range []string{"write through", "write back"} {
 		c := base("unsafe")
 		c.CacheType = cacheType
-		if p := Predict(c, HostCrash, Protected); p.Verdict != Loses {
+		if p := Predict(c, cell.HostCrash, cell.Protected); p.Verdict != Loses {
 			t.Errorf("unsafe with cache_type %q: %+v", cacheType, p)
 		}
 	}
@@ -185,7 +186,7 @@ func TestAPromiseOnQcow2SurvivesAKilledQEMUIfItsFlushGotThere(t *testing.T) {
 	} {
 		c := base(tc.cache)
 		c.Format, c.WriteCache = "qcow2", tc.writeCache
-		if p := Predict(c, QEMUKill, Protected); p.Promises != tc.want {
+		if p := Predict(c, cell.QEMUKill, cell.Protected); p.Promises != tc.want {
 			t.Errorf("%s, write_cache %q: %+v, want %s", tc.cache, tc.writeCache, p, tc.want)
 		}
 	}
@@ -209,10 +210,10 @@ func TestRBDKeepsItsCacheInQEMUAndTheDriveDoesNotMatter(t *testing.T) {
 		{rbd("unsafe", false), "lost/lost"},
 		{rbd("unsafe", true), "kept/kept"}, // no flush ever comes to end it
 	} {
-		for _, class := range Classes() {
-			for _, drive := range []string{Volatile, Protected, NoCache} {
+		for _, class := range cell.FailureClasses() {
+			for _, drive := range []string{cell.Volatile, cell.Protected, cell.NoCache} {
 				want := tc.want
-				if class == GuestCrash {
+				if class == cell.GuestCrash {
 					want = "kept/kept"
 				}
 				if p := Predict(tc.config, class, drive); outcome(p) != want {
@@ -239,9 +240,9 @@ func TestTheControlsLoseInTheirClasses(t *testing.T) {
 		config Config
 		class  string
 	}{
-		{unsafe, HostCrash}, {unsafe, PowerLoss}, {unbarred, PowerLoss}, {liar, GuestCrash}, {liar, QEMUKill},
+		{unsafe, cell.HostCrash}, {unsafe, cell.PowerLoss}, {unbarred, cell.PowerLoss}, {liar, cell.GuestCrash}, {liar, cell.QEMUKill},
 	} {
-		if p := Predict(tc.config, tc.class, Volatile); p.Verdict != Loses {
+		if p := Predict(tc.config, tc.class, cell.Volatile); p.Verdict != Loses {
 			t.Errorf("%+v, %s: %+v", tc.config, tc.class, p)
 		}
 	}
@@ -250,7 +251,7 @@ func TestTheControlsLoseInTheirClasses(t *testing.T) {
 func TestMetadataOfFilesThatGrowIsInTheGuestUntilASync(t *testing.T) {
 	c := base("directsync")
 	c.Filesystem, c.Barrier, c.Grows = "ext4", true, true
-	if p := Predict(c, GuestCrash, Volatile); outcome(p) != "kept/lost" {
+	if p := Predict(c, cell.GuestCrash, cell.Volatile); outcome(p) != "kept/lost" {
 		t.Errorf("%+v", p)
 	}
 }
@@ -261,12 +262,12 @@ func TestNothingIsPredictedOfWhatIsNotKnown(t *testing.T) {
 		class  string
 		want   string
 	}{
-		{Config{Protocol: "nbd", Fsync: 1}, PowerLoss, "what lies behind nbd is not modelled"},
-		{Config{Cache: "fast", Fsync: 1}, PowerLoss, "cache=fast is none of"},
-		{Config{Filesystem: "btrfs", Fsync: 1}, PowerLoss, "file system btrfs is not modelled"},
+		{Config{Protocol: "nbd", Fsync: 1}, cell.PowerLoss, "what lies behind nbd is not modelled"},
+		{Config{Cache: "fast", Fsync: 1}, cell.PowerLoss, "cache=fast is none of"},
+		{Config{Filesystem: "btrfs", Fsync: 1}, cell.PowerLoss, "file system btrfs is not modelled"},
 		{Config{Fsync: 1}, "flood", `failure class "flood" is none of`},
 	} {
-		p := Predict(tc.config, tc.class, Volatile)
+		p := Predict(tc.config, tc.class, cell.Volatile)
 		if p.Promises != "" || p.Verdict != "" || !strings.HasPrefix(p.Because, tc.want) {
 			t.Errorf("%+v: %+v", tc.config, p)
 		}
@@ -303,9 +304,9 @@ func every(f func(Config)) {
 
 func TestAHarderFailureNeverTakesLess(t *testing.T) {
 	every(func(c Config) {
-		for _, drive := range []string{Volatile, Protected, NoCache} {
+		for _, drive := range []string{cell.Volatile, cell.Protected, cell.NoCache} {
 			var before Prediction
-			for _, class := range Classes() {
+			for _, class := range cell.FailureClasses() {
 				p := Predict(c, class, drive)
 				if before.Promises == Lost && p.Promises != Lost || before.Exposed && !p.Exposed {
 					t.Fatalf("%+v: %s takes less than the class before it: %+v, %+v", c, class, p, before)
@@ -318,8 +319,8 @@ func TestAHarderFailureNeverTakesLess(t *testing.T) {
 
 func TestAProtectedDriveTurnsAPowerLossIntoAHostCrash(t *testing.T) {
 	every(func(c Config) {
-		for _, drive := range []string{Protected, NoCache} {
-			if a, b := outcome(Predict(c, PowerLoss, drive)), outcome(Predict(c, HostCrash, drive)); a != b {
+		for _, drive := range []string{cell.Protected, cell.NoCache} {
+			if a, b := outcome(Predict(c, cell.PowerLoss, drive)), outcome(Predict(c, cell.HostCrash, drive)); a != b {
 				t.Fatalf("%+v, %s: power_loss %s, host_crash %s", c, drive, a, b)
 			}
 		}
@@ -333,8 +334,8 @@ func TestEveryLayerAndPredictionHasAReasonAndASource(t *testing.T) {
 				t.Fatalf("%+v: %+v", c, l)
 			}
 		}
-		for _, class := range Classes() {
-			if p := Predict(c, class, Volatile); p.Because == "" || p.Source == "" {
+		for _, class := range cell.FailureClasses() {
+			if p := Predict(c, class, cell.Volatile); p.Because == "" || p.Source == "" {
 				t.Fatalf("%+v: %+v", c, p)
 			}
 		}
@@ -455,10 +456,10 @@ func TestPredictionsAreThoseOfTheGoldenFile(t *testing.T) {
 			m.modify(&c)
 			e := Trace(c).Expected
 			fmt.Fprintf(&b, "  %-12s  flushes expected: guest %s, qemu %s, image %s\n", mode, e.Guest, e.QEMU, e.Image)
-			for _, class := range Classes() {
-				for _, drive := range []string{Volatile, Protected} {
+			for _, class := range cell.FailureClasses() {
+				for _, drive := range []string{cell.Volatile, cell.Protected} {
 					p := Predict(c, class, drive)
-					if drive == Protected && (class != PowerLoss || outcome(p) == outcome(Predict(c, class, Volatile))) {
+					if drive == cell.Protected && (class != cell.PowerLoss || outcome(p) == outcome(Predict(c, class, cell.Volatile))) {
 						continue // the drive cache matters to a power loss alone: TestTheTableOfTheModelHolds
 					}
 					fmt.Fprintf(&b, "    %-11s %-9s %-10s %-9s %s [%s]\n", class, drive, p.Verdict, outcome(p), p.Because, p.Source)
@@ -500,8 +501,8 @@ func TestPathsAreThoseOfTheGoldenFile(t *testing.T) {
 	c := base("writeback")
 	c.Protocol = "rbd"
 	show("rbd, writeback", Trace(c))
-	show("none, protected drive", TraceWith(base("none"), Protected))
-	show("none, no drive cache, nothing asked", TraceWith(Config{Cache: "none", Direct: true}, NoCache))
+	show("none, protected drive", TraceWith(base("none"), cell.Protected))
+	show("none, no drive cache, nothing asked", TraceWith(Config{Cache: "none", Direct: true}, cell.NoCache))
 	golden.Equal(t, "testdata/paths.txt", b.String())
 }
 
@@ -512,4 +513,30 @@ func TestLayersComeInTheOrderOfTheirPlaces(t *testing.T) {
 			t.Fatalf("%+v: %+v", c, Trace(c).Layers)
 		}
 	})
+}
+
+func TestTheModelSeesACellAsItIsSet(t *testing.T) {
+	of := func(settings ...string) cell.Cell {
+		var c cell.Cell
+		for _, s := range settings {
+			name, value, _ := strings.Cut(s, "=")
+			c.Settings = append(c.Settings, cell.Setting{Name: name, Value: cell.Value{V: value}})
+		}
+		return c
+	}
+	for _, test := range []struct {
+		c    cell.Cell
+		want Config
+	}{
+		{of("disk.cache=none", "storage.format=raw", "guest.filesystem=none", "guest.barrier=on", "guest.write_cache=device", "fio.direct=1", "fio.sync=dsync"),
+			Config{Cache: "none", Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, Direct: true, Sync: "dsync"}},
+		{of("disk.cache=unsafe", "disk.bus=scsi", "storage.format=qcow2", "guest.filesystem=ext4", "guest.barrier=off", "guest.cache_type=write back", "fio.fsync=1k"),
+			Config{Cache: "unsafe", Bus: "scsi", Format: "qcow2", Filesystem: "ext4", CacheType: "write back", Sync: "none", Fsync: 1024}},
+		{of("guest.write_cache=write through", "fio.fdatasync=8", "fio.file_append=1", "fio.sync=1"),
+			Config{Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, WriteCache: "write through", Fdatasync: 8, Grows: true, Sync: "sync"}},
+	} {
+		if got := Of(test.c); got != test.want {
+			t.Errorf("%s is %+v, want %+v", test.c.Settings, got, test.want)
+		}
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"platter/cell"
 )
 
 // What becomes of promises.
@@ -30,14 +32,14 @@ type Prediction struct {
 	Source   string `json:"source"`
 }
 
-// Predict says what a failure class takes, behind a drive cache that is Volatile, Protected or NoCache; any other word is
-// taken for Volatile. An unknown class is answered like a configuration that is not modelled.
+// Predict says what a failure class takes, behind a drive cache that is cell.Volatile, cell.Protected or cell.NoCache; any other word is
+// taken for cell.Volatile. An unknown class is answered like a configuration that is not modelled.
 func Predict(c Config, class, driveCache string) Prediction {
 	if err := c.Check(); err != nil {
 		return Prediction{Because: err.Error()}
 	}
-	if !slices.Contains(Classes(), class) {
-		return Prediction{Because: fmt.Sprintf("failure class %q is none of %s", class, strings.Join(Classes(), ", "))}
+	if !slices.Contains(cell.FailureClasses(), class) {
+		return Prediction{Because: fmt.Sprintf("failure class %q is none of %s", class, strings.Join(cell.FailureClasses(), ", "))}
 	}
 	path := trace(c, driveCache)
 	var promised, exposed []Layer

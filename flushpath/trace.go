@@ -1,6 +1,10 @@
 package flushpath
 
-import "slices"
+import (
+	"slices"
+
+	"platter/cell"
+)
 
 // Where a layer is.
 const (
@@ -45,9 +49,9 @@ type Path struct {
 }
 
 // Trace is the path of a configuration with a volatile drive cache. For one that Check refuses it ends where the model does.
-func Trace(c Config) Path { return trace(c, Volatile) }
+func Trace(c Config) Path { return trace(c, cell.Volatile) }
 
-// TraceWith is Trace with another kind of drive cache: Volatile, Protected or NoCache.
+// TraceWith is Trace with another kind of drive cache: cell.Volatile, cell.Protected or cell.NoCache.
 func TraceWith(c Config, driveCache string) Path { return trace(c, driveCache) }
 
 // SwallowedAt is the layer that swallows the flush, and whether there is one.
@@ -133,7 +137,7 @@ func (w *walk) pageCache() {
 	if w.Direct {
 		return
 	}
-	w.add(Layer{Name: "guest page cache", Where: InGuest, Holds: true, TakenBy: Classes(), Flush: Passes,
+	w.add(Layer{Name: "guest page cache", Where: InGuest, Holds: true, TakenBy: cell.FailureClasses(), Flush: Passes,
 		Reason: "buffered writes rest here; a sync writes them out first", Source: sourceOpen})
 }
 
@@ -143,7 +147,7 @@ func (w *walk) filesystem() {
 	}
 	l := Layer{Name: w.Filesystem, Where: InGuest, Flush: Passes, Reason: "a sync flushes the disk, by itself or with its journal commit", Source: sourceFilesystem}
 	if w.Grows {
-		l.Holds, l.TakenBy = true, Classes()
+		l.Holds, l.TakenBy = true, cell.FailureClasses()
 	}
 	if !w.barriers() {
 		l.Source = sourceExt4
@@ -202,7 +206,7 @@ func (w *walk) format() {
 	if w.raw() {
 		return
 	}
-	w.add(Layer{Name: w.Format + " metadata", Where: InQEMU, Holds: true, TakenBy: Classes()[1:], Flush: Passes,
+	w.add(Layer{Name: w.Format + " metadata", Where: InQEMU, Holds: true, TakenBy: cell.FailureClasses()[1:], Flush: Passes,
 		Reason: "what maps new clusters rests here until a flush", Source: sourceFormat})
 }
 
@@ -233,7 +237,7 @@ func (w *walk) librbd() {
 	if direct {
 		return
 	}
-	l := Layer{Name: "librbd cache", Where: InQEMU, Holds: true, TakenBy: Classes()[1:], Flush: Passes,
+	l := Layer{Name: "librbd cache", Where: InQEMU, Holds: true, TakenBy: cell.FailureClasses()[1:], Flush: Passes,
 		Reason: "writes rest here; a flush sends them to the cluster", Source: sourceRBD}
 	switch {
 	case w.WritethroughUntilFlush && noFlush:
@@ -249,18 +253,18 @@ func (w *walk) hostPageCache() {
 	if _, direct, _ := Effective(w.Config); direct {
 		return
 	}
-	w.add(Layer{Name: "host page cache", Where: InHost, Holds: true, TakenBy: Classes()[2:], Flush: Passes,
+	w.add(Layer{Name: "host page cache", Where: InHost, Holds: true, TakenBy: cell.FailureClasses()[2:], Flush: Passes,
 		Reason: "QEMU's fdatasync writes it out", Source: sourceModes})
 }
 
 func (w *walk) drive(cache string) {
 	switch cache {
-	case NoCache:
-	case Protected:
+	case cell.NoCache:
+	case cell.Protected:
 		w.add(Layer{Name: "drive cache", Where: InHost, Flush: Ends, Reason: "protected: it survives the loss of power", Source: sourceBlock})
 		w.arriving, w.made = false, false
 	default:
-		w.add(Layer{Name: "drive cache", Where: InHost, Holds: true, TakenBy: Classes()[3:], Flush: Passes,
+		w.add(Layer{Name: "drive cache", Where: InHost, Holds: true, TakenBy: cell.FailureClasses()[3:], Flush: Passes,
 			Reason: "volatile: a flush writes it out", Source: sourceBlock})
 	}
 	w.add(Layer{Name: "medium", Where: InHost, Flush: Ends, Reason: "what is here is durable", Source: sourceBlock})

@@ -39,8 +39,8 @@ func source(r *results.Run) Source {
 
 func (j *judge) fit(run *results.Run) {
 	m, e := run.Manifest, j.policy.Evidence
-	if m.Schema != results.Schema {
-		j.inconclusive("%s has schema %d, and this platter judges schema %d", run.Dir, m.Schema, results.Schema)
+	if m.Schema < results.OldestSchema || m.Schema > results.Schema {
+		j.inconclusive("%s has schema %d, and this platter judges schemas %d to %d", run.Dir, m.Schema, results.OldestSchema, results.Schema)
 		j.unfit = append(j.unfit, "another schema")
 	}
 	if len(run.Trials) == 0 && len(run.Safety) == 0 {
@@ -48,6 +48,9 @@ func (j *judge) fit(run *results.Run) {
 	}
 	if run.Torn {
 		j.warn("%s: the last line of a journal was cut short, as a crash leaves it; it does not count", run.Dir)
+	}
+	if run.Unresolved != "" {
+		j.warn("%s: %s", run.Dir, run.Unresolved)
 	}
 	if m.Banner != "" {
 		j.banner(m.Banner)

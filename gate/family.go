@@ -169,7 +169,7 @@ func (j *judge) chosen(r Rule, result *RuleResult) []cellPair {
 	for _, p := range j.pairs {
 		matches := true
 		for name, value := range r.Cells {
-			matches = matches && p.axes[name] == value
+			matches = matches && p.axes.Text(name) == value
 		}
 		switch {
 		case !matches:

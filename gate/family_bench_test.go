@@ -8,9 +8,9 @@ import (
 
 	"golang.org/x/perf/benchmath"
 
+	"platter/cell"
 	"platter/compare"
 	"platter/fiojob"
-	"platter/matrices"
 	"platter/results"
 )
 
@@ -47,7 +47,7 @@ func outcomeOf(pairs []compare.Pair, floor float64) Outcome {
 		policy.Performance.Rules = append(policy.Performance.Rules, Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": name}, Regression: floor})
 		for side, values := range map[string]map[int]float64{Before: p.Before, After: p.After} {
 			id := side + name
-			run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: id, Axes: map[string]any{matrices.SideAxis: side, "fio.fsync": name}})
+			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: id, Axes: cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}}, {Name: "fio.fsync", Value: cell.Value{V: name}}}})
 			for b, v := range values {
 				run.Trials = append(run.Trials, results.Trial{Cell: id, Block: b, Status: results.OK, Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: v}}})
 			}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"platter/matrices"
+	"platter/cell"
 	"platter/results"
 )
 
@@ -22,10 +23,10 @@ const (
 	Inconclusive Outcome = "INCONCLUSIVE"
 )
 
-// The sides of a change that one run measured interleaved: the values of matrices.SideAxis.
+// The sides of a change that one run measured interleaved: the values of cell.SideAxis.
 const (
-	Before = matrices.SideBefore
-	After  = matrices.SideAfter
+	Before = cell.SideBefore
+	After  = cell.SideAfter
 )
 
 // Verdict is what the gate found. Its JSON is what platter gate --json prints.
@@ -114,7 +115,7 @@ func JudgeAB(p *Policy, run *results.Run, now time.Time, here Facts) *Verdict {
 		j.unfit = append(j.unfit, "the run did not measure both sides of every cell")
 	}
 	j.pairs = pairs
-	j.v.Changes = changes(run, pairs)
+	j.v.Changes = changes(pairs)
 	j.looksFit(run)
 	j.facts()
 	return j.judge()
@@ -181,15 +182,15 @@ func views(runs []*results.Run) []*view {
 
 // cellPair is a cell on both sides. In runs with the same matrix it is the same cell.
 type cellPair struct {
-	name          string            // the id without the side
-	axes          map[string]string // without the side
-	before, after results.Cell
+	name          string        // the id without the side
+	axes          cell.Settings // without the side
+	before, after cell.Cell
 }
 
 func sameCells(run *results.Run) []cellPair {
 	var pairs []cellPair
 	for _, c := range run.Manifest.Cells {
-		pairs = append(pairs, cellPair{c.ID, axisTexts(c.Axes), c, c})
+		pairs = append(pairs, cellPair{c.ID, c.Axes, c, c})
 	}
 	return pairs
 }
@@ -198,30 +199,27 @@ func sameCells(run *results.Run) []cellPair {
 func sideOf(run *results.Run) ([]cellPair, error) {
 	var pairs []cellPair
 	at := map[string]int{}
-	seen := map[string]int{} // bit 0: before, bit 1: after
 	for _, c := range run.Manifest.Cells {
-		axes := axisTexts(c.Axes)
-		side := axes[matrices.SideAxis]
-		delete(axes, matrices.SideAxis)
-		key := fmt.Sprint(axes) // maps print in the order of their keys
+		axes := c.Axes.Without(cell.SideAxis)
+		key := axes.String()
 		i, known := at[key]
 		if !known {
 			i = len(pairs)
 			at[key] = i
-			pairs = append(pairs, cellPair{name: withoutSide(c.ID), axes: axes})
+			pairs = append(pairs, cellPair{name: withoutSide(c), axes: axes})
 		}
-		switch bit := map[string]int{Before: 1, After: 2}[side]; {
-		case bit == 0:
-			return nil, fmt.Errorf("cell %s has not %s=%s or %s: the run did not measure both sides of a change", c.ID, matrices.SideAxis, Before, After)
-		case seen[key]&bit != 0:
-			return nil, fmt.Errorf("cell %s is there twice", c.ID)
-		case bit == 1:
-			pairs[i].before = c
-			seen[key] |= bit
+		side := &pairs[i].before
+		switch c.Side() {
+		case cell.SideBefore:
+		case cell.SideAfter:
+			side = &pairs[i].after
 		default:
-			pairs[i].after = c
-			seen[key] |= bit
+			return nil, fmt.Errorf("cell %s has not %s=%s or %s: the run did not measure both sides of a change", c.ID, cell.SideAxis, Before, After)
 		}
+		if side.ID != "" {
+			return nil, fmt.Errorf("cell %s is there twice", c.ID)
+		}
+		*side = c
 	}
 	for _, p := range pairs {
 		if p.before.ID == "" || p.after.ID == "" {
@@ -234,26 +232,9 @@ func sideOf(run *results.Run) ([]cellPair, error) {
 	return pairs, nil
 }
 
-// withoutSide takes the side out of a cell's id.
-func withoutSide(id string) string {
-	parts := slices.DeleteFunc(strings.Split(id, ","), func(s string) bool { return strings.HasPrefix(s, matrices.SideAxis+"=") })
-	if len(parts) == 0 {
-		return "the only cell"
-	}
-	return strings.Join(parts, ",")
-}
-
-// axisTexts writes axis values as a person does in a policy.
-func axisTexts(axes map[string]any) map[string]string {
-	texts := make(map[string]string, len(axes))
-	for name, v := range axes {
-		if f, ok := v.(float64); ok { // every number, after JSON
-			texts[name] = strconv.FormatFloat(f, 'f', -1, 64)
-		} else {
-			texts[name] = fmt.Sprint(v)
-		}
-	}
-	return texts
+// withoutSide is the id of a cell without its side.
+func withoutSide(c cell.Cell) string {
+	return cmp.Or(cell.ID(c.Axes.Without(cell.SideAxis)), "the only cell")
 }
 
 func (j *judge) inconclusive(format string, args ...any) {
@@ -318,26 +299,16 @@ func (j *judge) looked() string {
 	return strings.Join(parts, "; ")
 }
 
-// changes are the settings that differ between the two sides of a run, by its matrix.
-func changes(run *results.Run, pairs []cellPair) []string {
-	m, err := matrices.Parse(run.Manifest.MatrixFile, []byte(run.Manifest.Matrix))
-	if err != nil || len(pairs) == 0 {
-		return nil // the reader of the verdict sees that it is not said
+// changes are the settings that differ between the two sides, by the first pair of cells that has both.
+func changes(pairs []cellPair) []string {
+	if len(pairs) == 0 {
+		return nil
 	}
-	sides := map[string]map[string]string{}
-	for _, axis := range m.Axes {
-		if axis.Name != matrices.SideAxis {
-			continue
-		}
-		for i, settings := range axis.Settings {
-			side := map[string]string{}
-			for _, s := range settings {
-				side[s.Name] = fmt.Sprint(s.Value.V)
-			}
-			sides[fmt.Sprint(axis.Values[i].V)] = side
-		}
+	var lines []string
+	for _, d := range cell.Differences(pairs[0].before, pairs[0].after) {
+		lines = append(lines, fmt.Sprintf("%s: %s → %s", d.Name, orUnset(d.Before), orUnset(d.After)))
 	}
-	return differences(sides[Before], sides[After])
+	return lines
 }
 
 // differences are lines "name: old → new" for what is not the same on both sides.

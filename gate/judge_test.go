@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"platter/cell"
 	"platter/fiojob"
-	"platter/matrices"
 	"platter/results"
 )
 
@@ -51,12 +51,12 @@ func newRun(s shape) *results.Run {
 	for c := range s.cells {
 		level := 1000 * float64(c+1)
 		for _, side := range sides {
-			id, axes := fmt.Sprintf("fio.fsync=%d", c+1), map[string]any{"fio.fsync": float64(c + 1)}
+			axes := cell.Settings{{Name: "fio.fsync", Value: cell.Value{V: int64(c + 1)}}}
 			if side != "" {
-				id = matrices.SideAxis + "=" + side + "," + id
-				axes[matrices.SideAxis] = side
+				axes = append(cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}}}, axes...)
 			}
-			run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: id, Axes: axes})
+			id := cell.ID(axes)
+			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: id, Axes: axes})
 			factor := 1.0
 			if side != Before {
 				factor = s.factor
@@ -65,14 +65,14 @@ func newRun(s shape) *results.Run {
 				run.Trials = append(run.Trials, newTrial(id, b, level*factor*math.Exp(s.noise*random.NormFloat64())))
 			}
 			if s.safety {
-				for _, class := range []string{results.HostCrash, results.PowerLoss} {
+				for _, class := range []string{cell.HostCrash, cell.PowerLoss} {
 					run.Safety = append(run.Safety, newSafety(id, class))
 				}
 			}
 		}
 	}
 	if s.safety {
-		run.Manifest.SafetyClasses, run.Manifest.DriveCaches = []string{results.HostCrash, results.PowerLoss}, []string{"volatile"}
+		run.Manifest.SafetyClasses, run.Manifest.DriveCaches = []string{cell.HostCrash, cell.PowerLoss}, []string{"volatile"}
 	}
 	return run
 }
@@ -94,7 +94,7 @@ func newSafety(cell, class string) results.Safety {
 func iopsPolicy(safety bool) *Policy {
 	p := &Policy{Name: "test", Performance: Performance{Alpha: 0.05, Rules: []Rule{{Metric: "iops", Regression: 0.05}}}}
 	if safety {
-		p.Safety.Classes = []string{results.HostCrash, results.PowerLoss}
+		p.Safety.Classes = []string{cell.HostCrash, cell.PowerLoss}
 	}
 	return p
 }
@@ -167,7 +167,7 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		i := slices.IndexFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, side) && s.Class == class })
 		return &r.Safety[i]
 	}
-	after := func(r *results.Run) *results.Safety { return at(r, After, results.PowerLoss) }
+	after := func(r *results.Run) *results.Safety { return at(r, After, cell.PowerLoss) }
 	for _, c := range []struct {
 		name    string
 		spoil   func(*results.Run, *Policy)
@@ -183,15 +183,15 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		{"a loss without controls", func(r *results.Run, _ *Policy) { s := after(r); s.Controls, s.PromisesLost = nil, 3 }, Fail, "3 of"},
 		{"more exposure than allowed", func(r *results.Run, p *Policy) {
 			after(r).Exposure.MS = 300
-			p.Safety.ExposureMS = map[string]float64{results.PowerLoss: 200}
+			p.Safety.ExposureMS = map[string]float64{cell.PowerLoss: 200}
 		}, Fail, "300 ms exposed, and 200 ms are allowed"},
 		{"a censored exposure above its limit", func(r *results.Run, p *Policy) {
 			after(r).Exposure = results.Exposure{MS: 5000, Censored: true}
-			p.Safety.ExposureMS = map[string]float64{results.PowerLoss: 200}
+			p.Safety.ExposureMS = map[string]float64{cell.PowerLoss: 200}
 		}, Fail, "≥ 5000 ms"},
 		{"a limit above a censored exposure", func(r *results.Run, p *Policy) {
 			after(r).Exposure = results.Exposure{MS: 5000, Censored: true}
-			p.Safety.ExposureMS = map[string]float64{results.PowerLoss: 30000}
+			p.Safety.ExposureMS = map[string]float64{cell.PowerLoss: 30000}
 		}, Inconclusive, "too short"},
 		{"an exposure that is no number", func(r *results.Run, _ *Policy) { after(r).Exposure.MS = math.NaN() }, Inconclusive, "no counts"},
 		{"an INVALID campaign", func(r *results.Run, _ *Policy) {
@@ -218,16 +218,16 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		{"a broken file system called SAFE", func(r *results.Run, _ *Policy) { after(r).Filesystem = "e2fsck: no" }, Inconclusive, "e2fsck: no"},
 		{"a missing class", func(r *results.Run, _ *Policy) {
 			r.Manifest.SafetyClasses = nil
-			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return s.Class == results.PowerLoss })
+			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return s.Class == cell.PowerLoss })
 		}, Inconclusive, "the policy asks for it"},
 		{"a missing record", func(r *results.Run, p *Policy) {
 			p.Safety.Classes = nil
 			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, After+",fio.fsync=2") })
 		}, Inconclusive, "not judged"},
-		{"a limit on a class that was not judged", func(_ *results.Run, p *Policy) { p.Safety.BrokenPromises = map[string]int64{results.QEMUKill: 5} }, Inconclusive, "qemu_kill"},
+		{"a limit on a class that was not judged", func(_ *results.Run, p *Policy) { p.Safety.BrokenPromises = map[string]int64{cell.QEMUKill: 5} }, Inconclusive, "qemu_kill"},
 		{"no safety at all", func(r *results.Run, _ *Policy) { r.Safety = nil }, Inconclusive, "not judged"},
 		{"too few live cuts", func(_ *results.Run, p *Policy) { p.Evidence.LiveCuts = 1 }, Inconclusive, "the policy wants 1"},
-		{"a record of a strange cell", func(r *results.Run, _ *Policy) { r.Safety = append(r.Safety, newSafety("x", results.PowerLoss)) }, Inconclusive, "does not have"},
+		{"a record of a strange cell", func(r *results.Run, _ *Policy) { r.Safety = append(r.Safety, newSafety("x", cell.PowerLoss)) }, Inconclusive, "does not have"},
 		{"no trials", func(r *results.Run, _ *Policy) { r.Trials = nil }, Inconclusive, "there is no trial"},
 		{"nothing", func(r *results.Run, _ *Policy) { r.Trials, r.Safety = nil, nil }, Inconclusive, "neither trials nor safety"},
 		{"a cell without trials", func(r *results.Run, _ *Policy) { r.Trials = r.Trials[:30] }, Inconclusive, "there is no trial"},
@@ -248,11 +248,11 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		{"a run without a date", func(r *results.Run, _ *Policy) { r.Manifest.Started = time.Time{} }, Inconclusive, "age is not known"},
 		{"another QEMU than this host's", func(r *results.Run, _ *Policy) { r.Manifest.Host.QEMU = "8.0.0" }, Inconclusive, "this host has 9.0.0"},
 		{"an unknown guest image", func(r *results.Run, _ *Policy) { r.Manifest.Guest.ImageDigest = "" }, Inconclusive, "does not say its guest image"},
-		{"another schema", func(r *results.Run, _ *Policy) { r.Manifest.Schema = 2 }, Inconclusive, "schema 2"},
+		{"another schema", func(r *results.Run, _ *Policy) { r.Manifest.Schema = 3 }, Inconclusive, "schema 3"},
 		{"a cell on one side only", func(r *results.Run, _ *Policy) { r.Manifest.Cells = r.Manifest.Cells[:3] }, Inconclusive, "on one side only"},
 		{"a run of one side", func(r *results.Run, _ *Policy) {
 			for i := range r.Manifest.Cells {
-				delete(r.Manifest.Cells[i].Axes, matrices.SideAxis)
+				r.Manifest.Cells[i].Axes = r.Manifest.Cells[i].Axes.Without(cell.SideAxis)
 			}
 		}, Inconclusive, "both sides"},
 		{"a cell that cannot be measured after the change", func(r *results.Run, _ *Policy) { r.Manifest.Cells[1].Excluded = "libvirt refuses" }, Inconclusive, "libvirt refuses"},
@@ -283,12 +283,12 @@ func TestBrokenPromisesAreCountedOverTheCellsOfAClass(t *testing.T) {
 	}{{3, Fail}, {4, Pass}} {
 		run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.01, factor: 1, both: true, safety: true})
 		for i := range run.Safety {
-			if s := &run.Safety[i]; strings.Contains(s.Cell, After) && s.Class == results.HostCrash {
+			if s := &run.Safety[i]; strings.Contains(s.Cell, After) && s.Class == cell.HostCrash {
 				s.PromisesLost, s.Verdict = 2, results.Loses
 			}
 		}
 		p := iopsPolicy(true)
-		p.Safety.BrokenPromises = map[string]int64{results.HostCrash: c.allowed}
+		p.Safety.BrokenPromises = map[string]int64{cell.HostCrash: c.allowed}
 		if v := JudgeAB(p, run, today, Facts{}); v.Outcome != c.outcome {
 			t.Errorf("%d allowed: %s because\n%s", c.allowed, v.Outcome, whyOf(v))
 		}
@@ -340,7 +340,7 @@ func TestRunsThatDoNotCompareNeverPass(t *testing.T) {
 	}{
 		{"another matrix", func(r *results.Run, _ []*results.Run) { r.Manifest.Matrix += "# other\n" }, "not of the same matrix"},
 		{"a cell more", func(r *results.Run, _ []*results.Run) {
-			r.Manifest.Cells = append(r.Manifest.Cells, results.Cell{ID: "more", Excluded: "x"})
+			r.Manifest.Cells = append(r.Manifest.Cells, cell.Cell{ID: "more", Excluded: "x"})
 		}, "only the latter has the cell more"},
 		{"a cell less", func(r *results.Run, _ []*results.Run) { r.Manifest.Cells = r.Manifest.Cells[:1] }, "only the former has the cell"},
 		{"another host", func(r *results.Run, _ []*results.Run) { r.Manifest.Host.Name = "other" }, "host: h → other"},
@@ -376,7 +376,7 @@ func TestIopsAndBandwidthAreOneTest(t *testing.T) {
 func TestARuleIsAboutItsCells(t *testing.T) {
 	run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.005, factor: 1, both: true})
 	for i := range run.Trials {
-		if run.Trials[i].Cell == matrices.SideAxis+"="+After+",fio.fsync=2" {
+		if run.Trials[i].Cell == cell.SideAxis+"="+After+",fio.fsync=2" {
 			run.Trials[i].Metrics.Write.IOPS *= 0.7
 		}
 	}
@@ -470,7 +470,7 @@ func FuzzJudge(f *testing.F) {
 		spoilt := false
 		for ; len(edits) > 1 && len(edits) < 200; edits = edits[2:] {
 			where := int(edits[1])
-			trial, record, cell := &run.Trials[where%len(run.Trials)], &run.Safety[where%len(run.Safety)], &run.Manifest.Cells[where%len(run.Manifest.Cells)]
+			trial, record, one := &run.Trials[where%len(run.Trials)], &run.Safety[where%len(run.Safety)], &run.Manifest.Cells[where%len(run.Manifest.Cells)]
 			after := strings.Contains(record.Cell, After)
 			value := []float64{0, -1, math.NaN(), math.Inf(1), math.Inf(-1)}[where%5]
 			switch edits[0] % 12 {
@@ -487,13 +487,13 @@ func FuzzJudge(f *testing.F) {
 			case 5:
 				record.Exposure.MS, spoilt = math.NaN(), spoilt || after
 			case 6:
-				record.Class, spoilt = results.QEMUKill, true
+				record.Class, spoilt = cell.QEMUKill, true
 			case 7:
 				record.Cell, spoilt = "elsewhere", true
 			case 8:
-				cell.Excluded, spoilt = "no", true
+				one.Excluded, spoilt = "no", true
 			case 9:
-				cell.Axes, spoilt = nil, true
+				one.Axes, spoilt = nil, true
 			case 10:
 				record.CrashPoints, record.Live, spoilt = -int64(where), &results.LiveCuts{Cuts: -1}, spoilt || after
 			case 11:
@@ -514,7 +514,7 @@ func excludedAlike(run *results.Run) bool {
 	excluded := map[string]int{}
 	for _, c := range run.Manifest.Cells {
 		if c.Excluded != "" {
-			excluded[withoutSide(c.ID)]++
+			excluded[withoutSide(c)]++
 		}
 	}
 	for _, n := range excluded {
@@ -530,7 +530,7 @@ func TestWhatACrashTakesOnlyAfterTheChangeIsSaid(t *testing.T) {
 	for i := range run.Safety {
 		s := &run.Safety[i]
 		s.Exposure = results.Exposure{}
-		if strings.Contains(s.Cell, After) && s.Class == results.HostCrash {
+		if strings.Contains(s.Cell, After) && s.Class == cell.HostCrash {
 			s.Exposure = results.Exposure{Writes: 5, MS: 977, Censored: true}
 		}
 	}

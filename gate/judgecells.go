@@ -59,7 +59,7 @@ func (j *judge) explore() {
 
 func matches(p cellPair, rule Rule) bool {
 	for name, value := range rule.Cells {
-		if p.axes[name] != value {
+		if p.axes.Text(name) != value {
 			return false
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"platter/matrices"
+	"platter/cell"
 	"platter/results"
 )
 
@@ -40,10 +40,9 @@ func (j *judge) risk() {
 	for _, v := range j.candidate {
 		from := len(j.v.Safety)
 		required := j.requiredClasses()
-		reasons := unprobed(v.run)
 		for _, p := range j.pairs {
 			if p.after.Excluded == "" {
-				j.riskOf(v, p, required, reasons[p.after.ID])
+				j.riskOf(v, p, required)
 			}
 		}
 		j.strangers(v)
@@ -116,23 +115,8 @@ func classText(s SafetyResult) string {
 	return fmt.Sprintf("%s (drive cache %s)", s.Class, s.DriveCache)
 }
 
-// unprobed says of cells why their safety cannot be measured, by the run's own matrix. Where that cannot be read no cell is excused.
-func unprobed(run *results.Run) map[string]string {
-	m, err := matrices.Parse(run.Manifest.MatrixFile, []byte(run.Manifest.Matrix))
-	if err != nil {
-		return nil
-	}
-	reasons := map[string]string{}
-	for _, c := range m.Cells() {
-		if why := c.SafetyReason(); why != "" {
-			reasons[c.ID] = why
-		}
-	}
-	return reasons
-}
-
 // riskOf judges all the records of a cell and finds those that should be there.
-func (j *judge) riskOf(v *view, p cellPair, required []string, unprobed string) {
+func (j *judge) riskOf(v *view, p cellPair, required []string) {
 	records := v.safety[p.after.ID]
 	before := j.before(p)
 	for _, s := range records {
@@ -152,9 +136,9 @@ func (j *judge) riskOf(v *view, p cellPair, required []string, unprobed string) 
 	for _, key := range sortedKeys(before) {
 		missing(key.Class, key.DriveCache, "it was judged before the change and not after it")
 	}
-	if unprobed != "" && len(records) == 0 {
+	if p.after.Unprobed != "" && len(records) == 0 {
 		if len(required) > 0 {
-			j.warn("%s has no safety: %s", p.name, unprobed)
+			j.warn("%s has no safety: %s", p.name, p.after.Unprobed)
 		}
 		return
 	}
@@ -172,18 +156,18 @@ func (j *judge) riskOf(v *view, p cellPair, required []string, unprobed string) 
 	}
 }
 
-func sortedKeys(records map[results.SafetyKey]*results.Safety) []results.SafetyKey {
-	return slices.SortedFunc(maps.Keys(records), func(a, b results.SafetyKey) int {
+func sortedKeys(records map[cell.Question]*results.Safety) []cell.Question {
+	return slices.SortedFunc(maps.Keys(records), func(a, b cell.Question) int {
 		return cmp.Or(strings.Compare(a.Class, b.Class), strings.Compare(a.DriveCache, b.DriveCache))
 	})
 }
 
 // before are the baseline's records of a cell, the worst of several runs.
-func (j *judge) before(p cellPair) map[results.SafetyKey]*results.Safety {
-	found := map[results.SafetyKey]*results.Safety{}
+func (j *judge) before(p cellPair) map[cell.Question]*results.Safety {
+	found := map[cell.Question]*results.Safety{}
 	for _, v := range j.baseline {
 		for _, s := range v.safety[p.before.ID] {
-			key := results.SafetyKey{Class: s.Class, DriveCache: s.DriveCache}
+			key := cell.Question{Class: s.Class, DriveCache: s.DriveCache}
 			if other := found[key]; other == nil || broken(s) > broken(other) {
 				found[key] = s
 			}
@@ -205,14 +189,14 @@ func broken(s *results.Safety) int64 {
 }
 
 // record judges one record but for the promises, which are counted over the run.
-func (j *judge) record(v *view, p cellPair, s *results.Safety, before map[results.SafetyKey]*results.Safety) SafetyResult {
+func (j *judge) record(v *view, p cellPair, s *results.Safety, before map[cell.Question]*results.Safety) SafetyResult {
 	r := SafetyResult{Run: v.run.Dir, Cell: p.name, Class: s.Class, DriveCache: s.DriveCache, Verdict: s.Verdict, Predicted: s.Predicted,
 		CrashPoints: s.CrashPoints, Promises: s.Promises, PromisesLost: broken(s), Exposure: finite(s.Exposure), Outcome: Pass}
 	if s.Live != nil {
 		r.LiveCuts = s.Live.Cuts
 		r.Promises = max(r.Promises, s.Live.Promises)
 	}
-	old := before[results.SafetyKey{Class: s.Class, DriveCache: s.DriveCache}]
+	old := before[cell.Question{Class: s.Class, DriveCache: s.DriveCache}]
 	if old != nil && old.Status == results.OK {
 		exposure := finite(old.Exposure)
 		r.Baseline, r.BaselineExposure = old.Verdict, &exposure

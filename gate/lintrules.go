@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"platter/cell"
 	"platter/flushpath"
 	"platter/libvirtxml"
 )
@@ -284,8 +285,8 @@ func (l *linter) flushPath(d lintDisk, rule *DiskRule, allowed bool) {
 // lostBy lists the failure classes that break promises, behind a drive with a volatile cache.
 func lostBy(c flushpath.Config) string {
 	var classes []string
-	for _, class := range flushpath.Classes() {
-		if flushpath.Predict(c, class, flushpath.Volatile).Verdict == flushpath.Loses {
+	for _, class := range cell.FailureClasses() {
+		if flushpath.Predict(c, class, cell.Volatile).Verdict == flushpath.Loses {
 			classes = append(classes, class)
 		}
 	}

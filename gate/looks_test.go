@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"platter/matrices"
+	"platter/cell"
 	"platter/results"
 )
 
@@ -151,7 +151,7 @@ func TestStoppingEarlyKeepsTheFalseAlarms(t *testing.T) {
 	for range runs {
 		run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Started: today, Looks: looks}}
 		for _, side := range []string{Before, After} {
-			run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: side, Axes: map[string]any{matrices.SideAxis: side}})
+			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: side, Axes: cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}}}})
 			for b := range 28 {
 				run.Trials = append(run.Trials, newTrial(side, b, 1000*math.Exp(0.05*random.NormFloat64())))
 			}

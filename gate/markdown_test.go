@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/internal/golden"
 	"platter/results"
 )
@@ -15,16 +16,16 @@ import (
 func failing() *Verdict {
 	run := newRun(shape{seed: 4, cells: 2, blocks: 10, noise: 0.02, factor: 0.8, both: true, safety: true})
 	run.Manifest.Host.Accel = "tcg"
-	run.Manifest.Matrix = `name: t
-axes:
-  variant.side: {before: {disk.cache: none}, after: {disk.cache: writeback, disk.io: threads}}
-  fio.fsync: [1, 2]
-fio: {rw: randwrite, bs: 4k, ioengine: psync, size: 16MiB, runtime: 1}
-trials: 1
-`
+	for i := range run.Manifest.Cells {
+		c := &run.Manifest.Cells[i]
+		c.Settings = c.Axes.Without(cell.SideAxis).With("disk.cache", cell.Value{V: "none"})
+		if c.Side() == After {
+			c.Settings = c.Settings.With("disk.cache", cell.Value{V: "writeback"}).With("disk.io", cell.Value{V: "threads"})
+		}
+	}
 	for i := range run.Safety {
 		s := &run.Safety[i]
-		if s.Class == results.HostCrash && strings.HasSuffix(s.Cell, After+",fio.fsync=2") {
+		if s.Class == cell.HostCrash && strings.HasSuffix(s.Cell, After+",fio.fsync=2") {
 			s.PromisesLost, s.PointsLost, s.Verdict = 12, 40, results.Loses
 			s.Exposure = results.Exposure{Writes: 9, Bytes: 36864, MS: 5000, Censored: true}
 		}
@@ -70,7 +71,7 @@ func TestTheTextFitsATerminal(t *testing.T) {
 func TestASummaryIsNeverLongerThanOneMiBAndKeepsItsVerdict(t *testing.T) {
 	v := failing()
 	for i := range 40000 {
-		v.Safety = append(v.Safety, SafetyResult{Cell: fmt.Sprintf("cell-%d", i), Class: results.PowerLoss, Outcome: Pass, Why: strings.Repeat("w", 40)})
+		v.Safety = append(v.Safety, SafetyResult{Cell: fmt.Sprintf("cell-%d", i), Class: cell.PowerLoss, Outcome: Pass, Why: strings.Repeat("w", 40)})
 		v.Warnings = append(v.Warnings, strings.Repeat("warning ", 10)+fmt.Sprint(i))
 	}
 	var b strings.Builder

@@ -13,7 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
-	"platter/flushpath"
+	"platter/cell"
 )
 
 // DefaultPolicyName is the policy that comes with platter and is used when none is named.
@@ -196,7 +196,7 @@ func (r *policyReader) cells(rule *Rule) reading {
 func (r *policyReader) safety(what string, n ast.Node) error {
 	s := &r.policy.Safety
 	return r.mapping(what, n, []field{
-		{"classes", r.words(&s.Classes, flushpath.Classes()), false},
+		{"classes", r.words(&s.Classes, cell.FailureClasses()), false},
 		{"broken_promises", r.byClass(func(what, class string, n ast.Node) error {
 			var promises int64
 			if err := r.whole(&promises, 0, math.MaxInt32)(what, n); err != nil {
@@ -228,7 +228,7 @@ func (r *policyReader) byClass(read func(what, class string, n ast.Node) error) 
 	return func(what string, n ast.Node) error {
 		return r.entries(what, n, func(key, value ast.Node) error {
 			class := ""
-			if err := r.oneOf(&class, flushpath.Classes())("a failure class", key); err != nil {
+			if err := r.oneOf(&class, cell.FailureClasses())("a failure class", key); err != nil {
 				return err
 			}
 			if !slices.Contains(r.policy.Safety.Classes, class) {

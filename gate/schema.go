@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"platter/flushpath"
+	"platter/cell"
 )
 
 // schema is a JSON schema or a part of one.
@@ -25,7 +25,7 @@ func policySchema() schema {
 		"name":        schema{"description": "The name of the policy.", "type": "string", "pattern": policyName.String()},
 		"performance": performanceSchema(),
 		"safety": section("Broken promises and exposure, by failure class.", schema{
-			"classes":         wordsSchema("The failure classes that must have been judged.", flushpath.Classes()),
+			"classes":         wordsSchema("The failure classes that must have been judged.", cell.FailureClasses()),
 			"broken_promises": byClassSchema("How many broken promises a class may have; 0 unless it is said.", schema{"type": "integer", "minimum": 0}),
 			"exposure_ms":     byClassSchema("How old, in ms, the oldest write may be that a class takes without a promise broken.", schema{"type": "number", "minimum": 0}),
 		}),
@@ -105,7 +105,7 @@ func wordsSchema(about string, words []string) schema {
 
 func byClassSchema(about string, value schema) schema {
 	properties := schema{}
-	for _, class := range flushpath.Classes() {
+	for _, class := range cell.FailureClasses() {
 		properties[class] = value
 	}
 	return section(about, properties)

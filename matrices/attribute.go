@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"platter/cell"
 )
 
 // attribute is one setting of the namespaces disk, guest, storage and device. It takes some words, or whole numbers from min
@@ -30,12 +32,13 @@ func attributeNamespace(prefix, plural string, known []attribute) namespace {
 	}
 	find := func(name string) attribute { return known[slices.Index(n.names, name)] }
 	n.advice = "the " + plural + " are " + strings.Join(n.names, ", ")
-	n.value = func(name string, value Value) *problem { return find(name).check(prefix, value) }
+	n.value = func(name string, value cell.Value) *problem { return find(name).check(prefix, value) }
 	n.schema = func(name string) schema { return find(name).schema() }
+	n.normal = func(name string, value cell.Value) cell.Value { return find(name).normal(value) }
 	return n
 }
 
-func (a attribute) check(prefix string, value Value) *problem {
+func (a attribute) check(prefix string, value cell.Value) *problem {
 	full := prefix + "." + a.name
 	switch {
 	case a.values != nil:
@@ -74,7 +77,7 @@ func spellings(words []string) []any {
 	return all
 }
 
-func (a attribute) checkTime(full string, value Value) *problem {
+func (a attribute) checkTime(full string, value cell.Value) *problem {
 	d, p := parseDeviceTime(value.String())
 	if p != nil {
 		return problemf("%s cannot be %s", full, p.message).withHint("%s", p.hint)
@@ -85,7 +88,7 @@ func (a attribute) checkTime(full string, value Value) *problem {
 	return nil
 }
 
-func (a attribute) checkWord(full string, value Value) *problem {
+func (a attribute) checkWord(full string, value cell.Value) *problem {
 	if slices.Contains(a.values, value.String()) {
 		return nil
 	}
@@ -98,9 +101,10 @@ func (a attribute) checkWord(full string, value Value) *problem {
 }
 
 // checkBytes reads a size, a positive multiple of some bytes.
-func checkBytes(full string, value Value, multiple int64) (int64, *problem) {
-	size, p := parseSize(value.String())
-	if p != nil {
+func checkBytes(full string, value cell.Value, multiple int64) (int64, *problem) {
+	size, err := cell.ParseSize(value.String())
+	if err != nil {
+		p := unreadable(err)
 		return 0, problemf("%s cannot be %s", full, p.message).withHint("%s", p.hint)
 	}
 	if size <= 0 || size%multiple != 0 {
@@ -109,8 +113,24 @@ func checkBytes(full string, value Value, multiple int64) (int64, *problem) {
 	return size, nil
 }
 
+// normal returns a value that check took as cells have it: sizes in bytes, whole numbers as numbers, times as Go writes them.
+func (a attribute) normal(value cell.Value) cell.Value {
+	switch {
+	case a.values != nil:
+		return value
+	case a.multiple > 0:
+		size, _ := cell.ParseSize(value.String())
+		return cell.Value{V: size}
+	case a.longest > 0:
+		d, _ := parseDeviceTime(value.String())
+		return cell.Value{V: d.String()}
+	}
+	n, _ := whole(value)
+	return cell.Value{V: n}
+}
+
 // checkWhole wants a whole number from low to high.
-func checkWhole(full string, value Value, low, high int64) *problem {
+func checkWhole(full string, value cell.Value, low, high int64) *problem {
 	n, ok := whole(value)
 	if !ok || n < low || n > high {
 		return problemf("%s cannot be %q", full, value).withHint("write a whole number from %d to %d", low, high)
@@ -119,7 +139,7 @@ func checkWhole(full string, value Value, low, high int64) *problem {
 }
 
 // whole is a whole number, also one that is written as text.
-func whole(value Value) (int64, bool) {
+func whole(value cell.Value) (int64, bool) {
 	if text, isText := value.V.(string); isText && plainNumber.MatchString(text) {
 		value = number(text)
 	}

@@ -4,24 +4,26 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"platter/cell"
 )
 
 // Axis is one thing that varies: a namespaced name ("disk.cache", "fio.fsync") and its values. The values of an axis
 // "variant.NAME" are names, and each stands for some settings of the other namespaces.
 type Axis struct {
 	Name   string
-	Values []Value
+	Values []cell.Value
 	// Settings are what each value of a variant stands for, with full names; nil for every other axis.
-	Settings [][]Setting `json:",omitempty"`
+	Settings []cell.Settings `json:",omitempty"`
 }
 
 // variantPrefix is what the names of axes begin with whose values stand for several settings.
 const variantPrefix = "variant"
 
 // settings are what a value of the axis stands for.
-func (a Axis) settings(v Value) []Setting {
+func (a Axis) settings(v cell.Value) cell.Settings {
 	if a.Settings == nil {
-		return []Setting{{a.Name, v}}
+		return cell.Settings{{Name: a.Name, Value: v}}
 	}
 	return a.Settings[slices.IndexFunc(a.Values, v.Equal)]
 }
@@ -36,7 +38,7 @@ func (a Axis) sets(full string) int {
 	}
 	n := 0
 	for _, settings := range a.Settings {
-		if slices.ContainsFunc(settings, func(s Setting) bool { return s.Name == full }) {
+		if slices.ContainsFunc(settings, func(s cell.Setting) bool { return s.Name == full }) {
 			n++
 		}
 	}
@@ -114,7 +116,7 @@ func (r *reader) axisValue(axis *Axis, n *node) error {
 }
 
 // valuePlace is the key of reader.places for a setting that a value of an axis makes.
-func valuePlace(axis string, v Value, full string) string {
+func valuePlace(axis string, v cell.Value, full string) string {
 	return axis + "=" + v.String() + " " + full
 }
 
@@ -142,13 +144,13 @@ func (r *reader) variant(e *entry) (Axis, error) {
 		if err != nil {
 			return axis, err
 		}
-		axis.Values = append(axis.Values, Value{value.key})
+		axis.Values = append(axis.Values, cell.Value{V: value.key})
 		axis.Settings = append(axis.Settings, settings)
 	}
 	return axis, nil
 }
 
-func (r *reader) variantValue(axis Axis, e *entry) ([]Setting, error) {
+func (r *reader) variantValue(axis Axis, e *entry) (cell.Settings, error) {
 	if !variantName.MatchString(e.key) {
 		return nil, r.at(e.pos, problemf("%q cannot be the name of a value of %s", e.key, axis.Name).
 			withHint("write at most 40 lower-case letters, digits, dashes and underscores"))
@@ -157,7 +159,7 @@ func (r *reader) variantValue(axis Axis, e *entry) ([]Setting, error) {
 		return nil, r.at(e.node.pos, problemf("the value %s of %s is %s and should be a mapping of settings", e.key, axis.Name, e.kind).
 			withHint("write {} if it sets nothing, or for example {fio.direct: 1}"))
 	}
-	settings := []Setting{}
+	settings := cell.Settings{}
 	for _, s := range e.entries {
 		if prefix, _, _ := strings.Cut(s.key, "."); prefix == variantPrefix {
 			return nil, r.at(s.pos, problemf("a variant cannot set another variant").withHint("write the settings themselves"))
@@ -168,8 +170,8 @@ func (r *reader) variantValue(axis Axis, e *entry) ([]Setting, error) {
 		if err := r.setting(s.key, s.node); err != nil {
 			return nil, err
 		}
-		r.places[valuePlace(axis.Name, Value{e.key}, s.key)] = s.node.pos
-		settings = append(settings, Setting{s.key, s.value})
+		r.places[valuePlace(axis.Name, cell.Value{V: e.key}, s.key)] = s.node.pos
+		settings = append(settings, cell.Setting{Name: s.key, Value: s.value})
 	}
 	for i, other := range axis.Settings {
 		if sameSettings(other, settings) {
@@ -180,9 +182,9 @@ func (r *reader) variantValue(axis Axis, e *entry) ([]Setting, error) {
 }
 
 // sameSettings says whether two lists have the same settings in any order; neither has a name twice.
-func sameSettings(a, b []Setting) bool {
-	return len(a) == len(b) && !slices.ContainsFunc(a, func(s Setting) bool {
-		return !slices.ContainsFunc(b, func(t Setting) bool { return s.Name == t.Name && s.Value.Equal(t.Value) })
+func sameSettings(a, b cell.Settings) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(s cell.Setting) bool {
+		return !slices.ContainsFunc(b, func(t cell.Setting) bool { return s.Name == t.Name && s.Value.Equal(t.Value) })
 	})
 }
 

@@ -1,11 +1,15 @@
 package matrices
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"platter/cell"
+)
 
 // Blocks gives the order in which cells are measured: one list for each of trials blocks, and in each every measured
 // cell once, as an index into cells, in random order (a randomised complete block design). The same cells and seed give
 // the same order, and more trials only add blocks at the end.
-func Blocks(cells []Cell, trials int, seed uint64) [][]int {
+func Blocks(cells []cell.Cell, trials int, seed uint64) [][]int {
 	random := rand.New(rand.NewPCG(seed, 0))
 	blocks := make([][]int, max(0, trials))
 	for i := range blocks {
@@ -17,7 +21,7 @@ func Blocks(cells []Cell, trials int, seed uint64) [][]int {
 	return blocks
 }
 
-func measured(cells []Cell) []int {
+func measured(cells []cell.Cell) []int {
 	indexes := make([]int, 0, len(cells))
 	for i, c := range cells {
 		if c.Excluded == "" {

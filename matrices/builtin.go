@@ -11,12 +11,6 @@ import (
 //go:embed *.yaml
 var builtinFiles embed.FS
 
-// claimsFile lies among the matrices and is none.
-const claimsFile = "claims.yaml"
-
-// ClaimsYAML is the file of named hypotheses over cells, which package claims evaluates.
-func ClaimsYAML() ([]byte, error) { return builtinFiles.ReadFile(claimsFile) }
-
 // Builtins are the matrices that come with platter, in the order of their names. Name and Description say what they
 // are, Text is the file.
 func Builtins() ([]*Matrix, error) {
@@ -24,7 +18,6 @@ func Builtins() ([]*Matrix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the built-in matrices: %w", err)
 	}
-	files = slices.DeleteFunc(files, func(file string) bool { return file == claimsFile })
 	all := make([]*Matrix, len(files))
 	for i, file := range files {
 		text, err := builtinFiles.ReadFile(file)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"platter/cell"
 )
 
 // fioOptionsText lists the options of fio 3.33: a line each with the name, the kind, and min=, max=, alias=, engines=
@@ -75,13 +77,19 @@ func fioNamespace(options []fioOption) namespace {
 		}
 	}
 	n.other = func(name string) (string, bool) { other, is := instead[name]; return other, is }
-	n.value = func(name string, value Value) *problem { return byName[name].check(value) }
+	n.value = func(name string, value cell.Value) *problem { return byName[name].check(value) }
 	n.schema = func(name string) schema { return byName[name].schema() }
+	n.normal = func(_ string, value cell.Value) cell.Value {
+		if text, ok := value.V.(string); ok {
+			value.V = cell.FioSpelling(text)
+		}
+		return value
+	}
 	return n
 }
 
 // check says what is wrong with a value: first what would be wrong with it for any option, then for this one.
-func (o fioOption) check(value Value) *problem {
+func (o fioOption) check(value cell.Value) *problem {
 	text := value.String()
 	if _, is := value.V.(bool); is {
 		return problemf("fio.%s cannot be %s: fio does not know true and false", o.name, text).withHint("write 1 or 0")
@@ -108,7 +116,7 @@ func (o fioOption) schema() schema {
 	case "bool", "flag":
 		return schema{"enum": []any{0, 1, "0", "1"}}
 	case "time":
-		return schema{"type": numeric, "minimum": 0, "pattern": fioTimeText.String()}
+		return schema{"type": numeric, "minimum": 0, "pattern": cell.FioTimePattern}
 	case "size":
 		return schema{"type": numeric, "minimum": 0, "pattern": "^" + fioNumber + "$"}
 	case "int":
@@ -191,11 +199,13 @@ func (o fioOption) checkKind(text string) *problem {
 			return problemf("%q", text).withHint("write 1 or 0")
 		}
 	case "time":
-		_, p := parseFioTime(text)
-		return p
+		if _, err := cell.ParseFioTime(text); err != nil {
+			return unreadable(err)
+		}
 	case "size":
-		_, p := parseFioSize(text)
-		return p
+		if _, err := cell.ParseFioSize(text); err != nil {
+			return unreadable(err)
+		}
 	case "int":
 		return o.checkInt(text)
 	}
@@ -228,8 +238,8 @@ func (o fioOption) checkInt(text string) *problem {
 
 func (o fioOption) checkOneInt(text string) *problem {
 	n, negative := strings.CutPrefix(text, "-")
-	v, p := parseFioSize(n)
-	if p != nil {
+	v, err := cell.ParseFioSize(n)
+	if err != nil {
 		return problemf("%q", text).withHint("write a whole number")
 	}
 	if negative {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"platter/cell"
+
 	"platter/internal/golden"
 )
 
@@ -138,22 +140,22 @@ func TestFioReadsSizesAndTimesAsThisPackageDoes(t *testing.T) {
 		t.Skip("needs fio; set PLATTER_REAL=1")
 	}
 	for _, text := range []string{"64k", "64K", "64kb", "64kB", "1m", "1M", "65536", "65536b", "1g"} {
-		want, p := parseFioSize(text)
+		want, p := cell.ParseFioSize(text)
 		if got := runNull(t, "--size="+text, "--bs=4k").Bytes; p != nil || got != want {
 			t.Errorf("size=%s: fio moved %d bytes, and here it is %d", text, got, want)
 		}
 	}
 	for _, text := range []string{"64KiB", "1MiB"} {
-		want, p := parseFioSize(text)
-		if got := runNull(t, "--size="+fioSpelling(text), "--bs=4k").Bytes; p != nil || got != want {
-			t.Errorf("size=%s reaches fio as %s: it moved %d bytes, and here it is %d", text, fioSpelling(text), got, want)
+		want, p := cell.ParseFioSize(text)
+		if got := runNull(t, "--size="+cell.FioSpelling(text), "--bs=4k").Bytes; p != nil || got != want {
+			t.Errorf("size=%s reaches fio as %s: it moved %d bytes, and here it is %d", text, cell.FioSpelling(text), got, want)
 		}
 		if got := runNull(t, "--size="+text, "--bs=500").Bytes; got%65536 == 0 {
 			t.Errorf("fio reads %s as a power of 1024 (%d bytes): it need not be spelled otherwise any more", text, got)
 		}
 	}
 	for _, text := range []string{"300ms", "300msec", "300000us", "1s", "1"} {
-		d, p := parseFioTime(text)
+		d, p := cell.ParseFioTime(text)
 		got := runNull(t, "--size=1g", "--time_based", "--runtime="+text, "--thinktime=1000").Milliseconds
 		if want := d.Milliseconds(); p != nil || got < want || got > 10*want+10_000 { // a wrong unit is off by more
 			t.Errorf("runtime=%s: fio ran %d ms, and here it is %d", text, got, want)
@@ -202,7 +204,7 @@ func TestFioTakesTheWorkloadsOfTheBuiltInMatrices(t *testing.T) {
 	for _, m := range all {
 		for _, c := range m.Cells() {
 			job := filepath.Join(t.TempDir(), "job.fio")
-			text := "[job]\n" + strings.ReplaceAll(spelled(c.Fio), " ", "\n") + "\n"
+			text := "[job]\n" + strings.ReplaceAll(spelled(c.Settings.Of("fio")), " ", "\n") + "\n"
 			if taken[text] {
 				continue
 			}

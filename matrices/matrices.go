@@ -10,41 +10,22 @@
 // among the cells and carry the reason; the table is in rules.go.
 package matrices
 
-// Value is one value of an axis or option. It keeps its YAML type.
-type Value struct{ V any } // string, bool, int64, uint64 or float64
-
-// Setting is a name with its value, for example disk.cache=none or bs=4k.
-type Setting struct {
-	Name  string
-	Value Value
-}
+import "platter/cell"
 
 // Matrix is a matrix file, checked.
 type Matrix struct {
 	Name        string
 	Description string
 	Banner      string // shown with every output of the run, for example "demonstration length"
-	Storage     Storage
-	Guest       Guest
-	Axes        []Axis      // in the order of the file
-	Workload    string      // the name of one of Workloads; empty when fio alone says what is done
-	Fio         []Setting   // the base workload, fio's spelling: the named one's options and over them those of the file
-	Exclude     [][]Setting // each takes out the cells that have all its axis values
-	Trials      int
-	Safety      *Safety // nil: no crash campaigns are asked for
-	Device      Device  // the simulated disk of the crash campaigns
-	File        string  // the name it was read from, for messages
-	Text        string  // the file itself
-}
-
-// Cell is one combination of axis values with everything that follows from it.
-type Cell struct {
-	ID       string    // made of its values: "disk.cache=none,fio.fsync=1"; safe as a file name
-	Axes     []Setting // this cell's axis values, in the order of the matrix
-	Excluded string    // why the cell is not measured; empty when it is
-	Disk     []Setting // libvirt driver attributes and "bus", without the "disk." prefix
-	Fio      []Setting // the whole workload as fio spells it: the base with this cell's axes laid over it
-	Storage  Storage
-	Guest    Guest
-	Device   Device
+	// Fixed is what the sections storage, guest and device set for all cells, by full names, with the defaults of storage and
+	// guest. Sizes are in bytes.
+	Fixed    cell.Settings
+	Axes     []Axis          // in the order of the file
+	Workload string          // the name of one of Workloads; empty when fio alone says what is done
+	Fio      cell.Settings   // the base workload by fio's own names: the named one's options and over them those of the file
+	Exclude  []cell.Settings // each takes out the cells that have all its axis values
+	Trials   int
+	Safety   *Safety // nil: no crash campaigns are asked for
+	File     string  // the name it was read from, for messages
+	Text     string  // the file itself
 }

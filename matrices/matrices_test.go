@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"platter/cell"
 	"platter/internal/golden"
 )
 
@@ -73,26 +73,29 @@ func TestCellsFollowTheOrderOfTheMatrixAndSayWhyTheyAreExcluded(t *testing.T) {
 	}
 }
 
-func writeCells(b *strings.Builder, cells []Cell) {
+func writeCells(b *strings.Builder, cells []cell.Cell) {
 	for _, c := range cells {
 		fmt.Fprintln(b, c.ID)
 		if c.Excluded != "" {
 			fmt.Fprintf(b, "  excluded: %s\n", c.Excluded)
 			continue
 		}
-		fmt.Fprintf(b, "  disk: %s\n  fio: %s\n", spelled(c.Disk), spelled(c.Fio))
-		fmt.Fprintf(b, "  storage: %+v\n  guest: %+v\n", c.Storage, c.Guest)
+		fmt.Fprintf(b, "  disk: %s\n  fio: %s\n", spelled(c.Settings.Of("disk")), spelled(c.Settings.Of("fio")))
+		fmt.Fprintf(b, "  storage: {Type:%s Format:%s SizeBytes:%d ClusterSize:%d Preallocation:%s}\n",
+			c.Settings.Text("storage.type"), c.Format(), c.SizeBytes(), c.ClusterSize(), c.Preallocation())
+		fmt.Fprintf(b, "  guest: {MemoryBytes:%d VCPUs:%d Filesystem:%s Barrier:%s WriteCache:%s CacheType:%s}\n",
+			c.MemoryBytes(), c.VCPUs(), c.Filesystem(), c.Barrier(), c.WriteCache(), c.CacheType())
 		fmt.Fprintf(b, "  ramp %v, runtime %v, working set %d\n", c.Ramp(), c.Runtime(), c.WorkingSet())
-		if c.Device != (Device{}) {
-			fmt.Fprintf(b, "  device: %+v\n", c.Device)
+		if c.Device() != (cell.Device{}) {
+			fmt.Fprintf(b, "  device: %+v\n", c.Device())
 		}
-		if why := c.SafetyReason(); why != "" {
-			fmt.Fprintf(b, "  no safety: %s\n", why)
+		if c.Unprobed != "" {
+			fmt.Fprintf(b, "  no safety: %s\n", c.Unprobed)
 		}
 	}
 }
 
-func spelled(settings []Setting) string {
+func spelled(settings cell.Settings) string {
 	var all []string
 	for _, s := range settings {
 		all = append(all, s.Name+"="+s.Value.String())
@@ -220,12 +223,12 @@ func TestAMatrixOfTenThousandCellsIsStillRead(t *testing.T) {
 
 func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 	m := parse(t, with("{disk.cache: [none]}", "{rw: write, runtime: 1}"))
-	want := Matrix{
-		Storage: Storage{Type: "file", Format: "raw", SizeBytes: 2 << 30, Preallocation: "off"},
-		Guest:   Guest{MemoryBytes: 1 << 30, VCPUs: 2, Filesystem: "none", Barrier: "on", WriteCache: "device", CacheType: "device"},
-		Trials:  10,
+	want := "storage.type=file storage.format=raw storage.size=2147483648 storage.preallocation=off guest.memory=1073741824 " +
+		"guest.vcpus=2 guest.filesystem=none guest.barrier=on guest.write_cache=device guest.cache_type=device"
+	got := m.Fixed.String()
+	if m.Trials != 10 || m.Safety != nil {
+		t.Errorf("%d trials, safety %+v", m.Trials, m.Safety)
 	}
-	got := Matrix{Storage: m.Storage, Guest: m.Guest, Trials: m.Trials, Safety: m.Safety, Device: m.Device}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -261,66 +264,6 @@ func TestValuesKeepTheirTypeInJSON(t *testing.T) {
 	}
 }
 
-func TestNumbersAreWrittenAsPeopleWriteThem(t *testing.T) {
-	for _, c := range []struct {
-		v    any
-		want string
-	}{
-		{int64(-3), "-3"}, {uint64(math.MaxUint64), "18446744073709551615"}, {1e21, "1000000000000000000000"}, {0.5, "0.5"}, {true, "true"}, {"a b", "a b"},
-	} {
-		if got := (Value{c.v}).String(); got != c.want {
-			t.Errorf("%v is written %q, want %q", c.v, got, c.want)
-		}
-	}
-}
-
-func TestSizesOfStorageAndGuest(t *testing.T) {
-	for text, want := range map[string]int64{
-		"4096": 4096, "4KiB": 4096, "4k": 4096, "4K": 4096, "512MiB": 512 << 20, "1M": 1 << 20, "2GiB": 2 << 30, "2 GiB": 2 << 30, "1T": 1 << 40, "8388607T": 8388607 << 40,
-	} {
-		if got, p := parseSize(text); p != nil || got != want {
-			t.Errorf("%q is %d (%v), want %d", text, got, p, want)
-		}
-	}
-	for _, text := range []string{"", "1GB", "1.5G", "-1", "1 KiBs", "8388608T", "99999999999999999999", "1e9", "0x10", "G"} {
-		if got, p := parseSize(text); p == nil {
-			t.Errorf("%q was read as %d", text, got)
-		}
-	}
-}
-
-func TestTimesOfFio(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"10": 10 * time.Second, "1500ms": 1500 * time.Millisecond, "1500msec": 1500 * time.Millisecond, "2s": 2 * time.Second,
-		"3m": 3 * time.Minute, "1h": time.Hour, "1d": 24 * time.Hour, "250us": 250 * time.Microsecond, "7usec": 7 * time.Microsecond, "0": 0,
-	} {
-		if got, p := parseFioTime(text); p != nil || got != want {
-			t.Errorf("%q is %v (%v), want %v", text, got, p, want)
-		}
-	}
-	for _, text := range []string{"", "1.5", "1.5s", "1min", "1sec", "1ns", "-1", "1:00", "99999999999d", "5x", "1S"} {
-		if got, p := parseFioTime(text); p == nil {
-			t.Errorf("%q was read as %v", text, got)
-		}
-	}
-}
-
-func TestSizesOfFio(t *testing.T) {
-	for text, want := range map[string]int64{
-		"4k": 4096, "4K": 4096, "4kb": 4096, "4kB": 4096, "1g": 1 << 30, "4096": 4096, "4096b": 4096, "1t": 1 << 40, "0": 0,
-		"4KiB": 4096, "1GiB": 1 << 30, "2TiB": 2 << 40,
-	} {
-		if got, p := parseFioSize(text); p != nil || got != want {
-			t.Errorf("%q is %d (%v), want %d", text, got, p, want)
-		}
-	}
-	for _, text := range []string{"", "4ki", "1gib", "4KIB", "50%", "0.5m", "4mm", "4Mx", "1:8", "0x1000", "9000000p"} {
-		if got, p := parseFioSize(text); p == nil {
-			t.Errorf("%q was read as %d", text, got)
-		}
-	}
-}
-
 func TestSizesInIECUnitsReachFioAsItSpellsThem(t *testing.T) {
 	m, err := Parse("iec.yaml", []byte(`
 name: iec
@@ -332,7 +275,7 @@ fio: {rw: randwrite, size: 1GiB, bssplit: "4KiB/50:8KiB/50", runtime: 10}
 	}
 	c := m.Cells()[1]
 	for name, want := range map[string]string{"fio.bs": "64k", "fio.size": "1g", "fio.bssplit": "4k/50:8k/50"} {
-		if got, _ := c.Get(name); got.String() != want {
+		if got, _ := c.Settings.Get(name); got.String() != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
@@ -375,12 +318,12 @@ func TestACellIsAskedForItsSettingsByTheirFullName(t *testing.T) {
 		"storage.size": "2147483648", "storage.cluster_size": "4096", "storage.preallocation": "off",
 		"device.write_latency": "60µs", "device.sector": "4096", "device.dirty_background": "1048576",
 	} {
-		if v, ok := c.Get(full); !ok || v.String() != want {
+		if v, ok := c.Settings.Get(full); !ok || v.String() != want {
 			t.Errorf("%s is %q (%v), want %q", full, v, ok, want)
 		}
 	}
 	for _, full := range []string{"disk.io", "fio.numjobs", "guest.fs", "cache", "storage.sise", "variant.v", "device.dirty_expire", ""} {
-		if v, ok := c.Get(full); ok {
+		if v, ok := c.Settings.Get(full); ok {
 			t.Errorf("%q is %q, and the cell does not set it", full, v)
 		}
 	}
@@ -394,7 +337,7 @@ func TestIDsAreUniqueAndSafeAsDirectoryNames(t *testing.T) {
 	seen := map[string]string{}
 	for _, a := range awkward {
 		for _, b := range awkward {
-			id := cellID([]Setting{{"disk.cache", Value{a}}, {"disk.x", Value{b}}})
+			id := cell.ID(cell.Settings{{Name: "disk.cache", Value: cell.Value{V: a}}, {Name: "disk.x", Value: cell.Value{V: b}}})
 			key := fmt.Sprintf("%q %q", a, b)
 			if !safeID.MatchString(id) {
 				t.Errorf("the id of %s is %q", key, id)
@@ -480,8 +423,8 @@ func TestTheBuiltInMatricesAreShortAndSmall(t *testing.T) {
 			total += time.Duration(m.Trials) * (took + overhead)
 		}
 		t.Logf("%s: %d cells, %d measured, %v", m.Name, len(cells), count, total)
-		if count > 100 || total > 21*time.Minute || m.Storage.SizeBytes > 2<<30 {
-			t.Errorf("%s measures %d cells in about %v on %d bytes", m.Name, count, total, m.Storage.SizeBytes)
+		if count > 100 || total > 21*time.Minute || (cell.Cell{Settings: m.Fixed}).SizeBytes() > 2<<30 {
+			t.Errorf("%s measures %d cells in about %v on %d bytes", m.Name, count, total, (cell.Cell{Settings: m.Fixed}).SizeBytes())
 		}
 		if !strings.Contains(m.Text, "\n# yaml-language-server: $schema="+SchemaFile+"\nname:") && !strings.Contains(m.Text, "\n# yaml-language-server: $schema="+SchemaFile+"\n#\n") {
 			t.Errorf("%s does not name its schema for editors", m.Name)
@@ -554,15 +497,15 @@ func checkMatrix(t *testing.T, m *Matrix) {
 			continue
 		}
 		any = true
-		if s := m.Safety; s != nil && c.SafetyReason() == "" {
+		if s := m.Safety; s != nil && c.Unprobed == "" {
 			if _, p := s.misfit(c); p != nil || s.Live < 0 || len(s.Classes)*len(s.DriveCaches) == 0 {
 				t.Errorf("%s: %+v (%v)", c.ID, *s, p)
 			}
 		}
-		if c.Runtime() < 0 || c.Ramp() < 0 || c.WorkingSet() > c.room() {
-			t.Errorf("%s: runtime %v, ramp %v, working set %d of %d", c.ID, c.Runtime(), c.Ramp(), c.WorkingSet(), c.room())
+		if c.Runtime() < 0 || c.Ramp() < 0 || c.WorkingSet() > c.Room() {
+			t.Errorf("%s: runtime %v, ramp %v, working set %d of %d", c.ID, c.Runtime(), c.Ramp(), c.WorkingSet(), c.Room())
 		}
-		for _, s := range c.Fio {
+		for _, s := range c.Settings.Of("fio") {
 			if strings.ContainsAny(s.Value.String(), "$`\n\r;#'\"\\") {
 				t.Errorf("%s: fio would read more than a value in %s=%q", c.ID, s.Name, s.Value)
 			}

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"platter/cell"
 )
 
 // Limits and defaults of a matrix.
@@ -32,10 +34,17 @@ func Parse(file string, text []byte) (*Matrix, error) {
 	r := reader{
 		source: src, vocabulary: newVocabulary(), places: map[string]position{},
 		matrix: &Matrix{
-			Storage: Storage{Type: "file", Format: "raw", SizeBytes: defaultSizeBytes, Preallocation: "off"},
-			Guest: Guest{
-				MemoryBytes: defaultMemoryBytes, VCPUs: defaultVCPUs,
-				Filesystem: "none", Barrier: "on", WriteCache: asDevice, CacheType: asDevice,
+			Fixed: cell.Settings{
+				{Name: "storage.type", Value: cell.Value{V: "file"}},
+				{Name: "storage.format", Value: cell.Value{V: "raw"}},
+				{Name: "storage.size", Value: cell.Value{V: int64(defaultSizeBytes)}},
+				{Name: "storage.preallocation", Value: cell.Value{V: "off"}},
+				{Name: "guest.memory", Value: cell.Value{V: int64(defaultMemoryBytes)}},
+				{Name: "guest.vcpus", Value: cell.Value{V: int64(defaultVCPUs)}},
+				{Name: "guest.filesystem", Value: cell.Value{V: cell.RawDevice}},
+				{Name: "guest.barrier", Value: cell.Value{V: "on"}},
+				{Name: "guest.write_cache", Value: cell.Value{V: cell.AsDevice}},
+				{Name: "guest.cache_type", Value: cell.Value{V: cell.AsDevice}},
 			},
 			Trials: DefaultTrials, File: file, Text: string(text),
 		},
@@ -186,23 +195,24 @@ func (r *reader) whole(into *int, low, high int64) func(string, *node) error {
 }
 
 func (r *reader) storage(what string, n *node) error {
-	s := &r.matrix.Storage
-	return r.sections(what, n, append([]section{
-		{"type", r.oneOf(&s.Type, "file"), false},
-		{"size", r.bytes(&s.SizeBytes), false},
-	}, r.fixed("storage", s.set)...))
+	var kind string
+	var size int64
+	err := r.sections(what, n, append([]section{
+		{"type", r.oneOf(&kind, "file"), false},
+		{"size", r.bytes(&size), false},
+	}, r.fixed("storage")...))
+	if size > 0 {
+		r.matrix.Fixed = r.matrix.Fixed.With("storage.size", cell.Value{V: size})
+	}
+	return err
 }
 
-func (r *reader) guest(what string, n *node) error {
-	return r.sections(what, n, r.fixed("guest", r.matrix.Guest.set))
-}
+func (r *reader) guest(what string, n *node) error { return r.sections(what, n, r.fixed("guest")) }
 
-func (r *reader) device(what string, n *node) error {
-	return r.sections(what, n, r.fixed("device", r.matrix.Device.set))
-}
+func (r *reader) device(what string, n *node) error { return r.sections(what, n, r.fixed("device")) }
 
 // fixed are the keys of a section whose settings may be axes instead.
-func (r *reader) fixed(prefix string, set func(name string, v Value)) []section {
+func (r *reader) fixed(prefix string) []section {
 	space, _ := r.namespace(prefix)
 	sections := make([]section, len(space.names))
 	for i, name := range space.names {
@@ -215,7 +225,7 @@ func (r *reader) fixed(prefix string, set func(name string, v Value)) []section 
 				return err
 			}
 			r.places[full] = n.pos
-			set(name, n.value)
+			r.matrix.Fixed = r.matrix.Fixed.With(full, r.normal(full, n.value))
 			return nil
 		}
 	}
@@ -276,7 +286,7 @@ func (r *reader) fio(_ string, n *node) error {
 			return err
 		}
 		r.places[full] = e.node.pos
-		r.matrix.Fio = overlay(r.matrix.Fio, Setting{e.key, e.value})
+		r.matrix.Fio = r.matrix.Fio.With(e.key, e.value)
 	}
 	return nil
 }
@@ -295,11 +305,11 @@ func (r *reader) exclusions(_ string, n *node) error {
 	return nil
 }
 
-func (r *reader) exclusion(n *node) ([]Setting, error) {
+func (r *reader) exclusion(n *node) (cell.Settings, error) {
 	if n.kind != mapping || len(n.entries) == 0 {
 		return nil, r.at(n.pos, problemf("an exclusion is a mapping of axes to values").withHint("for example {disk.cache: unsafe, fio.fsync: 0}"))
 	}
-	var pattern []Setting
+	var pattern cell.Settings
 	for _, e := range n.entries {
 		i := slices.IndexFunc(r.matrix.Axes, func(a Axis) bool { return a.Name == e.key })
 		if i < 0 {
@@ -308,7 +318,7 @@ func (r *reader) exclusion(n *node) ([]Setting, error) {
 		if e.kind != scalar || !slices.ContainsFunc(r.matrix.Axes[i].Values, e.value.Equal) {
 			return nil, r.at(e.node.pos, problemf("the axis %s does not have this value", e.key).withHint("its values are %s", joined(r.matrix.Axes[i].Values)))
 		}
-		pattern = append(pattern, Setting{e.key, e.value})
+		pattern = append(pattern, cell.Setting{Name: e.key, Value: e.value})
 	}
 	return pattern, nil
 }
@@ -321,7 +331,7 @@ func (r *reader) axesHint(key string) string {
 	return didYouMean(key, names, "its axes are "+strings.Join(names, ", "))
 }
 
-func joined(values []Value) string {
+func joined(values []cell.Value) string {
 	var all []string
 	for _, v := range values {
 		all = append(all, v.String())
@@ -331,8 +341,8 @@ func joined(values []Value) string {
 
 // checkCells applies the rules that refuse a matrix for one of its cells, and wants one cell that is measured.
 func (r *reader) checkCells() error {
-	cells := r.matrix.cells(r.rules)
-	if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Excluded == "" }) {
+	cells := r.matrix.cells(r.vocabulary)
+	if !slices.ContainsFunc(cells, func(c cell.Cell) bool { return c.Excluded == "" }) {
 		return r.at(r.places["axes"], problemf("every cell is excluded, the first one because: %s", cells[0].Excluded).
 			withHint("change the axes, or the exclusions"))
 	}
@@ -347,7 +357,7 @@ func (r *reader) checkCells() error {
 	return r.checkSafety(cells)
 }
 
-func (r *reader) refusal(c Cell) error {
+func (r *reader) refusal(c cell.Cell) error {
 	for _, rule := range r.rules {
 		if rule.cell != nil && rule.effect == refuse && rule.cell(c) {
 			return r.at(r.placeOf(rule, c), problemf("%s (cell %s)", rule.reason, c.ID).withHint("%s", rule.hint))
@@ -358,7 +368,7 @@ func (r *reader) refusal(c Cell) error {
 
 // placeOf is where the setting stands that a rule points at: the value in the axis, else the one in its section, else the
 // whole workload: the fio section, or the name of the workload where there is none.
-func (r *reader) placeOf(rule rule, c Cell) position {
+func (r *reader) placeOf(rule rule, c cell.Cell) position {
 	if len(rule.settings) > 0 {
 		full := rule.settings[0]
 		for _, s := range c.Axes {

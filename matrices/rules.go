@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"platter/cell"
 )
 
 // effect is what a rule does with what it matches.
@@ -22,7 +24,7 @@ const (
 type rule struct {
 	settings []string
 	value    func(text string) bool
-	cell     func(Cell) bool
+	cell     func(cell.Cell) bool
 	effect   effect
 	reason   string // completes "fio.x is not allowed:", "fio.x cannot be y:" or stands alone at a cell
 	hint     string
@@ -40,7 +42,7 @@ func (r rule) refusesName(full string) bool {
 	return r.cell == nil && r.value == nil && r.matches(full)
 }
 
-func (r rule) refusesValue(full string, v Value) bool {
+func (r rule) refusesValue(full string, v cell.Value) bool {
 	return r.cell == nil && r.value != nil && r.matches(full) && r.value(v.String())
 }
 
@@ -54,7 +56,7 @@ func rules(options []fioOption) []rule {
 func measuringGuestRules() []rule {
 	return []rule{{
 		effect: exclude,
-		cell:   func(c Cell) bool { return c.disk("bus") == "sata" },
+		cell:   func(c cell.Cell) bool { return c.Settings.Text("disk.bus") == "sata" },
 		reason: "the measuring guest's kernel (Debian's cloud kernel) has no driver for SATA (AHCI)",
 		source: "config of linux-image-cloud-amd64 6.1: CONFIG_SATA_AHCI is not set",
 	}}
@@ -89,19 +91,21 @@ func diskRules() []rule {
 			hint:   "write 4, 8, 16, … 1024",
 			source: `QEMU, virtio-blk: "must be a power of 2 (max 1024)"`,
 		}, {
-			cell: func(c Cell) bool {
-				return c.disk("io") == "native" && c.disk("cache") != "none" && c.disk("cache") != "directsync"
+			cell: func(c cell.Cell) bool {
+				return c.Settings.Text("disk.io") == "native" && c.Settings.Text("disk.cache") != "none" && c.Settings.Text("disk.cache") != "directsync"
 			},
 			effect: exclude,
 			reason: "io=native needs either no disk cache or directsync cache mode",
 			source: "libvirt 9.0, check of the disk",
 		}, {
-			cell:   func(c Cell) bool { return c.disk("detect_zeroes") == "unmap" && c.disk("discard") != "unmap" },
+			cell: func(c cell.Cell) bool {
+				return c.Settings.Text("disk.detect_zeroes") == "unmap" && c.Settings.Text("disk.discard") != "unmap"
+			},
 			effect: exclude,
 			reason: "detect_zeroes=unmap becomes on unless discard=unmap stands beside it",
 			source: "libvirt, formatdomain, driver detect_zeroes; tried with libvirt 9.0",
 		}, {
-			cell:   func(c Cell) bool { return c.disk("copy_on_read") == "on" },
+			cell:   func(c cell.Cell) bool { return c.Settings.Text("disk.copy_on_read") == "on" },
 			effect: exclude,
 			reason: "copy_on_read=on copies from a backing file, and the scratch disk has none",
 			source: "libvirt, formatdomain, driver copy_on_read",
@@ -109,7 +113,9 @@ func diskRules() []rule {
 	}
 	for _, name := range virtioOnly() {
 		all = append(all, rule{
-			cell:   func(c Cell) bool { return c.disk(name) != "" && c.disk("bus") != "" && c.disk("bus") != "virtio" },
+			cell: func(c cell.Cell) bool {
+				return c.Settings.Text("disk."+name) != "" && c.Settings.Text("disk.bus") != "" && c.Settings.Text("disk.bus") != "virtio"
+			},
 			effect: exclude,
 			reason: "only a virtio disk has " + name,
 			source: "libvirt 9.0, check of the disk",
@@ -123,22 +129,22 @@ func diskRules() []rule {
 func guestRules() []rule {
 	return []rule{
 		{
-			cell:   func(c Cell) bool { return c.Guest.Barrier == "off" && c.Guest.Filesystem == "none" },
+			cell:   func(c cell.Cell) bool { return c.Barrier() == "off" && c.Filesystem() == "none" },
 			effect: exclude,
 			reason: "barrier=off is a mount option, and the raw device is not mounted",
 			source: "Linux, Documentation/admin-guide/ext4.rst, barrier",
 		}, {
-			cell:   func(c Cell) bool { return c.Guest.Barrier == "off" && c.Guest.Filesystem == "xfs" },
+			cell:   func(c cell.Cell) bool { return c.Barrier() == "off" && c.Filesystem() == "xfs" },
 			effect: exclude,
 			reason: "xfs has no option to turn barriers off since Linux 4.19",
 			source: "Linux, Documentation/admin-guide/xfs.rst, removed mount options",
 		}, {
-			cell:   func(c Cell) bool { return c.Guest.CacheType != asDevice && c.disk("bus") == "sata" },
+			cell:   func(c cell.Cell) bool { return c.CacheType() != cell.AsDevice && c.Settings.Text("disk.bus") == "sata" },
 			effect: exclude,
 			reason: "cache_type is changed on virtio and SCSI disks, and this one is neither",
 			source: "Linux, drivers/block/virtio_blk.c and drivers/scsi/sd.c, cache_type",
 		}, {
-			cell:   func(c Cell) bool { return c.Guest.Filesystem == "xfs" && c.Storage.SizeBytes < 300<<20 },
+			cell:   func(c cell.Cell) bool { return c.Filesystem() == "xfs" && c.SizeBytes() < 300<<20 },
 			effect: exclude,
 			reason: "mkfs.xfs makes no file system below 300 MiB",
 			source: `xfsprogs 5.19, mkfs/xfs_mkfs.c: "Filesystem must be larger than 300MB."`,
@@ -160,18 +166,18 @@ func storageRules() []rule {
 			hint:   "write 512, 1KiB, … 2MiB; qemu-img's default is 64KiB",
 			source: `qemu-img: "Cluster size must be a power of two between 512 and 2048k"`,
 		}, {
-			cell:   func(c Cell) bool { return c.Storage.ClusterSize > 0 && c.Storage.Format == "raw" },
+			cell:   func(c cell.Cell) bool { return c.ClusterSize() > 0 && c.Format() == "raw" },
 			effect: exclude,
 			reason: "a raw image has no clusters",
 			source: "qemu-img create -o help",
 		}, {
-			cell:   func(c Cell) bool { return c.Storage.Preallocation == "metadata" && c.Storage.Format == "raw" },
+			cell:   func(c cell.Cell) bool { return c.Preallocation() == "metadata" && c.Format() == "raw" },
 			effect: exclude,
 			reason: "a raw image has no metadata to allocate beforehand",
 			source: `qemu-img: "Unsupported preallocation mode: metadata"`,
 		}, {
-			cell: func(c Cell) bool {
-				return c.Storage.ClusterSize > 0 && c.Storage.SizeBytes > maxQcow2Bytes(c.Storage.ClusterSize)
+			cell: func(c cell.Cell) bool {
+				return c.ClusterSize() > 0 && c.SizeBytes() > maxQcow2Bytes(c.ClusterSize())
 			},
 			effect: exclude,
 			reason: "qcow2 cannot be this large with such small clusters",
@@ -322,50 +328,52 @@ func fioCellRules() []rule {
 	return []rule{
 		{
 			settings: fio("size"), effect: refuse,
-			cell:   func(c Cell) bool { return c.size("size") > c.Storage.SizeBytes },
+			cell:   func(c cell.Cell) bool { return size(c, "size") > c.SizeBytes() },
 			reason: "the workload is larger than the disk of storage.size",
 			hint:   "make fio.size smaller or storage.size larger",
 			source: "fio stops at the end of a disk",
 		}, {
 			settings: fio("offset"), effect: refuse,
-			cell:   func(c Cell) bool { return c.reach() > float64(c.Storage.SizeBytes) },
+			cell:   func(c cell.Cell) bool { return c.Reach() > float64(c.SizeBytes()) },
 			reason: "offset and size reach beyond the disk of storage.size",
 			hint:   "make offset, offset_increment or size smaller, or storage.size larger",
 			source: "fio stops at the end of a disk",
 		}, {
 			settings: fio("time_based"), effect: refuse,
-			cell:   func(c Cell) bool { return c.fio("time_based") == "1" && c.Runtime() == 0 },
+			cell:   func(c cell.Cell) bool { return c.Settings.Text("fio.time_based") == "1" && c.Runtime() == 0 },
 			reason: "time_based needs a runtime",
 			hint:   "add runtime, for example runtime: 10",
 			source: `fio 3.33: "time_based requires a runtime/timeout setting"`,
 		}, {
 			effect: refuse,
-			cell:   func(c Cell) bool { return c.Runtime() == 0 && c.size("size") == 0 && c.size("io_size") == 0 },
+			cell:   func(c cell.Cell) bool { return c.Runtime() == 0 && size(c, "size") == 0 && size(c, "io_size") == 0 },
 			reason: "the workload has no end: neither runtime nor size nor io_size",
 			hint:   "add runtime, for example runtime: 10",
 			source: "platter",
 		}, {
 			effect: exclude,
-			cell: func(c Cell) bool {
-				return strings.Contains(c.direction(), "trim") && c.disk("discard") != "unmap"
+			cell: func(c cell.Cell) bool {
+				return strings.Contains(c.RW(), "trim") && c.Settings.Text("disk.discard") != "unmap"
 			},
 			reason: "trims do nothing unless disk.discard=unmap",
 			source: "libvirt, formatdomain, driver discard",
 		}, {
 			effect: exclude,
-			cell: func(c Cell) bool {
-				return strings.HasSuffix(c.direction(), "read") && (c.size("fsync") > 0 || c.size("fdatasync") > 0)
+			cell: func(c cell.Cell) bool {
+				return strings.HasSuffix(c.RW(), "read") && (size(c, "fsync") > 0 || size(c, "fdatasync") > 0)
 			},
 			reason: "fio syncs only after writes, and this workload has none",
 			source: "fio HOWTO, fsync",
 		}, {
 			effect: exclude,
-			cell:   func(c Cell) bool { return c.size("iodepth") > 1 && slices.Contains(synchronousEngines(), c.engine()) },
+			cell: func(c cell.Cell) bool {
+				return size(c, "iodepth") > 1 && slices.Contains(synchronousEngines(), c.Engine())
+			},
 			reason: "fio caps iodepth at 1 with a synchronous engine",
 			source: `fio 3.33: "queue depth will be capped at 1"`,
 		}, {
 			effect: exclude,
-			cell:   func(c Cell) bool { return c.fio("direct") == "1" && c.unaligned() },
+			cell:   func(c cell.Cell) bool { return c.Settings.Text("fio.direct") == "1" && unaligned(c) },
 			reason: "direct=1 needs block sizes that are multiples of 512",
 			source: "open(2), O_DIRECT",
 		},
@@ -374,45 +382,47 @@ func fioCellRules() []rule {
 
 // fileRules are about workloads on the one file of a file system, or on the raw device where it would need one.
 func fileRules() []rule {
-	onFile := func(c Cell) bool { return c.Guest.Filesystem != "none" }
+	onFile := func(c cell.Cell) bool { return c.Filesystem() != "none" }
 	return []rule{
 		{
 			settings: fio("size"), effect: refuse,
-			cell:   func(c Cell) bool { return onFile(c) && c.size("size") == 0 },
+			cell:   func(c cell.Cell) bool { return onFile(c) && size(c, "size") == 0 },
 			reason: "on a file system the workload needs a size, which is that of its file",
 			hint:   "add size, for example size: 128m",
 			source: "platter lays the file out before fio runs",
 		}, {
 			settings: fio("size"), effect: refuse,
-			cell:   func(c Cell) bool { return onFile(c) && c.extent() > float64(c.room()) },
+			cell:   func(c cell.Cell) bool { return onFile(c) && extent(c) > float64(c.Room()) },
 			reason: "the workload leaves no room for the file system: 10 % of storage.size and 64 MiB",
 			hint:   "make fio.size (with file_append what is appended counts, too) smaller or storage.size larger",
 			source: "ext4's reserved blocks, inodes and journal; xfs's log of 64 MiB",
 		}, {
 			effect: exclude,
-			cell:   func(c Cell) bool { return !onFile(c) && c.appends() },
+			cell:   func(c cell.Cell) bool { return !onFile(c) && c.Appends() },
 			reason: "file_append=1 appends to a file, and the raw device is none",
 			source: "fio HOWTO, file_append",
 		}, {
 			effect: exclude,
-			cell:   func(c Cell) bool { return !onFile(c) && c.fio("fallocate") != "" && c.fio("fallocate") != "none" },
+			cell: func(c cell.Cell) bool {
+				return !onFile(c) && c.Settings.Text("fio.fallocate") != "" && c.Settings.Text("fio.fallocate") != "none"
+			},
 			reason: "fallocate is about a file, and the raw device is none",
 			source: "fio HOWTO, fallocate",
 		}, {
 			effect: exclude,
-			cell: func(c Cell) bool {
-				return c.appends() && !slices.Contains([]string{"write", "randwrite"}, c.direction())
+			cell: func(c cell.Cell) bool {
+				return c.Appends() && !slices.Contains([]string{"write", "randwrite"}, c.RW())
 			},
 			reason: "file_append=1 has fio work behind the end of the file, where there is nothing to read",
 			source: "fio HOWTO, file_append",
 		}, {
 			effect: exclude,
-			cell:   func(c Cell) bool { return c.appends() && c.engine() == "mmap" },
+			cell:   func(c cell.Cell) bool { return c.Appends() && c.Engine() == "mmap" },
 			reason: "the engine mmap cannot append",
 			source: `fio 3.33: "can't append/extent with IO engine mmap"`,
 		}, {
 			effect: exclude,
-			cell:   func(c Cell) bool { return onFile(c) && strings.Contains(c.direction(), "trim") },
+			cell:   func(c cell.Cell) bool { return onFile(c) && strings.Contains(c.RW(), "trim") },
 			reason: "fio trims block devices alone, and this workload runs on a file",
 			source: "fio 3.33: trims of a file end in ENOTTY",
 		},
@@ -428,7 +438,9 @@ func engineRules(options []fioOption) []rule {
 		}
 		all = append(all, rule{
 			effect: exclude,
-			cell:   func(c Cell) bool { return c.fio(o.name) != "" && !slices.Contains(o.engines, c.engine()) },
+			cell: func(c cell.Cell) bool {
+				return c.Settings.Text("fio."+o.name) != "" && !slices.Contains(o.engines, c.Engine())
+			},
 			reason: "only the engine " + strings.Join(o.engines, " or ") + " has " + o.name,
 			source: "fio --enghelp",
 		})
@@ -456,13 +468,13 @@ func fio(names ...string) []string {
 func is(word string) func(string) bool { return func(text string) bool { return text == word } }
 
 func isZero(text string) bool {
-	n, p := parseFioSize(text)
-	return p == nil && n == 0
+	n, err := cell.ParseFioSize(text)
+	return err == nil && n == 0
 }
 
 func noCluster(text string) bool {
-	n, p := parseSize(text)
-	return p == nil && (n < minCluster || n > maxCluster || n&(n-1) != 0)
+	n, err := cell.ParseSize(text)
+	return err == nil && (n < minCluster || n > maxCluster || n&(n-1) != 0)
 }
 
 func notPowerOfTwo(text string) bool {

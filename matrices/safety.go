@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"platter/cell"
 )
 
 // Safety is what a matrix asks of the crash campaigns: after the trials the probe does the workload of each measured cell
@@ -41,22 +43,18 @@ const (
 	safetyExample    = "for example {classes: [host_crash, power_loss], seconds: 5}"
 )
 
-func failureClasses() []string {
-	return []string{"guest_crash", "qemu_kill", "host_crash", "power_loss"}
-}
-func driveCaches() []string { return []string{"volatile", "protected", "none"} }
-func patterns() []string    { return []string{patternOverwrite, "append", "file", "rename"} }
+func patterns() []string { return []string{patternOverwrite, "append", "file", "rename"} }
 
 func defaultSafety() *Safety {
-	return &Safety{Classes: failureClasses(), DriveCaches: []string{"volatile"}, Seconds: 5, Pattern: patternOverwrite, SizeBytes: 64 << 20, Points: 200}
+	return &Safety{Classes: cell.FailureClasses(), DriveCaches: []string{"volatile"}, Seconds: 5, Pattern: patternOverwrite, SizeBytes: 64 << 20, Points: 200}
 }
 
 func (r *reader) safety(what string, n *node) error {
 	s := defaultSafety()
 	r.matrix.Safety = s
 	return r.sections(what, n, []section{
-		{"classes", r.words(&s.Classes, failureClasses()), false},
-		{"drive_cache", r.words(&s.DriveCaches, driveCaches()), false},
+		{"classes", r.words(&s.Classes, cell.FailureClasses()), false},
+		{"drive_cache", r.words(&s.DriveCaches, cell.DriveCaches()), false},
 		{"seconds", r.seconds(&s.Seconds), false},
 		{"live", r.whole(&s.Live, 0, maxLive), false},
 		{"pattern", r.oneOf(&s.Pattern, patterns()...), false},
@@ -105,7 +103,7 @@ func (r *reader) seconds(into *float64) func(string, *node) error {
 }
 
 // checkSafety refuses a safety section that no cell can be given, or whose pattern or size does not fit one.
-func (r *reader) checkSafety(cells []Cell) error {
+func (r *reader) checkSafety(cells []cell.Cell) error {
 	s := r.matrix.Safety
 	if s == nil {
 		return nil
@@ -115,9 +113,9 @@ func (r *reader) checkSafety(cells []Cell) error {
 		if c.Excluded != "" {
 			continue
 		}
-		if why := c.SafetyReason(); why != "" {
+		if c.Unprobed != "" {
 			if first == "" {
-				first = why
+				first = c.Unprobed
 			}
 			continue
 		}
@@ -133,24 +131,24 @@ func (r *reader) checkSafety(cells []Cell) error {
 }
 
 // misfit says which key of the section does not fit a cell, and why.
-func (s *Safety) misfit(c Cell) (key string, p *problem) {
-	block, jobs := c.probeBlock(), max(1, c.size("numjobs"))
+func (s *Safety) misfit(c cell.Cell) (key string, p *problem) {
+	block, jobs := c.BlockBytes(), int64(c.Jobs())
 	switch {
-	case s.Pattern != patternOverwrite && c.Guest.Filesystem == "none":
+	case s.Pattern != patternOverwrite && c.Filesystem() == "none":
 		return "pattern", problemf("the pattern %s writes files, and there is no file system (cell %s)", s.Pattern, c.ID).
 			withHint("set guest.filesystem to ext4, or use the pattern overwrite")
-	case s.Pattern != patternOverwrite && c.Guest.Filesystem != "ext4":
+	case s.Pattern != patternOverwrite && c.Filesystem() != "ext4":
 		return "pattern", problemf("the files of the pattern %s are read back from ext4 alone (cell %s)", s.Pattern, c.ID).
 			withHint("set guest.filesystem to ext4, or use the pattern overwrite")
-	case s.Live == 0 && c.Guest.Filesystem == "xfs":
+	case s.Live == 0 && c.Filesystem() == "xfs":
 		// No tool of the host's looks at an unmounted xfs as the kernel will: without a cut its verdict would be a guess.
 		return "live", problemf("the file system of an xfs cell is looked at in live cuts alone, and there are none (cell %s)", c.ID).
 			withHint("write live: 1 or more, or leave xfs out")
 	case s.SizeBytes < block*jobs:
 		return "size", problemf("safety.size has no block of its own for each job: %d of %d bytes each (cell %s)", jobs, block, c.ID).
 			withHint("make safety.size larger")
-	case s.SizeBytes > c.room():
-		return "size", problemf("safety.size is more than the disk has room for: %d bytes (cell %s)", c.room(), c.ID).
+	case s.SizeBytes > c.Room():
+		return "size", problemf("safety.size is more than the disk has room for: %d bytes (cell %s)", c.Room(), c.ID).
 			withHint("make safety.size smaller or storage.size larger")
 	}
 	return "", nil
@@ -164,42 +162,34 @@ func (r *reader) placeOfSafety(key string) position {
 	return r.places["safety"]
 }
 
-// SafetyReason says why the safety of the cell cannot be measured, because the probe cannot do its workload; "" when it can.
+// unprobed is why the safety of the cell cannot be measured, because the probe cannot do its workload; "" when it can.
 // Such a cell is measured for speed all the same. Rate limits and think times are not among the reasons: the probe writes as fast as
 // it can, which exposes more.
-func (c Cell) SafetyReason() string {
-	rw := c.fio("rw")
+func unprobed(c cell.Cell) string {
+	rw := c.Settings.Text("fio.rw")
 	switch {
-	case strings.Contains(c.direction(), "trim"):
+	case strings.Contains(c.RW(), "trim"):
 		return "the probe does not trim"
-	case strings.HasSuffix(c.direction(), "read"):
+	case strings.HasSuffix(c.RW(), "read"):
 		return "nothing is written"
 	case strings.Contains(rw, ":"):
 		return "the probe does not know rw=" + rw
-	case c.fio("bsrange") != "" || c.fio("bssplit") != "" || strings.Contains(c.fio("bs"), ","):
+	case c.Settings.Text("fio.bsrange") != "" || c.Settings.Text("fio.bssplit") != "" || strings.Contains(c.Settings.Text("fio.bs"), ","):
 		return "the probe writes blocks of one size"
-	case c.probeBlock()%probeSector != 0:
+	case c.BlockBytes()%probeSector != 0:
 		return fmt.Sprintf("the probe marks sectors of %d bytes, and bs is not a multiple of that", probeSector)
-	case c.probeBlock() > maxProbeBlock:
+	case c.BlockBytes() > maxProbeBlock:
 		return "the probe writes blocks of at most 16 MiB"
-	case c.size("numjobs") > maxProbeJobs:
+	case size(c, "numjobs") > maxProbeJobs:
 		return fmt.Sprintf("the probe has at most %d jobs", maxProbeJobs)
-	case c.size("iodepth") > maxProbeDepth:
+	case size(c, "iodepth") > maxProbeDepth:
 		return fmt.Sprintf("the probe has at most %d writes of a job in flight", maxProbeDepth)
-	case c.engine() == "mmap":
+	case c.Engine() == "mmap":
 		return "the probe does not write through a mapping"
-	case c.size("sync_file_range") > 0 || strings.Contains(c.fio("sync_file_range"), ":"):
+	case size(c, "sync_file_range") > 0 || strings.Contains(c.Settings.Text("fio.sync_file_range"), ":"):
 		return "sync_file_range promises nothing, and the probe does not call it"
 	}
 	return ""
-}
-
-// probeBlock is the size of a write in bytes; fio's own default is 4 KiB.
-func (c Cell) probeBlock() int64 {
-	if bs := c.size("bs"); bs > 0 {
-		return bs
-	}
-	return 4096
 }
 
 func safetySchema() schema {
@@ -214,8 +204,8 @@ func safetySchema() schema {
 		"type":                 "object",
 		"additionalProperties": false,
 		"properties": schema{
-			"classes":     words("The failures; all four unless it is said.", failureClasses()),
-			"drive_cache": words("The drive's own cache: volatile loses its content with the power; volatile unless it is said.", driveCaches()),
+			"classes":     words("The failures; all four unless it is said.", cell.FailureClasses()),
+			"drive_cache": words("The drive's own cache: volatile loses its content with the power; volatile unless it is said.", cell.DriveCaches()),
 			"seconds": schema{"description": "How long the probe runs in each cell; 5 unless it is said.", "type": "number",
 				"minimum": minSafetySeconds, "maximum": maxSafetySeconds},
 			"live": whole("Real cuts of each class in each group of cells with equal disk settings and file system, as a check of the log's judgement; of xfs in each cell, where there must be some; 0 unless it is said.", 0, maxLive),

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"platter/cell"
 )
 
 // SchemaFile is what the schema is called in the comment at the top of the built-in matrices.
@@ -63,7 +65,7 @@ func lineSchema(about string) schema {
 
 // sizeSchema is about sizes that parseSize reads.
 func sizeSchema(about string, multiple int64) schema {
-	return schema{"description": about, "type": []string{"integer", "string"}, "minimum": multiple, "multipleOf": multiple, "pattern": sizeText.String()}
+	return schema{"description": about, "type": []string{"integer", "string"}, "minimum": multiple, "multipleOf": multiple, "pattern": cell.SizePattern}
 }
 
 // settingSchemas has what the values of each setting may be, under its full name.
@@ -82,7 +84,7 @@ func settingSchemas(v vocabulary) schema {
 // withoutRefused takes those words out of the values of a setting that a rule refuses.
 func (v vocabulary) withoutRefused(full string, s schema) schema {
 	refused := func(word any) bool {
-		return slices.ContainsFunc(v.rules, func(r rule) bool { return r.refusesValue(full, Value{word}) })
+		return slices.ContainsFunc(v.rules, func(r rule) bool { return r.refusesValue(full, cell.Value{V: word}) })
 	}
 	choices, ok := s["anyOf"].([]schema) // as fioOption.choiceSchema makes it
 	if !ok {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"platter/cell"
 	"platter/internal/golden"
 )
 
@@ -125,7 +126,7 @@ func TestEveryWordOfTheSchemaIsAValueAndEveryWordOfAnAttributeIsInTheSchema(t *t
 			if n, ok := word.(float64); ok {
 				word = int64(n)
 			}
-			if p := v.checkValue(full, Value{word}); p != nil {
+			if p := v.checkValue(full, cell.Value{V: word}); p != nil {
 				t.Errorf("the schema gives %s the value %v: %s", full, word, p.message)
 			}
 		}
@@ -174,7 +175,7 @@ func TestThePatternsOfTheSchemaTakeTheValuesOfTheFilesThatParseTakes(t *testing.
 }
 
 // refusedBySchema knows the few words of JSON schema that a setting is described with.
-func refusedBySchema(s map[string]any, v Value) string {
+func refusedBySchema(s map[string]any, v cell.Value) string {
 	if alternatives, ok := s["anyOf"].([]any); ok {
 		for _, a := range alternatives {
 			if refusedBySchema(a.(map[string]any), v) == "" {

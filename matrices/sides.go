@@ -6,19 +6,14 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
-)
 
-// SideAxis is the axis of a matrix that measures both sides of a change, interleaved, with the values SideBefore and SideAfter.
-const (
-	SideAxis   = "variant.side"
-	SideBefore = "before"
-	SideAfter  = "after"
+	"platter/cell"
 )
 
 // Sides is m's text changed into a matrix that measures each of its cells with the disk's settings before a change and with those after
 // it ("disk.cache" and so on), interleaved in one run. They take the place of m's own axes of the disk; exclusions that name one of
 // these go with them. It fails when a variant of m sets the disk, or when what comes out is no matrix: that error is an *Error.
-func Sides(m *Matrix, before, after []Setting) (*Matrix, error) {
+func Sides(m *Matrix, before, after cell.Settings) (*Matrix, error) {
 	var doc yaml.MapSlice
 	if err := yaml.UnmarshalWithOptions([]byte(m.Text), &doc, yaml.UseOrderedMap()); err != nil {
 		return nil, fmt.Errorf("read matrix %s: %w", m.Name, err)
@@ -31,7 +26,7 @@ func Sides(m *Matrix, before, after []Setting) (*Matrix, error) {
 		case "name":
 			doc[i].Value = m.Name + "-ab"
 		case "axes":
-			sides := yaml.MapItem{Key: SideAxis, Value: yaml.MapSlice{{Key: SideBefore, Value: mapped(before)}, {Key: SideAfter, Value: mapped(after)}}}
+			sides := yaml.MapItem{Key: cell.SideAxis, Value: yaml.MapSlice{{Key: cell.SideBefore, Value: mapped(before)}, {Key: cell.SideAfter, Value: mapped(after)}}}
 			doc[i].Value = append(yaml.MapSlice{sides}, withoutDisk(item.Value)...)
 		case "exclude":
 			doc[i].Value = withoutDiskPatterns(item.Value)
@@ -47,8 +42,8 @@ func Sides(m *Matrix, before, after []Setting) (*Matrix, error) {
 // diskVariant finds an axis of variants that sets the disk.
 func (m *Matrix) diskVariant() (name string, ok bool) {
 	i := slices.IndexFunc(m.Axes, func(a Axis) bool {
-		return strings.HasPrefix(a.Name, "variant.") && slices.ContainsFunc(a.Values, func(v Value) bool {
-			return slices.ContainsFunc(a.settings(v), func(s Setting) bool { return strings.HasPrefix(s.Name, "disk.") })
+		return strings.HasPrefix(a.Name, "variant.") && slices.ContainsFunc(a.Values, func(v cell.Value) bool {
+			return slices.ContainsFunc(a.settings(v), func(s cell.Setting) bool { return strings.HasPrefix(s.Name, "disk.") })
 		})
 	})
 	if i < 0 {
@@ -57,7 +52,7 @@ func (m *Matrix) diskVariant() (name string, ok bool) {
 	return m.Axes[i].Name, true
 }
 
-func mapped(settings []Setting) yaml.MapSlice {
+func mapped(settings cell.Settings) yaml.MapSlice {
 	var s yaml.MapSlice
 	for _, x := range settings {
 		s = append(s, yaml.MapItem{Key: x.Name, Value: x.Value.V})

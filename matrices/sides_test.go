@@ -3,6 +3,8 @@ package matrices
 import (
 	"strings"
 	"testing"
+
+	"platter/cell"
 )
 
 func TestTheSidesOfAChangeTakeThePlaceOfTheDisksAxes(t *testing.T) {
@@ -22,8 +24,8 @@ safety: {seconds: 1.5, size: 4MiB}
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := func(cache string) []Setting {
-		return []Setting{{"disk.cache", Value{cache}}, {"disk.io", Value{"threads"}}}
+	set := func(cache string) cell.Settings {
+		return cell.Settings{{Name: "disk.cache", Value: cell.Value{V: cache}}, {Name: "disk.io", Value: cell.Value{V: "threads"}}}
 	}
 	ab, err := Sides(m, set("none"), set("unsafe"))
 	if err != nil {
@@ -32,7 +34,7 @@ safety: {seconds: 1.5, size: 4MiB}
 	var ids []string
 	for _, c := range ab.Cells() {
 		if c.Excluded == "" {
-			ids = append(ids, c.ID+" "+c.disk("cache"))
+			ids = append(ids, c.ID+" "+c.Settings.Text("disk.cache"))
 		}
 	}
 	want := "variant.side=before,fio.fsync=1,guest.barrier=on,guest.filesystem=ext4 none; variant.side=after,fio.fsync=1,guest.barrier=on,guest.filesystem=ext4 unsafe"
@@ -50,7 +52,7 @@ func TestEveryBuiltinMatrixHasTwoSidesOrSaysWhyNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range all {
-		_, err := Sides(m, []Setting{{"disk.cache", Value{"none"}}}, []Setting{{"disk.cache", Value{"writeback"}}})
+		_, err := Sides(m, cell.Settings{{Name: "disk.cache", Value: cell.Value{V: "none"}}}, cell.Settings{{Name: "disk.cache", Value: cell.Value{V: "writeback"}}})
 		if _, varies := m.diskVariant(); err != nil != varies {
 			t.Errorf("%s: %v", m.Name, err)
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/xrash/smetrics"
+
+	"platter/cell"
 )
 
 // namespace is one family of settings: what stands before the dot in an axis name. A new family of axes is one more
@@ -13,11 +15,12 @@ import (
 // Matrix.cell and Cell.Get. (Variants are no family of settings but names for some: axis.go.)
 type namespace struct {
 	prefix string
-	names  []string                                    // every setting it has
-	advice string                                      // where else to look for names
-	value  func(name string, value Value) *problem     // is this a value of it?
-	schema func(name string) schema                    // what its values are, for editors
-	other  func(name string) (instead string, is bool) // another spelling of one of names; may be nil
+	names  []string                                     // every setting it has
+	advice string                                       // where else to look for names
+	value  func(name string, value cell.Value) *problem // is this a value of it?
+	schema func(name string) schema                     // what its values are, for editors
+	normal func(name string, v cell.Value) cell.Value   // a checked value as cells have it; nil keeps it
+	other  func(name string) (instead string, is bool)  // another spelling of one of names; may be nil
 }
 
 // vocabulary is everything that a matrix may say of a cell: the namespaces and the rules.
@@ -64,7 +67,7 @@ func (v vocabulary) checkName(full string) *problem {
 }
 
 // checkValue says what is wrong with the value of a setting whose name is known.
-func (v vocabulary) checkValue(full string, value Value) *problem {
+func (v vocabulary) checkValue(full string, value cell.Value) *problem {
 	for _, r := range v.rules {
 		if r.refusesValue(full, value) {
 			return problemf("%s cannot be %q: %s", full, value, r.reason).withHint("%s", r.hint)
@@ -73,6 +76,15 @@ func (v vocabulary) checkValue(full string, value Value) *problem {
 	prefix, name, _ := strings.Cut(full, ".")
 	space, _ := v.namespace(prefix)
 	return space.value(name, value)
+}
+
+// normal is the value of a setting, which was checked, as cells have it.
+func (v vocabulary) normal(full string, value cell.Value) cell.Value {
+	prefix, name, _ := strings.Cut(full, ".")
+	if space, ok := v.namespace(prefix); ok && space.normal != nil {
+		return space.normal(name, value)
+	}
+	return value
 }
 
 func (v vocabulary) namespace(prefix string) (namespace, bool) {

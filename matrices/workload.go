@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"platter/cell"
 )
 
 // Workload is a set of fio options that people know by a name. A matrix takes it over with "workload: NAME"; the
@@ -15,7 +17,7 @@ type Workload struct {
 	Description string // one line: what it models
 	Source      string // one line: where its figures come from
 	Expect      string // one line: what a good disk reaches; empty where no source says
-	Fio         []Setting
+	Fio         cell.Settings
 	Text        string // the file itself
 }
 

@@ -42,8 +42,8 @@ func TestEveryWorkloadIsMeasuredOnTheRawDeviceAndOnFileSystemsOfTwoGiB(t *testin
 			t.Errorf("the matrix names the workload %q, not %s", m.Workload, w.Name)
 		}
 		for _, c := range m.Cells() {
-			if c.Excluded != "" || c.Runtime() == 0 || c.size("size") == 0 || c.size("size") > 1<<30 {
-				t.Errorf("%s in %s: excluded %q, runtime %v, size %d", w.Name, c.ID, c.Excluded, c.Runtime(), c.size("size"))
+			if c.Excluded != "" || c.Runtime() == 0 || size(c, "size") == 0 || size(c, "size") > 1<<30 {
+				t.Errorf("%s in %s: excluded %q, runtime %v, size %d", w.Name, c.ID, c.Excluded, c.Runtime(), size(c, "size"))
 			}
 		}
 	}
@@ -53,8 +53,8 @@ func TestOptionsOfTheFileAndTheCellLieOverThoseOfTheWorkload(t *testing.T) {
 	m := parse(t, "name: small\nworkload: oltp\nfio: {bs: 4KiB, fsync: 1}\naxes: {fio.rwmixread: [0, 50]}\n")
 	got := m.Cells()[1]
 	want := "rw=randrw rwmixread=50 bs=4k ioengine=libaio iodepth=16 direct=1 size=512m time_based=1 runtime=10 fsync=1"
-	if spelled(got.Fio) != want {
-		t.Errorf("fio: %s\nwant %s", spelled(got.Fio), want)
+	if spelled(got.Settings.Of("fio")) != want {
+		t.Errorf("fio: %s\nwant %s", spelled(got.Settings.Of("fio")), want)
 	}
 }
 
@@ -67,7 +67,7 @@ func TestFioRunsTheWorkloads(t *testing.T) {
 		t.Run(w.Name, func(t *testing.T) {
 			m := parse(t, "name: small\nworkload: "+w.Name+"\nfio: {runtime: 100ms, size: 16m}\naxes: {disk.cache: [none]}\n")
 			job := filepath.Join(t.TempDir(), "job.fio")
-			text := "[job]\n" + strings.ReplaceAll(spelled(m.Cells()[0].Fio), " ", "\n") + "\nfilename=" + filepath.Join(t.TempDir(), "file") + "\n"
+			text := "[job]\n" + strings.ReplaceAll(spelled(m.Cells()[0].Settings.Of("fio")), " ", "\n") + "\nfilename=" + filepath.Join(t.TempDir(), "file") + "\n"
 			if err := os.WriteFile(job, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}

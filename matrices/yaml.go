@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"platter/cell"
 )
 
 // Limits of a matrix file. The YAML parser's time grows with the square of the number of keys and faster with the
@@ -29,10 +31,10 @@ const (
 type node struct {
 	pos     position
 	kind    kind
-	value   Value    // of a scalar
-	text    string   // of a scalar: as it stands in the file, without quotes
-	items   []*node  // of a list
-	entries []*entry // of a mapping, in the order of the file
+	value   cell.Value // of a scalar
+	text    string     // of a scalar: as it stands in the file, without quotes
+	items   []*node    // of a list
+	entries []*entry   // of a mapping, in the order of the file
 }
 
 // entry is a key of a mapping with its value.
@@ -250,36 +252,36 @@ func listOf(src source, pos position, values []ast.Node) (*node, error) {
 var plainNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
 
 // scalarOf gives a scalar its Go type, and its text. Numbers that look like something else (010, 0x10, 1_000) are refused.
-func scalarOf(n ast.Node) (Value, string, *problem) {
+func scalarOf(n ast.Node) (cell.Value, string, *problem) {
 	text := n.GetToken().Value
 	switch n := n.(type) {
 	case *ast.StringNode:
-		return Value{n.Value}, n.Value, nil
+		return cell.Value{V: n.Value}, n.Value, nil
 	case *ast.LiteralNode:
-		return Value{n.Value.Value}, n.Value.Value, nil
+		return cell.Value{V: n.Value.Value}, n.Value.Value, nil
 	case *ast.BoolNode:
-		return Value{n.Value}, text, nil
+		return cell.Value{V: n.Value}, text, nil
 	case *ast.IntegerNode, *ast.FloatNode:
 		if !plainNumber.MatchString(text) {
-			return Value{}, "", problemf("%s is not a plain decimal number", text).withHint("write it in decimal, or in quotes if it is to be text")
+			return cell.Value{}, "", problemf("%s is not a plain decimal number", text).withHint("write it in decimal, or in quotes if it is to be text")
 		}
 		return number(text), text, nil
 	}
-	return Value{}, "", problemf("%s is not a value that a matrix can have", text)
+	return cell.Value{}, "", problemf("%s is not a value that a matrix can have", text)
 }
 
 // number reads a plain number: int64 if it fits, then uint64, then float64; what fits nothing stays text.
-func number(text string) Value {
+func number(text string) cell.Value {
 	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return Value{i}
+		return cell.Value{V: i}
 	}
 	if u, err := strconv.ParseUint(text, 10, 64); err == nil {
-		return Value{u}
+		return cell.Value{V: u}
 	}
 	if f, err := strconv.ParseFloat(text, 64); err == nil && !math.IsInf(f, 0) {
-		return Value{f}
+		return cell.Value{V: f}
 	}
-	return Value{text}
+	return cell.Value{V: text}
 }
 
 // printable says whether a text can stand on one line of a report or terminal.

@@ -41,7 +41,7 @@ const (
 
 // base gives the image that a campaign starts from, made when it is needed first. The machine is used for file systems.
 func (x *crashes) base(ctx context.Context, c Campaign, layout witness.Layout) (*baseImage, error) {
-	key := base{filesystem: c.Cell.Guest.Filesystem, format: c.Cell.Storage.Format, clusterSize: c.Cell.Storage.ClusterSize, layout: layout}
+	key := base{filesystem: c.Cell.Filesystem(), format: c.Cell.Format(), clusterSize: c.Cell.ClusterSize(), layout: layout}
 	if b, ok := x.bases[key]; ok {
 		return b, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"platter/cell"
 	"platter/flushpath"
 	"platter/libvirtxml"
 	"platter/matrices"
@@ -20,7 +21,7 @@ import (
 // Campaign is the crash campaign of one cell: the probe is run on a disk that can lose power, every crash point of its log is
 // judged for all failure classes and drive caches, and the power is cut for real as often as the cell's group asks for.
 type Campaign struct {
-	Cell matrices.Cell
+	Cell cell.Cell
 	Boot Boot
 	Cuts int // live cuts of each class
 }
@@ -35,7 +36,7 @@ const (
 // campaigns are those of a plan with a safety section, in the order of its cells, those of one boot configuration together. Live cuts are made
 // on one cell of each group with equal disk settings and file system: the first that promises something, else the first; and on each
 // whose verdict rests on them.
-func (p Plan) campaigns(bootOf func(matrices.Cell) Boot) []Campaign {
+func (p Plan) campaigns(bootOf func(cell.Cell) Boot) []Campaign {
 	if p.Safety == nil {
 		return nil
 	}
@@ -43,12 +44,12 @@ func (p Plan) campaigns(bootOf func(matrices.Cell) Boot) []Campaign {
 	chosen := map[string]int{} // group → position in all
 	for _, boot := range p.Boots {
 		for _, c := range p.Cells {
-			if c.Excluded != "" || c.SafetyReason() != "" || bootOf(c) != boot {
+			if c.Excluded != "" || c.Unprobed != "" || bootOf(c) != boot {
 				continue
 			}
 			all = append(all, Campaign{Cell: c, Boot: boot})
 			at, known := chosen[cutGroup(c)]
-			if !known || !promises(all[at].Cell) && promises(c) {
+			if !known || !all[at].Cell.Promises() && c.Promises() {
 				chosen[cutGroup(c)] = len(all) - 1
 			}
 		}
@@ -63,7 +64,7 @@ func (p Plan) campaigns(bootOf func(matrices.Cell) Boot) []Campaign {
 
 // restsOnCuts tells whether the cell can be called safe after live cuts of its own alone: no tool of the host's reads an xfs
 // without mounting it, so that only the guest that mounts its survivor looks at it.
-func restsOnCuts(c matrices.Cell) bool { return c.Guest.Filesystem == "xfs" && promises(c) }
+func restsOnCuts(c cell.Cell) bool { return c.Filesystem() == "xfs" && c.Promises() }
 
 // liveCuts is how many a campaign makes in all: of each class behind the first drive cache, or behind each where the verdict rests on them.
 func (c Campaign) liveCuts(s matrices.Safety) int {
@@ -74,8 +75,8 @@ func (c Campaign) liveCuts(s matrices.Safety) int {
 	return n
 }
 
-func cutGroup(c matrices.Cell) string {
-	return fmt.Sprint(c.Disk, c.Guest.Filesystem, c.Guest.MemoryBytes, c.Guest.VCPUs, c.Storage.Format)
+func cutGroup(c cell.Cell) string {
+	return fmt.Sprint(c.Settings.Of("disk"), c.Filesystem(), c.MemoryBytes(), c.VCPUs(), c.Format())
 }
 
 const (
@@ -140,26 +141,26 @@ func (x *crashes) do(ctx context.Context, c Campaign) []results.Safety {
 	return records
 }
 
-func (x *crashes) questions() []replay.Question { return questions(x.safety) }
+func (x *crashes) questions() []cell.Question { return questions(x.safety) }
 
 // questions are the classes and drive caches that are asked about.
-func questions(s matrices.Safety) []replay.Question {
-	var qs []replay.Question
+func questions(s matrices.Safety) []cell.Question {
+	var qs []cell.Question
 	for _, class := range s.Classes {
 		for _, drive := range s.DriveCaches {
-			qs = append(qs, replay.Question{Class: class, DriveCache: drive})
+			qs = append(qs, cell.Question{Class: class, DriveCache: drive})
 		}
 	}
 	return qs
 }
 
 // sampled tells whether the cell's crash points are judged one by one, on survivors that are made.
-func (x *crashes) sampled(c matrices.Cell) bool {
-	return c.Storage.Format != "raw" || x.safety.Pattern != witness.Overwrite
+func (x *crashes) sampled(c cell.Cell) bool {
+	return c.Format() != "raw" || x.safety.Pattern != witness.Overwrite
 }
 
 // method is what the cell's verdict rests on.
-func (x *crashes) method(c matrices.Cell) string {
+func (x *crashes) method(c cell.Cell) string {
 	switch {
 	case restsOnCuts(c):
 		return results.Live
@@ -179,7 +180,7 @@ func (x *crashes) try(ctx context.Context, c Campaign) ([]results.Safety, error)
 	if err != nil {
 		return nil, &Error{Fault: Usage, Message: err.Error()}
 	}
-	rec, err := x.record(ctx, c, job, powercut.Volatile, nil)
+	rec, err := x.record(ctx, c, job, cell.Volatile, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +201,7 @@ func (x *crashes) try(ctx context.Context, c Campaign) ([]results.Safety, error)
 			r.IODepth = rec.probe.IODepth
 		}
 		r.Controls = x.controlsOf(c, r.Class)
-		p := flushpath.Predict(modelOf(c.Cell, x.safety.Pattern), r.Class, r.DriveCache)
+		p := flushpath.Predict(x.model(c.Cell), r.Class, r.DriveCache)
 		r.Predicted, r.PredictedExposed = p.Verdict, p.Exposed
 	}
 	if err := x.cuts(ctx, c, job, records); err != nil {
@@ -228,8 +229,8 @@ func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, dr
 		return nil, err
 	}
 	rec := &recording{base: base, campaign: replay.Campaign{
-		Layout: job.Layout, Data: 0, Witness: 1, Extents: base.extents, Filesystem: c.Cell.Guest.Filesystem, Format: c.Cell.Storage.Format,
-		SizeBytes: base.size, SectorBytes: int64(c.Cell.Device.Sector), Classes: x.safety.Classes, DriveCaches: x.safety.DriveCaches,
+		Layout: job.Layout, Data: 0, Witness: 1, Extents: base.extents, Filesystem: c.Cell.Filesystem(), Format: c.Cell.Format(),
+		SizeBytes: base.size, SectorBytes: int64(c.Cell.Device().Sector), Classes: x.safety.Classes, DriveCaches: x.safety.DriveCaches,
 	}}
 	if err := m.Detach(ctx); err != nil {
 		return nil, err

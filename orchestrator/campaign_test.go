@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"platter/cell"
 	"platter/matrices"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
@@ -15,19 +16,19 @@ import (
 )
 
 func TestACampaignOfWhichARecordIsMissingIsMadeAgain(t *testing.T) {
-	safety := &matrices.Safety{Classes: []string{results.HostCrash, results.PowerLoss}, DriveCaches: []string{"volatile", "protected"}}
-	record := func(cell, class, drive, status string) results.Safety {
-		return results.Safety{Cell: cell, Class: class, DriveCache: drive, Status: status}
+	safety := &matrices.Safety{Classes: []string{cell.HostCrash, cell.PowerLoss}, DriveCaches: []string{"volatile", "protected"}}
+	record := func(of, class, drive, status string) results.Safety {
+		return results.Safety{Cell: of, Class: class, DriveCache: drive, Status: status}
 	}
-	all := func(cell, last string) []results.Safety {
+	all := func(of, last string) []results.Safety {
 		return []results.Safety{
-			record(cell, results.HostCrash, "volatile", results.OK), record(cell, results.HostCrash, "protected", results.OK),
-			record(cell, results.PowerLoss, "volatile", results.OK), record(cell, results.PowerLoss, "protected", last),
+			record(of, cell.HostCrash, "volatile", results.OK), record(of, cell.HostCrash, "protected", results.OK),
+			record(of, cell.PowerLoss, "volatile", results.OK), record(of, cell.PowerLoss, "protected", last),
 		}
 	}
 	var campaigns []Campaign
 	for _, id := range []string{"whole", "failed", "half", "none"} {
-		campaigns = append(campaigns, Campaign{Cell: matrices.Cell{ID: id}})
+		campaigns = append(campaigns, Campaign{Cell: cell.Cell{ID: id}})
 	}
 	records := append(append(all("whole", results.OK), all("failed", results.Failed)...), all("half", results.OK)[:3]...)
 	var left []string
@@ -43,8 +44,8 @@ func TestACampaignOfWhichARecordIsMissingIsMadeAgain(t *testing.T) {
 func TestABaseThatIsKeptIsNeverWrittenOver(t *testing.T) {
 	run, storage := t.TempDir(), t.TempDir()
 	path := filepath.Join(storage, "base-0.raw")
-	keep := func(cell, content string) (replay.Campaign, string) {
-		dir := filepath.Join(run, "raw", cell, "safety")
+	keep := func(of, content string) (replay.Campaign, string) {
+		dir := filepath.Join(run, "raw", of, "safety")
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +165,7 @@ func TestAFileSystemThatIsGoneIsDamagedHoweverE2fsckEnds(t *testing.T) {
 func TestABaseThatCouldNotBeMadeOnceIsTriedAgain(t *testing.T) {
 	storage := filepath.Join(t.TempDir(), "later")
 	x := &crashes{run: &Run{Storage: storage}, bases: map[base]*baseImage{}}
-	c := Campaign{Cell: matrices.Cell{Guest: matrices.Guest{Filesystem: "none"}, Storage: matrices.Storage{Format: "raw"}}}
+	c := Campaign{}
 	layout := witness.Layout{Campaign: 7, Pattern: witness.Overwrite, Jobs: 1, BlockBytes: 4096, Blocks: 16}
 	if _, err := x.base(t.Context(), c, layout); err == nil {
 		t.Fatal("an image was made in a directory that is not there")

@@ -3,11 +3,10 @@ package orchestrator
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
-	"platter/matrices"
-	"platter/powercut"
-	"platter/powercut/replay"
+	"platter/cell"
 	"platter/results"
 )
 
@@ -18,7 +17,7 @@ type controlKey struct {
 	boot       Boot
 	filesystem string
 	format     string
-	device     matrices.Device
+	device     cell.Device
 }
 
 // controlTime is how long a control's probe runs.
@@ -36,11 +35,11 @@ type control struct {
 // controlsFor are the controls of a kind of guest for the classes asked for (docs/SAFETY.md).
 func controlsFor(filesystem string, classes []string) []control {
 	all := []control{
-		{name: "unsafe", classes: []string{results.HostCrash, results.PowerLoss}, cache: "unsafe", barrier: "on"},
-		{name: "a probe that lies", classes: []string{results.GuestCrash, results.QEMUKill}, cache: "none", barrier: "on", lies: true},
+		{name: "unsafe", classes: []string{cell.HostCrash, cell.PowerLoss}, cache: "unsafe", barrier: "on"},
+		{name: "a probe that lies", classes: []string{cell.GuestCrash, cell.QEMUKill}, cache: "none", barrier: "on", lies: true},
 	}
 	if filesystem == "ext4" {
-		all = append(all, control{name: "none without barriers", classes: []string{results.PowerLoss}, cache: "none", barrier: "off"})
+		all = append(all, control{name: "none without barriers", classes: []string{cell.PowerLoss}, cache: "none", barrier: "off"})
 	}
 	var asked []control
 	for _, c := range all {
@@ -53,7 +52,7 @@ func controlsFor(filesystem string, classes []string) []control {
 }
 
 func keyOf(c Campaign) controlKey {
-	return controlKey{boot: c.Boot, filesystem: c.Cell.Guest.Filesystem, format: c.Cell.Storage.Format, device: c.Cell.Device}
+	return controlKey{boot: c.Boot, filesystem: c.Cell.Filesystem(), format: c.Cell.Format(), device: c.Cell.Device()}
 }
 
 // controlsOf are the controls that were made for a campaign's class.
@@ -73,7 +72,7 @@ func (x *crashes) needControls(ctx context.Context, c Campaign) error {
 		return nil
 	}
 	var all []results.Control
-	for _, k := range controlsFor(c.Cell.Guest.Filesystem, x.safety.Classes) {
+	for _, k := range controlsFor(c.Cell.Filesystem(), x.safety.Classes) {
 		made, err := x.control(ctx, c, k)
 		if err != nil {
 			return err
@@ -86,9 +85,9 @@ func (x *crashes) needControls(ctx context.Context, c Campaign) error {
 
 // control makes one, at fdatasync=1 on a volatile drive cache with the campaign's file system and format.
 func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results.Control, error) {
-	cell := controlCell(c.Cell, k)
+	losing := controlCell(c.Cell, k)
 	x.run.Tell(Event{Message: "control: " + k.name})
-	job, err := probeJob(cell, x.safety, x.seed)
+	job, err := probeJob(losing, x.safety, x.seed)
 	if err != nil {
 		return nil, &Error{Fault: Usage, Message: err.Error()}
 	}
@@ -96,16 +95,16 @@ func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results
 	if k.lies {
 		job.Lie, job.Direct, job.Fdatasync = true, false, 0
 	}
-	rec, err := x.record(ctx, Campaign{Cell: cell, Boot: c.Boot}, job, powercut.Volatile, nil)
+	rec, err := x.record(ctx, Campaign{Cell: losing, Boot: c.Boot}, job, cell.Volatile, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer rec.discard()
-	var qs []replay.Question
+	var qs []cell.Question
 	for _, class := range k.classes {
-		qs = append(qs, replay.Question{Class: class, DriveCache: "volatile"})
+		qs = append(qs, cell.Question{Class: class, DriveCache: cell.Volatile})
 	}
-	judged, err := x.judgeQuestions(ctx, cell, rec, qs)
+	judged, err := x.judgeQuestions(ctx, losing, rec, qs)
 	if err != nil {
 		return nil, err
 	}
@@ -118,15 +117,16 @@ func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results
 }
 
 // controlCell is the cell with a control's disk and syncs.
-func controlCell(c matrices.Cell, k control) matrices.Cell {
+func controlCell(c cell.Cell, k control) cell.Cell {
 	c.ID = "control " + k.name
-	c.Disk = []matrices.Setting{{Name: "cache", Value: matrices.Value{V: k.cache}}}
-	c.Guest.Barrier, c.Guest.WriteCache, c.Guest.CacheType = k.barrier, "device", "device"
-	c.Fio = slices.DeleteFunc(slices.Clone(c.Fio), func(s matrices.Setting) bool {
-		return slices.Contains([]string{"fsync", "fdatasync", "sync", "direct", "iodepth", "rw"}, s.Name)
+	kept := slices.DeleteFunc(slices.Clone(c.Settings), func(s cell.Setting) bool {
+		return strings.HasPrefix(s.Name, "disk.") ||
+			slices.Contains([]string{"fio.fsync", "fio.fdatasync", "fio.sync", "fio.direct", "fio.iodepth", "fio.rw"}, s.Name)
 	})
-	one := matrices.Value{V: int64(1)}
-	c.Fio = append(c.Fio, matrices.Setting{Name: "fdatasync", Value: one}, matrices.Setting{Name: "direct", Value: one},
-		matrices.Setting{Name: "rw", Value: matrices.Value{V: "randwrite"}})
+	text := func(v string) cell.Value { return cell.Value{V: v} }
+	one := cell.Value{V: int64(1)}
+	c.Settings = kept.With("disk.cache", text(k.cache)).
+		With("guest.barrier", text(k.barrier)).With("guest.write_cache", text(cell.AsDevice)).With("guest.cache_type", text(cell.AsDevice)).
+		With("fio.fdatasync", one).With("fio.direct", one).With("fio.rw", text("randwrite"))
 	return c
 }

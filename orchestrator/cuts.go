@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"platter/cell"
 	"platter/libvirtxml"
-	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/powercut/replay"
 	"platter/results"
@@ -56,7 +56,7 @@ type liveCut struct {
 // cut makes one live cut: the probe runs, the machine is ended the way of the class, the survivor is looked at, and the replay of the
 // log up to the same moment must leave the same survivor.
 func (x *crashes) cut(ctx context.Context, c Campaign, job guest.ProbeJob, n int, r *results.Safety) error {
-	cut := liveCut{at: replay.At{Question: replay.Question{Class: r.Class, DriveCache: r.DriveCache}}}
+	cut := liveCut{at: replay.At{Question: cell.Question{Class: r.Class, DriveCache: r.DriveCache}}}
 	rng := rand.New(rand.NewPCG(x.seed, campaignNumber(uint64(n), c.Cell.ID+r.Class)))
 	wait := earliestCut + time.Duration(rng.Int64N(int64(latestCut-earliestCut)))
 	rec, err := x.record(ctx, c, job, r.DriveCache, func(ctx context.Context, rec *recording, m Subject) error {
@@ -81,7 +81,7 @@ func (x *crashes) cut(ctx context.Context, c Campaign, job guest.ProbeJob, n int
 // happen is the crash.
 func (x *crashes) happen(ctx context.Context, cut *liveCut, rec *recording, m Subject) error {
 	class := cut.at.Class
-	hosts := class == results.HostCrash || class == results.PowerLoss
+	hosts := class == cell.HostCrash || class == cell.PowerLoss
 	if hosts {
 		point, err := x.disk.Cut(ctx, class)
 		if err != nil {
@@ -172,7 +172,7 @@ func (l cutLoss) String() string {
 
 // agrees tells whether a cut and its replay took something, both or neither. What only the guest saw of a file system that is looked at in
 // live cuts alone is no disagreement.
-func (l cutLoss) agrees(replayed cutLoss, c matrices.Cell) bool {
+func (l cutLoss) agrees(replayed cutLoss, c cell.Cell) bool {
 	live, again := l.promises > 0 || l.broken != "", replayed.promises > 0 || replayed.broken != ""
 	return live == again || live && restsOnCuts(c)
 }

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/libvirtxml"
-	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
 	"platter/powercut/replay"
@@ -117,8 +117,8 @@ func TestASurvivorThatQEMURefusesIsALossAndIsNotPluggedIn(t *testing.T) {
 }
 
 func TestWhatOnlyTheGuestSeesOfAnXFSIsALossAndNoDisagreement(t *testing.T) {
-	cell := func(filesystem string) matrices.Cell {
-		return matrices.Cell{Guest: matrices.Guest{Filesystem: filesystem}, Fio: []matrices.Setting{{Name: "fsync", Value: matrices.Value{V: int64(1)}}}}
+	on := func(filesystem string) cell.Cell {
+		return cellWith("guest.filesystem", filesystem, "fio.fsync", "1")
 	}
 	whole, some, broken := cutLoss{}, cutLoss{promises: 3}, cutLoss{promises: 8, broken: "mount failed"}
 	for _, c := range []struct {
@@ -130,7 +130,7 @@ func TestWhatOnlyTheGuestSeesOfAnXFSIsALossAndNoDisagreement(t *testing.T) {
 		{whole, cutLoss{broken: "e2fsck: no"}, "ext4", false},
 		{whole, whole, "xfs", true}, {broken, whole, "xfs", true}, {some, whole, "xfs", true}, {whole, some, "xfs", false},
 	} {
-		if got := c.live.agrees(c.replayed, cell(c.filesystem)); got != c.want {
+		if got := c.live.agrees(c.replayed, on(c.filesystem)); got != c.want {
 			t.Errorf("%s: live %s, replayed %s: agrees %t", c.filesystem, c.live, c.replayed, got)
 		}
 	}

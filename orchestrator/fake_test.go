@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"platter/cell"
 	"platter/libvirtxml"
-	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
 	"platter/results"
@@ -62,7 +62,7 @@ func (m *fakeMachine) Format(context.Context, string, int64) error {
 
 // flags are those of the disk's cache mode, as the guest's cache_type changes them.
 func (m *fakeMachine) flags() results.CacheFlags {
-	return expected(matrices.Cell{Disk: []matrices.Setting{{Name: "cache", Value: matrices.Value{V: m.cache()}}}, Guest: matrices.Guest{CacheType: m.setup.CacheType}})
+	return expected(cellWith("disk.cache", m.cache(), "guest.cache_type", m.setup.CacheType))
 }
 
 func (m *fakeMachine) cache() string {
@@ -171,4 +171,13 @@ func (m *fakeMachine) Close(context.Context) error {
 		m.lab.open--
 	}
 	return nil
+}
+
+// cellWith is a cell of some settings, name and value in turn.
+func cellWith(settings ...string) cell.Cell {
+	var c cell.Cell
+	for i := 0; i < len(settings); i += 2 {
+		c.Settings = append(c.Settings, cell.Setting{Name: settings[i], Value: cell.Value{V: settings[i+1]}})
+	}
+	return c
 }

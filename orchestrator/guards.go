@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"platter/cell"
 	"platter/compare"
 	"platter/fiojob"
-	"platter/matrices"
 	"platter/results"
 )
 
@@ -35,7 +35,7 @@ func guards(s Step, host results.Host, t *results.Trial) []results.Guard {
 }
 
 // runtimeGuard: a run that ended before its time reached the end of its data first; its rate is that of another run.
-func runtimeGuard(c matrices.Cell, m *fiojob.Metrics) string {
+func runtimeGuard(c cell.Cell, m *fiojob.Metrics) string {
 	want := c.Runtime().Seconds()
 	var got float64
 	for _, d := range directions(m) {
@@ -48,23 +48,23 @@ func runtimeGuard(c matrices.Cell, m *fiojob.Metrics) string {
 }
 
 // guestMemoryGuard: through the guest's page cache (direct=0), a working set that fits there is measured in memory.
-func guestMemoryGuard(c matrices.Cell) string {
+func guestMemoryGuard(c cell.Cell) string {
 	set := c.WorkingSet()
-	if direct(c) || set > c.Guest.MemoryBytes {
+	if c.Direct() || set > c.MemoryBytes() {
 		return ""
 	}
-	return fmt.Sprintf("working set %s fits the guest's memory %s with direct=0: the guest's page cache is measured", size(set), size(c.Guest.MemoryBytes))
+	return fmt.Sprintf("working set %s fits the guest's memory %s with direct=0: the guest's page cache is measured", size(set), size(c.MemoryBytes()))
 }
 
 // hostMemoryGuard: under a mode that uses the host's page cache, reads of a working set that fits the host's memory
 // come from there, and writes end there.
-func hostMemoryGuard(c matrices.Cell, hostMemory int64, m *fiojob.Metrics) string {
+func hostMemoryGuard(c cell.Cell, hostMemory int64, m *fiojob.Metrics) string {
 	flags := expected(c)
 	if flags.Direct || m == nil {
 		return ""
 	}
 	if m.Read != nil && c.WorkingSet() <= hostMemory {
-		return fmt.Sprintf("reads of a working set of %s under cache=%s may come from the host's page cache (%s of memory)", size(c.WorkingSet()), cache(c), size(hostMemory))
+		return fmt.Sprintf("reads of a working set of %s under cache=%s may come from the host's page cache (%s of memory)", size(c.WorkingSet()), c.Cache(), size(hostMemory))
 	}
 	if m.Write != nil && flags.Writeback {
 		return "host page cache included: writes return before they are on the host's disk"
@@ -82,11 +82,11 @@ func prefilledGuard(unwritten int64) string {
 }
 
 // directGuard: QEMU must hold the image as the mode says.
-func directGuard(c matrices.Cell, held *bool) string {
+func directGuard(c cell.Cell, held *bool) string {
 	if held == nil || *held == expected(c).Direct {
 		return ""
 	}
-	return fmt.Sprintf("QEMU holds the image with O_DIRECT %t under cache=%s", *held, cache(c))
+	return fmt.Sprintf("QEMU holds the image with O_DIRECT %t under cache=%s", *held, c.Cache())
 }
 
 // residencyShare is the part of the image that may lie in the host's page cache before it counts as warm: partition
@@ -95,7 +95,7 @@ const residencyShare = 0.01
 
 // residencyGuard: the image must be out of the host's page cache before a trial, and must stay out where QEMU opened it
 // with O_DIRECT.
-func residencyGuard(c matrices.Cell, r *results.Residency) string {
+func residencyGuard(c cell.Cell, r *results.Residency) string {
 	if r == nil {
 		return ""
 	}
@@ -104,14 +104,14 @@ func residencyGuard(c matrices.Cell, r *results.Residency) string {
 		return fmt.Sprintf("%s of the image lay in the host's page cache before the trial", size(r.BeforeBytes))
 	}
 	if expected(c).Direct && r.AfterBytes > limit {
-		return fmt.Sprintf("%s of the image lie in the host's page cache after a trial with cache=%s, which should pass it by", size(r.AfterBytes), cache(c))
+		return fmt.Sprintf("%s of the image lie in the host's page cache after a trial with cache=%s, which should pass it by", size(r.AfterBytes), c.Cache())
 	}
 	return ""
 }
 
 // countersGuard: what fio says it moved past the guest's page cache must have passed QEMU.
-func countersGuard(c matrices.Cell, m *fiojob.Metrics, q *results.BlockCounters) string {
-	if m == nil || q == nil || !direct(c) {
+func countersGuard(c cell.Cell, m *fiojob.Metrics, q *results.BlockCounters) string {
+	if m == nil || q == nil || !c.Direct() {
 		return ""
 	}
 	for _, side := range []struct {
@@ -130,7 +130,7 @@ func countersGuard(c matrices.Cell, m *fiojob.Metrics, q *results.BlockCounters)
 const steadyWindow = time.Minute
 
 // steadyGuard: a rate that still drifts is not yet the disk's.
-func steadyGuard(c matrices.Cell, log *results.IOPSLog) string {
+func steadyGuard(c cell.Cell, log *results.IOPSLog) string {
 	if run := c.Runtime(); run > 0 && run < steadyWindow {
 		return fmt.Sprintf("%v is too short to see whether the rate is steady: that takes %.0f s", run, steadyWindow.Seconds())
 	}

@@ -4,13 +4,14 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/fiojob"
 	"platter/matrices"
 	"platter/results"
 )
 
 // guardCell is a cell of random writes with O_DIRECT for 2 s over 1 GiB, with the settings laid over it.
-func guardCell(t *testing.T, axis, value string) matrices.Cell {
+func guardCell(t *testing.T, axis, value string) cell.Cell {
 	t.Helper()
 	text := `
 name: guards
@@ -58,9 +59,9 @@ func TestEachGuardIsViolatedByItsOwnNonsenseOnly(t *testing.T) {
 		"a mode that libvirt leaves to QEMU's writeback": {"disk.io", "threads", 64 * gib, 2 * gib, write(2), counters, nil, "host_memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cell := guardCell(t, c.axis, c.value)
+			guarded := guardCell(t, c.axis, c.value)
 			var got []string
-			step := Step{Cell: cell, Shape: rawShape(c.fill)}
+			step := Step{Cell: guarded, Shape: rawShape(c.fill)}
 			for _, g := range guards(step, results.Host{MemoryBytes: c.host, CPUs: 2}, &results.Trial{Metrics: c.metrics, Evidence: results.Evidence{QEMU: c.qemu, Residency: c.residency}}) {
 				if g.Name != "steady_state" { // all of these trials are short
 					got = append(got, g.Name)
@@ -85,7 +86,7 @@ func TestARateIsSteadyByTheRuleOfSNIA(t *testing.T) {
 		return seconds
 	}
 	text := func(seconds []float64) string {
-		return steadyGuard(matrices.Cell{}, &results.IOPSLog{IntervalS: 1, IOPS: seconds})
+		return steadyGuard(cell.Cell{}, &results.IOPSLog{IntervalS: 1, IOPS: seconds})
 	}
 	for name, c := range map[string]struct {
 		seconds []float64

@@ -11,7 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"platter/matrices"
+	"platter/cell"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
 	"platter/results"
@@ -26,7 +26,7 @@ func (x *crashes) judge(ctx context.Context, c Campaign, rec *recording) ([]resu
 	return x.judgeQuestions(ctx, c.Cell, rec, x.questions())
 }
 
-func (x *crashes) judgeQuestions(ctx context.Context, c matrices.Cell, rec *recording, qs []replay.Question) ([]results.Safety, error) {
+func (x *crashes) judgeQuestions(ctx context.Context, c cell.Cell, rec *recording, qs []cell.Question) ([]results.Safety, error) {
 	if x.sampled(c) {
 		return x.judgeSampled(ctx, c, rec, qs)
 	}
@@ -38,7 +38,7 @@ func (x *crashes) judgeQuestions(ctx context.Context, c matrices.Cell, rec *reco
 	for _, o := range outcomes {
 		records = append(records, everyRecord(o))
 	}
-	if c.Guest.Filesystem != "ext4" {
+	if c.Filesystem() != "ext4" {
 		return records, nil
 	}
 	points, err := replay.PointsFile(rec.log, checkedPoints, x.seed)
@@ -90,7 +90,7 @@ func everyRecord(o replay.Outcome) results.Safety {
 }
 
 // judgeSampled makes the survivors of some crash points and checks each.
-func (x *crashes) judgeSampled(ctx context.Context, c matrices.Cell, rec *recording, qs []replay.Question) ([]results.Safety, error) {
+func (x *crashes) judgeSampled(ctx context.Context, c cell.Cell, rec *recording, qs []cell.Question) ([]results.Safety, error) {
 	points, err := replay.PointsFile(rec.log, x.safety.Points, x.seed)
 	if err != nil {
 		return nil, rigError("judge the log of cell "+c.ID, err)
@@ -153,7 +153,7 @@ type survivor struct {
 
 // sample makes the survivor of each question at each point and gives it to use, once with all the questions that take the same layers.
 // Every other one loses only a random part of what may be lost.
-func (x *crashes) sample(ctx context.Context, rec *recording, qs []replay.Question, points []int64, use func(questions []int, at replay.At, s survivor) error) error {
+func (x *crashes) sample(ctx context.Context, rec *recording, qs []cell.Question, points []int64, use func(questions []int, at replay.At, s survivor) error) error {
 	for n, point := range points {
 		seed := uint64(0)
 		if n%2 == 1 {
@@ -183,10 +183,10 @@ func (x *crashes) sample(ctx context.Context, rec *recording, qs []replay.Questi
 
 // like are the questions that take the same layers as question i, itself among them, in order: a drive cache that is protected, or none,
 // leaves of a power loss what a crash of the host leaves.
-func like(qs []replay.Question, i int) []int {
-	layers := func(q replay.Question) string {
-		if q.Class == results.PowerLoss && q.DriveCache != "volatile" {
-			return results.HostCrash
+func like(qs []cell.Question, i int) []int {
+	layers := func(q cell.Question) string {
+		if q.Class == cell.PowerLoss && q.DriveCache != "volatile" {
+			return cell.HostCrash
 		}
 		return q.Class
 	}

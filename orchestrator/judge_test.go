@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/matrices"
 	"platter/powercut/oplog"
 	"platter/powercut/replay"
@@ -14,7 +15,7 @@ import (
 )
 
 // keptLog is a campaign of eight writes on an ext4, each flushed before it was promised: no class breaks a promise.
-func keptLog(t *testing.T) (*crashes, *recording, matrices.Cell) {
+func keptLog(t *testing.T) (*crashes, *recording, cell.Cell) {
 	t.Helper()
 	dir := t.TempDir()
 	layout := witness.Layout{Campaign: 7, Pattern: witness.Overwrite, Jobs: 1, BlockBytes: 4096, Blocks: 16}
@@ -71,9 +72,11 @@ func keptLog(t *testing.T) (*crashes, *recording, matrices.Cell) {
 		t.Fatal(err)
 	}
 	x := &crashes{run: &Run{Storage: dir, Tell: func(Event) {}}, seed: 7, safety: matrices.Safety{
-		Classes: []string{results.GuestCrash, results.QEMUKill, results.HostCrash, results.PowerLoss}, DriveCaches: []string{"volatile", "protected"},
+		Classes: []string{cell.GuestCrash, cell.QEMUKill, cell.HostCrash, cell.PowerLoss}, DriveCaches: []string{"volatile", "protected"},
 		Pattern: witness.Overwrite, Points: 6}}
-	return x, rec, matrices.Cell{ID: "cell", Guest: matrices.Guest{Filesystem: "ext4"}, Storage: matrices.Storage{Format: "raw"}}
+	of := cellWith("guest.filesystem", "ext4")
+	of.ID = "cell"
+	return x, rec, of
 }
 
 // tools puts scripts before the programs of their names for the rest of the test, and gives their directory.
@@ -93,9 +96,9 @@ func tools(t *testing.T, scripts map[string]string) string {
 const dumps = `echo >>"$(dirname "$0")/calls"; p=${2#dump /data \"}; cp "$3" "${p%\"}"`
 
 func TestASurvivorIsReadThroughItsFileSystemOnceForAllTheQuestionsItAnswers(t *testing.T) {
-	x, rec, cell := keptLog(t)
+	x, rec, c := keptLog(t)
 	dir := tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": dumps})
-	records, err := x.judgeQuestions(t.Context(), cell, rec, x.questions())
+	records, err := x.judgeQuestions(t.Context(), c, rec, x.questions())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,9 +115,9 @@ func TestASurvivorIsReadThroughItsFileSystemOnceForAllTheQuestionsItAnswers(t *t
 }
 
 func TestAFileThatIsGoneFromItsFileSystemIsALossAtAPointWithItsTime(t *testing.T) {
-	x, rec, cell := keptLog(t)
+	x, rec, c := keptLog(t)
 	tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `echo "/data: File not found by ext2_lookup" >&2`})
-	records, err := x.judgeQuestions(t.Context(), cell, rec, x.questions())
+	records, err := x.judgeQuestions(t.Context(), c, rec, x.questions())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,14 +129,14 @@ func TestAFileThatIsGoneFromItsFileSystemIsALossAtAPointWithItsTime(t *testing.T
 }
 
 func TestADebugfsThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
-	x, rec, cell := keptLog(t)
+	x, rec, c := keptLog(t)
 	for _, says := range []string{
 		"dump: No space left on device while writing file",
 		"dump: Too many open files while opening /work/data.dump for dump_inode",
 		"debugfs: Cannot allocate memory while trying to open survivor.img",
 	} {
 		tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `p=${2#dump /data \"}; : >"${p%\"}"; echo "` + says + `" >&2`})
-		if records, err := x.judgeQuestions(t.Context(), cell, rec, x.questions()); err == nil || faultOf(err) != Rig {
+		if records, err := x.judgeQuestions(t.Context(), c, rec, x.questions()); err == nil || faultOf(err) != Rig {
 			t.Errorf("%s: %v, and %d records", says, err, len(records))
 		}
 		ledger, err := replay.LedgerFile(rec.log, rec.campaign, -1)

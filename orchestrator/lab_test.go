@@ -10,7 +10,6 @@ import (
 
 	"platter/fiojob"
 	"platter/libvirtxml"
-	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
 	"platter/results"
@@ -274,8 +273,7 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cell := matrices.Cell{Disk: []matrices.Setting{{Name: "cache", Value: matrices.Value{V: knob.mode}}}, Guest: matrices.Guest{CacheType: knob.setup.CacheType}}
-			if want := expected(cell); reading.Flags != want {
+			if want := expected(cellWith("disk.cache", knob.mode, "guest.cache_type", knob.setup.CacheType)); reading.Flags != want {
 				t.Errorf("flags are %+v, want %+v", reading.Flags, want)
 			}
 			run, err := m.RunFio(ctx, d.Device, job(d.Target))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"platter/cell"
 	"platter/matrices"
 )
 
@@ -43,7 +44,7 @@ func AxisKind(axis string) string {
 type Step struct {
 	Order int // position in the run, from 0
 	Block int // from 0
-	Cell  matrices.Cell
+	Cell  cell.Cell
 	Boot  Boot
 	Shape Shape // of the cell's scratch image
 }
@@ -51,7 +52,7 @@ type Step struct {
 // Plan is the order of a run: every boot-time configuration once, in it every block, in that every cell once in an
 // order drawn from the seed. It follows from matrix, trials and seed alone.
 type Plan struct {
-	Cells []matrices.Cell // all, the excluded ones too, in the order of the matrix
+	Cells []cell.Cell // all, the excluded ones too, in the order of the matrix
 	Steps []Step
 	Boots []Boot
 	Seed  uint64
@@ -96,7 +97,7 @@ func (p Plan) Cuts() int {
 // campaignEstimate is how long a campaign takes with its live cuts, roughly.
 func campaignEstimate(c Campaign, s matrices.Safety) time.Duration {
 	d := time.Duration(s.Seconds*float64(time.Second)) + estimatedCampaign
-	if c.Cell.Guest.Filesystem != "none" {
+	if c.Cell.Filesystem() != "none" {
 		d += estimatedChecks
 	}
 	return d + time.Duration(c.liveCuts(s))*estimatedCut
@@ -119,13 +120,13 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 	common := Boot{}
 	for _, c := range cells {
 		if c.Excluded == "" {
-			common.IOThreads = max(common.IOThreads, iothread(c))
-			common.SCSI = common.SCSI || bus(c) == "scsi"
+			common.IOThreads = max(common.IOThreads, c.IOThread())
+			common.SCSI = common.SCSI || c.Bus() == "scsi"
 		}
 	}
-	bootOf := func(c matrices.Cell) Boot {
+	bootOf := func(c cell.Cell) Boot {
 		b := common
-		b.MemoryBytes, b.VCPUs = c.Guest.MemoryBytes, c.Guest.VCPUs
+		b.MemoryBytes, b.VCPUs = c.MemoryBytes(), c.VCPUs()
 		return b
 	}
 	for _, c := range cells {
@@ -148,23 +149,23 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 }
 
 // shapeOf is the shape of a cell's scratch image.
-func shapeOf(c matrices.Cell) Shape {
-	return Shape{Format: c.Storage.Format, SizeBytes: c.Storage.SizeBytes, ClusterSize: c.Storage.ClusterSize,
-		Preallocation: c.Storage.Preallocation, Filesystem: c.Guest.Filesystem, FileBytes: c.FileBytes(), Simulated: simulatedDevice(c)}
+func shapeOf(c cell.Cell) Shape {
+	return Shape{Format: c.Format(), SizeBytes: c.SizeBytes(), ClusterSize: c.ClusterSize(),
+		Preallocation: c.Preallocation(), Filesystem: c.Filesystem(), FileBytes: c.FileBytes(), Simulated: simulatedDevice(c)}
 }
 
 // simulatedDevice is the simulated disk that the cell's trials run on; the zero value for cells whose trials run on the host's own
 // storage. It is the latencies that ask for it: the other settings of a device say what a crash takes.
-func simulatedDevice(c matrices.Cell) matrices.Device {
-	if c.Device.WriteLatency == 0 && c.Device.FlushLatency == 0 {
-		return matrices.Device{}
+func simulatedDevice(c cell.Cell) cell.Device {
+	if c.Device().WriteLatency == 0 && c.Device().FlushLatency == 0 {
+		return cell.Device{}
 	}
-	return c.Device
+	return c.Device()
 }
 
 // simulated tells whether any trial runs on the simulated disk.
 func (p Plan) simulated() bool {
-	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Shape.Simulated != matrices.Device{} })
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Shape.Simulated != cell.Device{} })
 }
 
 // Shapes are the scratch images that the steps need, each once, in the order of their first use.
@@ -206,7 +207,7 @@ func (p Plan) Estimate(todo Work) time.Duration {
 	for _, c := range todo.Campaigns {
 		if !kinds[keyOf(c)] {
 			kinds[keyOf(c)] = true
-			total += time.Duration(len(controlsFor(c.Cell.Guest.Filesystem, todo.Safety.Classes))) * (controlTime + estimatedCampaign)
+			total += time.Duration(len(controlsFor(c.Cell.Filesystem(), todo.Safety.Classes))) * (controlTime + estimatedCampaign)
 		}
 	}
 	return total + todo.planned()

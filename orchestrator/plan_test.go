@@ -104,11 +104,11 @@ safety: {classes: [host_crash, power_loss], drive_cache: [volatile, protected], 
 	p := NewPlan(m, 1, 7)
 	groups := map[string]int{}
 	for _, c := range p.Campaigns {
-		switch own := c.Cell.Guest.Filesystem == "xfs" && promises(c.Cell); {
+		switch own := c.Cell.Filesystem() == "xfs" && c.Cell.Promises(); {
 		case own && c.Cuts != 2:
 			t.Errorf("%s: %d live cuts, want 2", c.Cell.ID, c.Cuts)
 		case !own && c.Cuts > 0:
-			groups[c.Cell.Guest.Filesystem]++
+			groups[c.Cell.Filesystem()]++
 		}
 	}
 	if groups["ext4"] != 2 {

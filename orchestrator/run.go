@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"platter/cell"
 	"platter/libvirtxml"
-	"platter/matrices"
 	"platter/orchestrator/hypervisor"
 	"platter/results"
 )
@@ -238,7 +238,7 @@ func (r *Run) image(ctx context.Context, shape Shape) (*Scratch, error) {
 			return nil, r.unmade[shape]
 		}
 	}
-	if (shape.Simulated != matrices.Device{}) {
+	if (shape.Simulated != cell.Device{}) {
 		if err := r.crashes.serve(ctx, s, shape.Simulated, len(r.images)); err != nil {
 			s.Close()
 			os.Remove(s.path)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/matrices"
 	"platter/results"
 )
@@ -18,7 +19,7 @@ func fakeRun(t *testing.T, ctx context.Context, lab *fakeLab, steps []Step, p Pl
 	dir := filepath.Join(t.TempDir(), "run")
 	m := results.Manifest{Schema: results.Schema}
 	for _, c := range p.Cells {
-		m.Cells = append(m.Cells, results.Cell{ID: c.ID, Excluded: c.Excluded})
+		m.Cells = append(m.Cells, cell.Cell{ID: c.ID, Excluded: c.Excluded})
 	}
 	journal, err := results.Create(dir, m)
 	if err != nil {
@@ -191,7 +192,7 @@ func TestRefusedSettingsTouchNothing(t *testing.T) {
 	}
 	base := t.TempDir()
 	huge := *m
-	huge.Storage.SizeBytes = 1 << 60
+	huge.Fixed = m.Fixed.With("storage.size", cell.Value{V: int64(1) << 60})
 	for name, c := range map[string]struct {
 		Settings
 		says string

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"platter/cell"
 	"platter/matrices"
 	"platter/powercut"
 	"platter/results"
@@ -39,7 +40,7 @@ func realCrashes(t *testing.T, matrix string) (*Run, []Campaign) {
 	l.crash = p.Cuts() > 0
 	manifest := results.Manifest{Schema: results.Schema}
 	for _, c := range p.Cells {
-		manifest.Cells = append(manifest.Cells, results.Cell{ID: c.ID, Excluded: c.Excluded})
+		manifest.Cells = append(manifest.Cells, cell.Cell{ID: c.ID, Excluded: c.Excluded})
 	}
 	journal, err := results.Create(filepath.Join(t.TempDir(), "run"), manifest)
 	if err != nil {

@@ -11,19 +11,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"platter/matrices"
+	"platter/cell"
 	"platter/results"
 )
 
 // Shape is how a scratch image is made. Cells with equal shapes share one image, which is filled once.
 type Shape struct {
-	Format        string          // "raw" or "qcow2"
-	SizeBytes     int64           // of the disk
-	ClusterSize   int64           // of qcow2 in bytes; 0 for qemu-img's default
-	Preallocation string          // as qemu-img has it; empty for its default
-	Filesystem    string          // made inside the guest; "none" for the raw device
-	FileBytes     int64           // of the file laid out in the file system; 0 without one
-	Simulated     matrices.Device // the simulated disk that serves it; the zero value for the host's own storage
+	Format        string      // "raw" or "qcow2"
+	SizeBytes     int64       // of the disk
+	ClusterSize   int64       // of qcow2 in bytes; 0 for qemu-img's default
+	Preallocation string      // as qemu-img has it; empty for its default
+	Filesystem    string      // made inside the guest; "none" for the raw device
+	FileBytes     int64       // of the file laid out in the file system; 0 without one
+	Simulated     cell.Device // the simulated disk that serves it; the zero value for the host's own storage
 }
 
 // Scratch is the image behind the scratch disk.

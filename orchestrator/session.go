@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"platter/cell"
 	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
-	"platter/powercut/replay"
 	"platter/results"
 )
 
@@ -243,13 +243,14 @@ func (s Settings) manifest(site *site, p Plan) results.Manifest {
 	h.URI, h.Libvirt, h.QEMU = facts.URI, facts.Libvirt, facts.QEMU
 	h.Accel, h.AccelReason = site.accel.Name, site.accel.Reason
 	storage := storageFacts(s.Storage)
-	storage.Format, storage.SizeBytes = s.Matrix.Storage.Format, s.Matrix.Storage.SizeBytes
+	all := cell.Cell{Settings: s.Matrix.Fixed} // what every cell begins from
+	storage.Format, storage.SizeBytes = all.Format(), all.SizeBytes()
 	m := results.Manifest{
 		Schema: results.Schema, Name: s.Matrix.Name, Tool: s.Tool, Command: s.Command,
 		Matrix: s.Matrix.Text, MatrixFile: s.Matrix.File, Banner: s.Matrix.Banner,
 		Seed: s.Seed, Trials: s.Trials, Started: time.Now().Truncate(time.Second),
 		Host:    h,
-		Guest:   results.Guest{ImageDigest: image.Digest, Kernel: image.Kernel, Fio: image.Fio, MemoryBytes: s.Matrix.Guest.MemoryBytes, VCPUs: s.Matrix.Guest.VCPUs},
+		Guest:   results.Guest{ImageDigest: image.Digest, Kernel: image.Kernel, Fio: image.Fio, MemoryBytes: all.MemoryBytes(), VCPUs: all.VCPUs()},
 		Storage: storage,
 	}
 	for _, a := range s.Matrix.Axes {
@@ -259,14 +260,8 @@ func (s Settings) manifest(site *site, p Plan) results.Manifest {
 		m.SafetyClasses, m.DriveCaches = s.Matrix.Safety.Classes, s.Matrix.Safety.DriveCaches
 	}
 	m.Looks = s.Looks
-	m.Device, m.SimulatedTrials = deviceFacts(s.Matrix.Device), p.simulated()
-	for _, c := range p.Cells {
-		cell := results.Cell{ID: c.ID, Axes: map[string]any{}, Excluded: c.Excluded}
-		for _, a := range c.Axes {
-			cell.Axes[a.Name] = a.Value.V
-		}
-		m.Cells = append(m.Cells, cell)
-	}
+	m.Device, m.SimulatedTrials = deviceFacts(all.Device()), p.simulated()
+	m.Cells = p.Cells
 	return m
 }
 
@@ -350,14 +345,14 @@ func searchable(dir string, facts hypervisor.Facts) error {
 
 // unjudged are the campaigns of which a record is missing or failed: a run that was killed may have kept some of a campaign's.
 func unjudged(campaigns []Campaign, safety *matrices.Safety, records []results.Safety) []Campaign {
-	judged := map[results.SafetyKey]bool{}
+	judged := map[cell.Question]bool{}
 	for _, r := range records {
 		judged[r.Key()] = r.Status == results.OK
 	}
 	var left []Campaign
 	for _, c := range campaigns {
-		if slices.ContainsFunc(questions(*safety), func(q replay.Question) bool {
-			return !judged[results.SafetyKey{Cell: c.Cell.ID, Class: q.Class, DriveCache: q.DriveCache}]
+		if slices.ContainsFunc(questions(*safety), func(q cell.Question) bool {
+			return !judged[cell.Question{Cell: c.Cell.ID, Class: q.Class, DriveCache: q.DriveCache}]
 		}) {
 			left = append(left, c)
 		}

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"platter/matrices"
+	"platter/cell"
 	"platter/powercut"
 	"platter/powercut/witness"
 	"platter/results"
@@ -77,11 +77,11 @@ func (x *crashes) died() bool {
 }
 
 // makeImages makes the data image and the witness on the simulated disk and starts their log.
-func (x *crashes) makeImages(ctx context.Context, c matrices.Cell, drive string, rec *recording) (data, watch string, err error) {
+func (x *crashes) makeImages(ctx context.Context, c cell.Cell, drive string, rec *recording) (data, watch string, err error) {
 	x.images++
 	rec.names = [2]string{fmt.Sprintf("data-%d.img", x.images), fmt.Sprintf("witness-%d.img", x.images)}
 	rec.log = filepath.Join(x.run.Storage, fmt.Sprintf("oplog-%d", x.images))
-	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path, Settings: deviceSettings(c.Device, drive, x.mutants[c.ID])})
+	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path, Settings: deviceSettings(c.Device(), drive, x.mutants[c.ID])})
 	if err != nil {
 		return "", "", rigError("make the simulated disk", err)
 	}
@@ -96,7 +96,7 @@ func (x *crashes) makeImages(ctx context.Context, c matrices.Cell, drive string,
 }
 
 // deviceSettings are the simulated disk's as the matrix has them.
-func deviceSettings(d matrices.Device, drive, mutant string) powercut.Settings {
+func deviceSettings(d cell.Device, drive, mutant string) powercut.Settings {
 	return powercut.Settings{
 		DriveCache: drive, WriteLatency: d.WriteLatency, FlushLatency: d.FlushLatency, DirtyExpire: d.DirtyExpire,
 		DirtyBackgroundBytes: d.DirtyBackground, DriveCacheBytes: d.DriveCacheSize, SectorBytes: d.Sector, Mutant: mutant,
@@ -118,7 +118,7 @@ func (x *crashes) flushes(ctx context.Context, image string) (int64, error) {
 }
 
 // serve puts a scratch image on the simulated disk: QEMU opens it there.
-func (x *crashes) serve(ctx context.Context, s *Scratch, d matrices.Device, number int) error {
+func (x *crashes) serve(ctx context.Context, s *Scratch, d cell.Device, number int) error {
 	name := fmt.Sprintf("scratch-%d%s", number, filepath.Ext(s.path))
 	path, err := x.disk.Create(ctx, powercut.ImageSpec{Name: name, SizeBytes: s.size, From: s.path, Settings: deviceSettings(d, "", "")})
 	if err != nil {
@@ -148,7 +148,7 @@ func (x *crashes) remove(ctx context.Context, names ...string) error {
 }
 
 // deviceFacts are the settings of a simulated disk that a matrix makes, by their names there.
-func deviceFacts(d matrices.Device) map[string]any {
+func deviceFacts(d cell.Device) map[string]any {
 	facts := map[string]any{}
 	for name, v := range map[string]time.Duration{"write_latency": d.WriteLatency, "flush_latency": d.FlushLatency, "dirty_expire": d.DirtyExpire} {
 		if v > 0 {

@@ -3,10 +3,10 @@ package orchestrator
 import (
 	"context"
 
+	"platter/cell"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/powercut/witness"
-	"platter/results"
 )
 
 // Subject is a machine on which crash campaigns can be made.
@@ -81,7 +81,7 @@ func (m *liveMachine) Check(ctx context.Context, target string, layout witness.L
 
 // Crash implements Subject.
 func (m *liveMachine) Crash(ctx context.Context, class string) error {
-	if class == results.GuestCrash {
+	if class == cell.GuestCrash {
 		return m.domain.Crash(ctx)
 	}
 	return m.domain.Kill(ctx)

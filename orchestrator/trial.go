@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"platter/cell"
 	"platter/compare"
 	"platter/fiojob"
+	"platter/flushpath"
 	"platter/libvirtxml"
-	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/results"
 )
@@ -85,7 +87,7 @@ func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Tr
 }
 
 // attach replaces the scratch disk by one with the cell's settings.
-func (r *Run) attach(ctx context.Context, c matrices.Cell, image *Scratch, raw string, t *results.Trial) error {
+func (r *Run) attach(ctx context.Context, c cell.Cell, image *Scratch, raw string, t *results.Trial) error {
 	ctx, cancel := context.WithTimeout(ctx, attachLimit)
 	defer cancel()
 	if err := r.machine.Detach(ctx); err != nil {
@@ -121,12 +123,12 @@ func (r *Run) keepXML(ctx context.Context, raw, name string) error {
 }
 
 // scratchDisk is the cell's disk as libvirt attaches it.
-func scratchDisk(c matrices.Cell, path string) libvirtxml.ScratchDisk {
-	d := libvirtxml.ScratchDisk{File: path, Format: c.Storage.Format, Bus: bus(c), Target: virtioTarget, Serial: scratchSerial}
+func scratchDisk(c cell.Cell, path string) libvirtxml.ScratchDisk {
+	d := libvirtxml.ScratchDisk{File: path, Format: c.Format(), Bus: c.Bus(), Target: virtioTarget, Serial: scratchSerial}
 	if d.Bus == "scsi" {
 		d.Target = scsiTarget
 	}
-	for _, s := range c.Disk {
+	for _, s := range c.Settings.Of("disk") {
 		if s.Name != "bus" {
 			d.Driver = append(d.Driver, libvirtxml.Attr{Name: s.Name, Value: s.Value.String()})
 		}
@@ -149,8 +151,8 @@ func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
 	defer cancel()
 	c := s.Cell
-	disk, err := r.machine.Prepare(ctx, guest.Setup{Filesystem: c.Guest.Filesystem, Barrier: c.Guest.Barrier,
-		WriteCache: c.Guest.WriteCache, CacheType: c.Guest.CacheType, FileBytes: s.Shape.FileBytes})
+	disk, err := r.machine.Prepare(ctx, guest.Setup{Filesystem: c.Filesystem(), Barrier: c.Barrier(),
+		WriteCache: c.WriteCache(), CacheType: c.CacheType(), FileBytes: s.Shape.FileBytes})
 	if err != nil {
 		return disk, before{}, err
 	}
@@ -185,7 +187,7 @@ func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Tr
 
 // logInterval is how long each entry of the log of rates spans: a second, less in short trials, but not so little that fio's own
 // delays on a busy processor move entries into their neighbours.
-func logInterval(c matrices.Cell) time.Duration {
+func logInterval(c cell.Cell) time.Duration {
 	run := c.Runtime()
 	if run == 0 {
 		return time.Second
@@ -240,7 +242,7 @@ func fioSays(run guest.FioRun, out *fiojob.Output) string {
 // is the same for all cells of a block and another in each block.
 func jobOptions(s Step, seed uint64, target string) []fiojob.Option {
 	var opts []fiojob.Option
-	for _, o := range s.Cell.Fio {
+	for _, o := range s.Cell.Settings.Of("fio") {
 		opts = append(opts, fiojob.Option{Name: o.Name, Value: o.Value.String()})
 	}
 	add := func(name, value string) {
@@ -261,7 +263,7 @@ func jobOptions(s Step, seed uint64, target string) []fiojob.Option {
 }
 
 // collect reads the counters again and completes the evidence.
-func (r *Run) collect(ctx context.Context, c matrices.Cell, image *Scratch, run guest.FioRun, b before, t *results.Trial) error {
+func (r *Run) collect(ctx context.Context, c cell.Cell, image *Scratch, run guest.FioRun, b before, t *results.Trial) error {
 	ctx, cancel := context.WithTimeout(ctx, collectLimit)
 	defer cancel()
 	after, err := r.machine.Read(ctx)
@@ -288,7 +290,7 @@ func (r *Run) collect(ctx context.Context, c matrices.Cell, image *Scratch, run 
 		zero := int64(0) // fio reports its sync calls only when it made some
 		path.Fio = &zero
 	}
-	if syncWrites(c) && t.Metrics.Write != nil {
+	if c.Sync() != cell.NoSync && t.Metrics.Write != nil {
 		path.FioDsyncWrites = &t.Metrics.Write.IOs
 	}
 	if b.image == nil {
@@ -348,4 +350,17 @@ func (s *stopwatch) lap() float64 {
 	d := now.Sub(s.last).Seconds()
 	s.last = now
 	return d
+}
+
+// expected are the cache flags that a cell means: those of its cache mode, with the write cache as the guest sets it
+// through the device's cache_type (virtio's and SCSI's knob), which QEMU follows.
+func expected(c cell.Cell) results.CacheFlags {
+	writeback, direct, noFlush := flushpath.Effective(flushpath.Of(c))
+	return results.CacheFlags{Writeback: writeback, Direct: direct, NoFlush: noFlush}
+}
+
+// lastLine is the last line of text that is not blank.
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
 }

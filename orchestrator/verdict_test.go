@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"platter/cell"
 	"platter/matrices"
 	"platter/results"
 )
@@ -85,11 +86,11 @@ func TestControlsAreThoseOfTheClassesAskedFor(t *testing.T) {
 		classes    []string
 		want       []string
 	}{
-		{"none", []string{results.PowerLoss}, []string{"unsafe/power_loss"}},
-		{"none", []string{results.GuestCrash, results.QEMUKill, results.HostCrash, results.PowerLoss},
+		{"none", []string{cell.PowerLoss}, []string{"unsafe/power_loss"}},
+		{"none", []string{cell.GuestCrash, cell.QEMUKill, cell.HostCrash, cell.PowerLoss},
 			[]string{"unsafe/host_crash", "unsafe/power_loss", "a probe that lies/guest_crash", "a probe that lies/qemu_kill"}},
-		{"ext4", []string{results.PowerLoss}, []string{"unsafe/power_loss", "none without barriers/power_loss"}},
-		{"ext4", []string{results.GuestCrash}, []string{"a probe that lies/guest_crash"}},
+		{"ext4", []string{cell.PowerLoss}, []string{"unsafe/power_loss", "none without barriers/power_loss"}},
+		{"ext4", []string{cell.GuestCrash}, []string{"a probe that lies/guest_crash"}},
 	} {
 		got := names(c.filesystem, c.classes...)
 		if len(got) != len(c.want) {

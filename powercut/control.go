@@ -153,7 +153,7 @@ func (c *Client) StopLog(ctx context.Context) (LogInfo, error) {
 	return info, err
 }
 
-// Cut is a crash of a class, HostCrash or PowerLoss, of all images at once. point is how many events the log has with the Cut, 0
+// Cut is a crash of a class, cell.HostCrash or cell.PowerLoss, of all images at once. point is how many events the log has with the Cut, 0
 // without a log; the crash point of what survives is the one before the Cut.
 func (c *Client) Cut(ctx context.Context, class string) (point int64, err error) {
 	err = c.do(ctx, "cut", cutCommand{class}, &point)

@@ -1,6 +1,9 @@
 package powercut
 
-import "platter/powercut/oplog"
+import (
+	"platter/powercut/oplog"
+	"platter/cell"
+)
 
 // cut ends the generation: whatever comes or is on its way gets EIO. The layers stay as they are.
 func (d *Disk) cut() { d.generation.Store(0) }
@@ -8,7 +11,7 @@ func (d *Disk) cut() { d.generation.Store(0) }
 // restore makes the layers what the cut left of them and serves that as the next generation. Of what was lost each sector
 // survives, in its newest version, or not, by the seed; with the seed 0 none does.
 func (d *Disk) restore(class string, seed uint64) error {
-	volatile := class == PowerLoss && d.settings.DriveCache == Volatile
+	volatile := class == cell.PowerLoss && d.settings.DriveCache == cell.Volatile
 	pages := d.dirtyPages()
 	for _, p := range pages {
 		lost := d.host.get(p)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 )
 
@@ -289,7 +290,7 @@ func (r *rehearsal) step(dice []byte) string {
 		d.drain(d.tooMuch)
 		return "background"
 	default:
-		class := []string{HostCrash, PowerLoss}[dice[1]&1]
+		class := []string{cell.HostCrash, cell.PowerLoss}[dice[1]&1]
 		seed := uint64(dice[7] % 4)
 		r.catchUp()
 		d.cut()
@@ -302,7 +303,7 @@ func (r *rehearsal) step(dice []byte) string {
 		if _, errno := d.read(gen, make([]byte, 1), 0, false); errno != syscall.EIO {
 			r.t.Fatalf("after the restore the old generation gave %v", errno)
 		}
-		r.naive.crash(class == PowerLoss && d.settings.DriveCache == Volatile, seed, 0)
+		r.naive.crash(class == cell.PowerLoss && d.settings.DriveCache == cell.Volatile, seed, 0)
 		r.plain = r.naive.content(r.naive.host, r.naive.drive, r.naive.medium)
 		return fmt.Sprintf("%s, seed %d", class, seed)
 	}
@@ -313,7 +314,7 @@ func rehearse(t testing.TB, script []byte) {
 		return
 	}
 	settings := Settings{
-		DriveCache:  []string{Volatile, Protected, None}[script[0]%3],
+		DriveCache:  []string{cell.Volatile, cell.Protected, cell.NoCache}[script[0]%3],
 		SectorBytes: []int{512, 4096}[script[0]/3%2],
 		// Small enough to be hit.
 		DriveCacheBytes: 24 << 10, DirtyBackgroundBytes: 32 << 10,
@@ -358,17 +359,17 @@ func TestNothingIsLostThatWasFlushedAndNothingElseIsKept(t *testing.T) {
 		flush bool
 		kept  map[string]bool
 	}{
-		{"buffered", Volatile, 0, false, map[string]bool{}},
-		{"buffered and flushed", Volatile, 0, true, map[string]bool{HostCrash: true, PowerLoss: true}},
-		{"buffered, protected drive", Protected, 0, false, map[string]bool{}},
-		{"direct", Volatile, oplog.Direct, false, map[string]bool{HostCrash: true}},
-		{"direct and flushed", Volatile, oplog.Direct, true, map[string]bool{HostCrash: true, PowerLoss: true}},
-		{"direct, protected drive", Protected, oplog.Direct, false, map[string]bool{HostCrash: true, PowerLoss: true}},
-		{"direct, no drive cache", None, oplog.Direct, false, map[string]bool{HostCrash: true, PowerLoss: true}},
-		{"dsync", Volatile, oplog.Dsync, false, map[string]bool{HostCrash: true, PowerLoss: true}},
-		{"direct dsync", Volatile, oplog.Direct | oplog.Dsync, false, map[string]bool{HostCrash: true, PowerLoss: true}},
+		{"buffered", cell.Volatile, 0, false, map[string]bool{}},
+		{"buffered and flushed", cell.Volatile, 0, true, map[string]bool{cell.HostCrash: true, cell.PowerLoss: true}},
+		{"buffered, protected drive", cell.Protected, 0, false, map[string]bool{}},
+		{"direct", cell.Volatile, oplog.Direct, false, map[string]bool{cell.HostCrash: true}},
+		{"direct and flushed", cell.Volatile, oplog.Direct, true, map[string]bool{cell.HostCrash: true, cell.PowerLoss: true}},
+		{"direct, protected drive", cell.Protected, oplog.Direct, false, map[string]bool{cell.HostCrash: true, cell.PowerLoss: true}},
+		{"direct, no drive cache", cell.NoCache, oplog.Direct, false, map[string]bool{cell.HostCrash: true, cell.PowerLoss: true}},
+		{"dsync", cell.Volatile, oplog.Dsync, false, map[string]bool{cell.HostCrash: true, cell.PowerLoss: true}},
+		{"direct dsync", cell.Volatile, oplog.Direct | oplog.Dsync, false, map[string]bool{cell.HostCrash: true, cell.PowerLoss: true}},
 	} {
-		for _, class := range []string{HostCrash, PowerLoss} {
+		for _, class := range []string{cell.HostCrash, cell.PowerLoss} {
 			r := newRehearsal(t, 1<<20, Settings{DriveCache: c.drive})
 			d := r.disk
 			must(t, d, old, 0)
@@ -431,7 +432,7 @@ func TestMutantsLieInTheLog(t *testing.T) {
 			t.Errorf("%s: the log has %v", mutant, kinds)
 		}
 		d.cut()
-		if err := d.restore(PowerLoss, 0); err != nil {
+		if err := d.restore(cell.PowerLoss, 0); err != nil {
 			t.Fatal(err)
 		}
 		got := make([]byte, 2*pageBytes)
@@ -488,7 +489,7 @@ func TestAWriteInItsLatencyAtTheCutTouchesNothing(t *testing.T) {
 	}
 	d.order.Lock()
 	d.cut()
-	if err := d.restore(HostCrash, 0); err != nil {
+	if err := d.restore(cell.HostCrash, 0); err != nil {
 		t.Error(err)
 	}
 	d.order.Unlock()

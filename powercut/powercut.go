@@ -9,19 +9,8 @@ package powercut
 import (
 	"fmt"
 	"time"
-)
 
-// What a cut takes.
-const (
-	HostCrash = "host_crash" // the host's page cache is lost
-	PowerLoss = "power_loss" // and the drive's cache, if it is volatile
-)
-
-// Kinds of drive cache.
-const (
-	Volatile  = "volatile"  // lost with the power; a flush or O_DSYNC is needed to reach the medium
-	Protected = "protected" // survives a power loss (capacitors, battery); lies before the medium all the same
-	None      = "none"      // what reaches the drive is on the medium
+	"platter/cell"
 )
 
 // Mutants of a disk.
@@ -34,7 +23,7 @@ const (
 
 // Settings of an image's simulated host and drive. The zero value of each field is its default.
 type Settings struct {
-	DriveCache string `json:"drive_cache,omitempty"` // Volatile, Protected or None; default Volatile
+	DriveCache string `json:"drive_cache,omitempty"` // of cell.DriveCaches; default cell.Volatile
 	// DriveCacheBytes is how much the drive's cache holds before the oldest of it goes to the medium; default 64 MiB.
 	DriveCacheBytes int64 `json:"drive_cache_bytes,omitempty"`
 	// DriveCacheExpire is the age at which data go from the drive's cache to the medium; default 0, never: a drive
@@ -73,7 +62,7 @@ func (s Settings) complete() (Settings, error) {
 		}
 	}
 	if s.DriveCache == "" {
-		s.DriveCache = Volatile
+		s.DriveCache = cell.Volatile
 	}
 	if s.SectorBytes == 0 {
 		s.SectorBytes = minSector
@@ -84,7 +73,7 @@ func (s Settings) complete() (Settings, error) {
 func (s Settings) check() error {
 	const longest = 10 * time.Second // more is a mistake in the unit, and holds clients in an uninterruptible wait
 	switch {
-	case s.DriveCache != Volatile && s.DriveCache != Protected && s.DriveCache != None:
+	case s.DriveCache != cell.Volatile && s.DriveCache != cell.Protected && s.DriveCache != cell.NoCache:
 		return usage("drive cache %q: it is volatile, protected or none", s.DriveCache)
 	case s.SectorBytes != minSector && s.SectorBytes != pageBytes:
 		return usage("sectors of %d bytes: they have 512 or 4096", s.SectorBytes)

@@ -19,6 +19,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 )
 
@@ -386,8 +387,8 @@ func (s *Server) endLog() (LogInfo, error) {
 func (s *Server) cut(class string) (point int64, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
-	if class != HostCrash && class != PowerLoss {
-		return 0, usage("cut %q: it is %s or %s", class, HostCrash, PowerLoss)
+	if class != cell.HostCrash && class != cell.PowerLoss {
+		return 0, usage("cut %q: it is %s or %s", class, cell.HostCrash, cell.PowerLoss)
 	}
 	if s.class != "" {
 		return 0, usage("there was a cut already (%s): restore first", s.class)

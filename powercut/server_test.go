@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 )
 
@@ -187,7 +188,7 @@ func TestOverFUSEEachKindOfWriteLosesWhatItShould(t *testing.T) {
 		}
 		return got
 	}
-	old = cutAndRestore(HostCrash)
+	old = cutAndRestore(cell.HostCrash)
 	if got := first(old); !bytes.Equal(got, []byte{0, 2, 3, 4, 5, 6}) {
 		t.Errorf("after the host's crash: %v", got)
 	}
@@ -218,7 +219,7 @@ func TestOverFUSEEachKindOfWriteLosesWhatItShould(t *testing.T) {
 	if !slices.Equal(flags, want) || last.Kind != oplog.Cut || count != info.Events {
 		t.Errorf("the log has %d events, flags %v, and ends with %+v; want %d events and flags %v", count, flags, last, info.Events, want)
 	}
-	old = cutAndRestore(PowerLoss)
+	old = cutAndRestore(cell.PowerLoss)
 	if got := first(old); !bytes.Equal(got, []byte{0, 0, 3, 4, 5, 6}) {
 		t.Errorf("after the power loss: %v", got)
 	}
@@ -226,7 +227,7 @@ func TestOverFUSEEachKindOfWriteLosesWhatItShould(t *testing.T) {
 	if err := old.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	old = cutAndRestore(PowerLoss)
+	old = cutAndRestore(cell.PowerLoss)
 	if got := first(old); got[0] != 9 {
 		t.Errorf("what fsync promised is gone: %v", got)
 	}
@@ -609,7 +610,7 @@ func TestADatabaseOfRecordsLosesOnlyTheUnsyncedTail(t *testing.T) {
 			}
 		}
 		f.Close()
-		if _, err := c.Cut(ctx, PowerLoss); err != nil {
+		if _, err := c.Cut(ctx, cell.PowerLoss); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Restore(ctx, 0); err != nil {

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 )
 
@@ -97,7 +98,7 @@ func (d *Disk) settle() syscall.Errno {
 // fit destages what the drive's cache cannot hold, the oldest first.
 func (d *Disk) fit() error {
 	room := d.settings.DriveCacheBytes
-	if d.settings.DriveCache == None {
+	if d.settings.DriveCache == cell.NoCache {
 		room = 0
 	}
 	for d.drive.bytes() > room {

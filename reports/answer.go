@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"platter/cell"
 	"platter/compare"
-	"platter/matrices"
 	"platter/results"
 )
 
@@ -71,34 +71,12 @@ func scope(m *Model) string {
 	return text
 }
 
-// matrixOf is the matrix of a run; nil where this version cannot read it.
-func matrixOf(m results.Manifest) *matrices.Matrix {
-	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
-	if err != nil {
-		return nil
-	}
-	return matrix
-}
-
-// plannedVerdicts is how many safety verdicts the run is to have: of the measured cells whose workload the probe can do. It is 0 for a
-// matrix that this version cannot read.
+// plannedVerdicts returns how many safety verdicts the run is to have: of the measured cells whose workload the probe can do.
 func plannedVerdicts(m *Model) int {
-	each := len(m.Manifest.SafetyClasses) * len(m.Manifest.DriveCaches)
-	if each == 0 {
-		return 0
-	}
-	matrix := matrixOf(m.Manifest)
-	if matrix == nil {
-		return 0
-	}
-	judged := map[string]bool{}
-	for _, c := range matrix.Cells() {
-		judged[c.ID] = c.SafetyReason() == ""
-	}
 	n := 0
-	for _, c := range m.Cells {
-		if judged[c.ID] {
-			n += each
+	for _, c := range m.Manifest.Cells {
+		if c.Excluded == "" && c.Unprobed == "" && c.Settings != nil {
+			n += len(m.Manifest.SafetyClasses) * len(m.Manifest.DriveCaches)
 		}
 	}
 	return n
@@ -114,7 +92,7 @@ func (m *Model) awaited() string {
 
 // safeAnswers names the fastest cell of each workload that is SAFE under every class and drive cache that was asked for. A cell
 // to which nothing was promised is never the answer.
-func safeAnswers(m *Model, groups []workload, asked []Question) []string {
+func safeAnswers(m *Model, groups []workload, asked []cell.Question) []string {
 	isSafe := func(c Cell) bool { return m.safe(c, asked) }
 	rivals := make([]workload, len(groups))
 	for i, g := range groups {
@@ -155,7 +133,7 @@ func safeAnswers(m *Model, groups []workload, asked []Question) []string {
 // ClassAnswer is what is SAFE under some of the questions.
 type ClassAnswer struct {
 	Name      string // "everything asked for", or the question
-	Questions []Question
+	Questions []cell.Question
 	Lines     []string
 }
 
@@ -187,11 +165,11 @@ func classAnswers(m *Model) []ClassAnswer {
 }
 
 // asked are the questions of the matrix; those of a run that does not say are the ones that any cell answers.
-func (m *Model) asked() []Question {
-	var all []Question
+func (m *Model) asked() []cell.Question {
+	var all []cell.Question
 	for _, class := range m.Manifest.SafetyClasses {
 		for _, drive := range m.Manifest.DriveCaches {
-			all = append(all, Question{class, drive})
+			all = append(all, cell.Question{Class: class, DriveCache: drive})
 		}
 	}
 	if len(all) == 0 {
@@ -201,15 +179,15 @@ func (m *Model) asked() []Question {
 }
 
 // safe says whether the cell is SAFE under all the questions, each of which it must have answered.
-func (m *Model) safe(c Cell, asked []Question) bool {
-	return len(asked) > 0 && !slices.ContainsFunc(asked, func(q Question) bool {
+func (m *Model) safe(c Cell, asked []cell.Question) bool {
+	return len(asked) > 0 && !slices.ContainsFunc(asked, func(q cell.Question) bool {
 		r := m.Safety.row(c.ID, q)
 		return r == nil || r.Status != results.OK || r.Verdict != results.Safe
 	})
 }
 
 // whyNone says why no cell of a workload is SAFE under all the questions, and under which classes some are.
-func (m *Model) whyNone(g workload, asked []Question) string {
+func (m *Model) whyNone(g workload, asked []cell.Question) string {
 	counts := map[string]int{} // by the worst that is said of a cell
 	for _, c := range g.cells {
 		counts[m.worst(c, asked)]++
@@ -228,7 +206,7 @@ func (m *Model) whyNone(g workload, asked []Question) string {
 	text := strings.Join(parts, ", ")
 	var partly []string
 	for _, q := range asked {
-		if slices.ContainsFunc(g.cells, func(c Cell) bool { return m.safe(c, []Question{q}) }) {
+		if slices.ContainsFunc(g.cells, func(c Cell) bool { return m.safe(c, []cell.Question{q}) }) {
 			partly = append(partly, q.String())
 		}
 	}
@@ -239,7 +217,7 @@ func (m *Model) whyNone(g workload, asked []Question) string {
 }
 
 // worst is the verdict that keeps a cell from being SAFE: LOSES, INVALID, "" for one that is missing, NO_PROMISE, SAFE.
-func (m *Model) worst(c Cell, asked []Question) string {
+func (m *Model) worst(c Cell, asked []cell.Question) string {
 	have := map[string]bool{}
 	for _, q := range asked {
 		r := m.Safety.row(c.ID, q)
@@ -323,7 +301,7 @@ func workloads(cells []Cell) []workload {
 		if c.IOPS == nil {
 			continue
 		}
-		var axes []Axis
+		var axes cell.Settings
 		for _, a := range c.Axes {
 			if !ofDisk(a.Name) {
 				axes = append(axes, a)
@@ -341,7 +319,7 @@ func workloads(cells []Cell) []workload {
 }
 
 func ofDisk(axis string) bool {
-	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.") || axis == matrices.SideAxis
+	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.") || axis == cell.SideAxis
 }
 
 // at is " at fsync=1", or nothing.
@@ -368,7 +346,7 @@ func (w workload) fastest() (Cell, bool) {
 
 // settings are the values of the cell's axes that are the disk's: "cache=none, io=native".
 func (c Cell) settings() string {
-	var axes []Axis
+	var axes cell.Settings
 	for _, a := range c.Axes {
 		if ofDisk(a.Name) {
 			axes = append(axes, a)

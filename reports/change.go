@@ -5,19 +5,19 @@ import (
 	"slices"
 	"strings"
 
-	"platter/matrices"
+	"platter/cell"
 	"platter/results"
 )
 
 // changeLines say of a run that measured both sides of a change what the sides are, what the policy's verdict on it was, and what a
 // crash takes after it that it did not take before. Other runs have none.
 func changeLines(m *Model, verdict *results.Judgement) []string {
-	if !slices.Contains(m.Manifest.Axes, matrices.SideAxis) {
+	if !slices.Contains(m.Manifest.Axes, cell.SideAxis) {
 		return nil
 	}
 	var lines []string
 	if m.Sides != nil {
-		lines = append(lines, fmt.Sprintf("Before: %s. After: %s.", m.Sides[matrices.SideBefore], m.Sides[matrices.SideAfter]))
+		lines = append(lines, fmt.Sprintf("Before: %s. After: %s.", m.Sides[cell.SideBefore], m.Sides[cell.SideAfter]))
 	}
 	if verdict != nil {
 		line := fmt.Sprintf("%s by the policy %s", verdict.Outcome, verdict.Policy)
@@ -42,7 +42,7 @@ type risk struct {
 // newRisks are what a crash takes after the change and did not take before: a line for the promises, then one for each failure that
 // exposes what it did not expose.
 func newRisks(m *Model) []string {
-	before := standard{values: map[string]string{matrices.SideAxis: matrices.SideBefore}}
+	before := standard{values: map[string]string{cell.SideAxis: cell.SideBefore}}
 	var promises, exposures []risk
 	for _, c := range m.Cells {
 		was, ok := before.cell(workload{cells: m.Cells}, c)

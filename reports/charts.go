@@ -128,7 +128,7 @@ func varyingAxes(cells []Cell) []int {
 	}
 	for i, first := range cells[0].Axes {
 		for _, c := range cells[1:] {
-			if c.Axes[i].Text() != first.Text() {
+			if c.Axes[i].Value.String() != first.Value.String() {
 				varying = append(varying, i)
 				break
 			}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"platter/cell"
 	"platter/results"
 )
 
@@ -89,7 +90,7 @@ func newViewData(m *Model) viewData {
 	for i, name := range m.Manifest.Axes {
 		a := viewAxis{Name: short(name), Disk: ofDisk(name)}
 		for _, c := range m.Cells {
-			if text := c.Axes[i].Text(); !slices.Contains(a.Values, text) {
+			if text := c.Axes[i].Value.String(); !slices.Contains(a.Values, text) {
 				a.Values = append(a.Values, text)
 			}
 		}
@@ -131,7 +132,7 @@ func (d *viewData) addMetrics(m *Model) {
 }
 
 // questionName tells apart also the drive caches behind a class that does not ask about them.
-func questionName(m *Model, q Question) string {
+func questionName(m *Model, q cell.Question) string {
 	same := 0
 	for _, o := range m.Safety.Questions {
 		if o.String() == q.String() {
@@ -153,7 +154,7 @@ func (d *viewData) newCell(m *Model, c Cell) viewCell {
 		v.Place = 2
 	}
 	for i, a := range c.Axes {
-		v.Axes = append(v.Axes, slices.Index(d.Axes[i].Values, a.Text()))
+		v.Axes = append(v.Axes, slices.Index(d.Axes[i].Values, a.Value.String()))
 	}
 	var rate, bytes *viewFigure
 	if c.IOPS != nil {

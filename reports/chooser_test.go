@@ -123,7 +123,7 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 	path := reportFile(t, run)
 	b.open(t, path, 1280, "light")
 	cell := func(mode, fsync string) Cell {
-		return m.Cells[slices.IndexFunc(m.Cells, func(c Cell) bool { return c.Axes[0].Text() == mode && c.Axes[1].Text() == fsync })]
+		return m.Cells[slices.IndexFunc(m.Cells, func(c Cell) bool { return c.Axes[0].Value.String() == mode && c.Axes[1].Value.String() == fsync })]
 	}
 	places := newStandings(workloads(m.Cells))
 	marked := func(c Cell) string {

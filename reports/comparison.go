@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"platter/cell"
 	"platter/compare"
 	"platter/results"
 )
@@ -52,12 +53,10 @@ type ComparedSide struct {
 
 // SafetyChange is a verdict that differs between two runs. Exposure alone makes none: it varies from campaign to campaign.
 type SafetyChange struct {
-	results.SafetyKey
-	Before, After string // verdicts with their figures, as in the table of a run
+	cell.Question
+	Before string // the verdict with its figures, as in the table of a run
+	After  string
 }
-
-// Question is what the verdicts answer.
-func (c SafetyChange) Question() Question { return Question{c.Class, c.DriveCache} }
 
 // NewComparison compares the first run with each of the others. Fewer than two runs are an error.
 func NewComparison(runs ...*results.Run) (*Comparison, error) {
@@ -105,7 +104,7 @@ func differs(x compare.CellComparison) bool {
 }
 
 func (s *ComparedSide) compareSafety(first, other *results.Run) {
-	before := map[results.SafetyKey]results.Safety{}
+	before := map[cell.Question]results.Safety{}
 	for _, r := range first.Safety {
 		before[r.Key()] = r
 	}

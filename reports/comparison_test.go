@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"platter/cell"
 	"platter/compare"
 	"platter/internal/golden"
 	"platter/results"
@@ -35,9 +36,9 @@ func second() *results.Run {
 	var kept []results.Safety
 	for _, s := range run.Safety {
 		switch {
-		case s.Cell == "disk.cache=none,fio.fsync=1" && s.Class == results.PowerLoss && s.DriveCache == "volatile":
+		case s.Cell == "disk.cache=none,fio.fsync=1" && s.Class == cell.PowerLoss && s.DriveCache == "volatile":
 			s.Verdict, s.PromisesLost = results.Loses, 7
-		case s.Cell == "disk.cache=none,fio.fsync=0" && s.Class == results.GuestCrash:
+		case s.Cell == "disk.cache=none,fio.fsync=0" && s.Class == cell.GuestCrash:
 			continue
 		}
 		kept = append(kept, s)
@@ -120,7 +121,7 @@ func TestWhatDiffersInTheDomainXMLIsSaidOnceForCellsAlike(t *testing.T) {
 		run.Dir = t.TempDir()
 		for _, c := range run.Manifest.Cells {
 			mode := cache
-			if c.Axes["fio.fsync"] == 0.0 {
+			if c.Axes.Text("fio.fsync") == "0" {
 				mode = "none"
 			}
 			text := fmt.Sprintf(`<domain type='kvm' id='%[1]s'>

@@ -69,6 +69,6 @@ func (s ComparedSide) text(p *printer, first string) {
 	}
 	p.linef("\nsafety, %s against %s: %s", mark, first, text)
 	for _, c := range s.Safety {
-		p.wrapped("  ", fmt.Sprintf("%s, %s: %s → %s", c.Cell, c.Question(), c.Before, c.After))
+		p.wrapped("  ", fmt.Sprintf("%s, %s: %s → %s", c.Cell, c.Question, c.Before, c.After))
 	}
 }

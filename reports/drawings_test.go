@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/compare"
 	"platter/results"
 )
@@ -177,7 +178,7 @@ func fromJSON(t *testing.T, m *Model) drawn {
 	}
 	questions := map[string]bool{}
 	for _, s := range run.Safety {
-		questions[Question{s.Class, s.DriveCache}.String()] = true
+		questions[cell.Question{Class: s.Class, DriveCache: s.DriveCache}.String()] = true
 	}
 	name := func(axes map[string]any) string { return fmt.Sprintf("%v %v", axes["disk.cache"], axes["fio.fsync"]) }
 	for _, c := range run.Cells {

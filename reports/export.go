@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/perf/benchfmt"
 
+	"platter/cell"
 	"platter/fiojob"
 	"platter/results"
 )
@@ -104,13 +105,11 @@ func figures(t results.Trial) []figure {
 	return all
 }
 
-// axesOf gives each cell's axes in the order of the matrix.
-func axesOf(run *results.Run) map[string][]Axis {
-	axes := map[string][]Axis{}
+// axesOf returns the axis values of each cell, by its id.
+func axesOf(run *results.Run) map[string]cell.Settings {
+	axes := map[string]cell.Settings{}
 	for _, c := range run.Manifest.Cells {
-		for _, name := range run.Manifest.Axes {
-			axes[c.ID] = append(axes[c.ID], Axis{name, c.Axes[name]})
-		}
+		axes[c.ID] = c.Axes
 	}
 	return axes
 }
@@ -129,7 +128,7 @@ func exportCSV(w io.Writer, run *results.Run) error {
 	for _, t := range run.Trials {
 		row := []string{strconv.Itoa(t.Order), strconv.Itoa(t.Block)}
 		for _, a := range axes[t.Cell] {
-			row = append(row, a.Text())
+			row = append(row, a.Value.String())
 		}
 		var guards []string
 		for _, g := range t.Guards {
@@ -176,13 +175,13 @@ func exportSafetyCSV(w io.Writer, run *results.Run) error {
 	for _, s := range run.Safety {
 		row := []string{s.Class, s.DriveCache}
 		for _, a := range axes[s.Cell] {
-			row = append(row, a.Text())
+			row = append(row, a.Value.String())
 		}
 		row = append(row, s.Status, s.Method, s.Verdict, s.Predicted)
 		for _, f := range figures {
 			text := ""
 			if s.Status == results.OK {
-				text = Axis{Value: f.value(s)}.Text()
+				text = cell.Value{V: f.value(s)}.String()
 			}
 			row = append(row, text)
 		}
@@ -205,7 +204,7 @@ func exportBenchfmt(w io.Writer, run *results.Run) error {
 		}
 		name := "Cell"
 		for _, a := range axes[t.Cell] {
-			name += "/" + benchName(short(a.Name)) + "=" + benchName(a.Text())
+			name += "/" + benchName(short(a.Name)) + "=" + benchName(a.Value.String())
 		}
 		r := &benchfmt.Result{Name: benchfmt.Name(name), Iters: 1}
 		for _, c := range [][2]string{{"matrix", run.Manifest.Name}, {"host", run.Manifest.Host.Name}, {"qemu", run.Manifest.Host.QEMU}, {"accel", run.Manifest.Host.Accel}} {

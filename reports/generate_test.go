@@ -3,9 +3,12 @@ package reports
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
+	"platter/cell"
 	"platter/fiojob"
+	"platter/matrices"
 	"platter/results"
 )
 
@@ -22,8 +25,8 @@ func generated(trials int, seed uint64) *results.Run {
 			Drives: []results.Drive{{Name: "vda", SizeBytes: 64e9, WriteCache: "write back", Rotational: new(false), Controller: "virtio-pci [1af4:1042]"}}},
 	}}
 	for _, mode := range []string{"none", "writeback", "writethrough", "directsync", "unsafe"} {
-		for _, fsync := range []float64{0, 1} {
-			c := results.Cell{ID: fmt.Sprintf("disk.cache=%s,fio.fsync=%v", mode, fsync), Axes: map[string]any{"disk.cache": mode, "fio.fsync": fsync}}
+		for _, fsync := range []int64{0, 1} {
+			c := cell.Cell{ID: fmt.Sprintf("disk.cache=%s,fio.fsync=%v", mode, fsync), Axes: axes("disk.cache", mode, "fio.fsync", fsync)}
 			if mode == "unsafe" && fsync == 0 {
 				c.Excluded = "excluded by the matrix"
 			}
@@ -42,16 +45,16 @@ func generated(trials int, seed uint64) *results.Run {
 	return run
 }
 
-func generatedTrial(rng *rand.Rand, c results.Cell, cell, block, order int) results.Trial {
-	writes := int64(1000*(cell+1)) + rng.Int64N(100)
+func generatedTrial(rng *rand.Rand, c cell.Cell, index, block, order int) results.Trial {
+	writes := int64(1000*(index+1)) + rng.Int64N(100)
 	n := func(v int64) *int64 { return &v }
-	syncs := writes * int64(c.Axes["fio.fsync"].(float64))
-	flags := results.CacheFlags{Writeback: cell%2 == 0}
+	syncs := writes * int64(cell.Cell{Settings: c.Axes}.Fsync())
+	flags := results.CacheFlags{Writeback: index%2 == 0}
 	t := results.Trial{
 		Cell: c.ID, Block: block, Order: order, Status: results.OK, Started: time.Date(2026, 1, 2, 3, 4, order, 0, time.UTC),
 		Phases: results.Phases{AttachS: 0.1, PrepareS: 0.2, MeasureS: 1.5, CollectS: 0.7, WallS: 2.5},
 		Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOs: writes, Bytes: writes * 4096, RuntimeNS: 15e8, IOPS: float64(writes) / 1.5, BW: float64(writes) * 4096 / 1.5,
-			Latency: fiojob.Histogram{{NS: 100_000 * int64(cell+1), Count: writes - 20}, {NS: 3_000_000, Count: 20}}, LatencyKind: "lat"}},
+			Latency: fiojob.Histogram{{NS: 100_000 * int64(index+1), Count: writes - 20}, {NS: 3_000_000, Count: 20}}, LatencyKind: "lat"}},
 		Evidence: results.Evidence{Effective: &flags, Expected: &flags,
 			FlushPath: results.FlushPath{Fio: n(syncs), Guest: n(syncs), QEMU: n(syncs)}},
 		Missing: []string{"flush_path.image"},
@@ -62,7 +65,7 @@ func generatedTrial(rng *rand.Rand, c results.Cell, cell, block, order int) resu
 	if syncs > 0 {
 		t.Metrics.Sync = &fiojob.Sync{IOs: syncs, Latency: fiojob.Histogram{{NS: 250_000, Count: syncs}}}
 	}
-	if cell == 2 || cell == 3 {
+	if index == 2 || index == 3 {
 		t.Guards = []results.Guard{{Name: "host_memory", Message: "host page cache included: writes return before they are on the host's disk"}}
 	}
 	return t
@@ -78,7 +81,8 @@ exclude: [{disk.cache: unsafe, fio.fsync: 0}]
 fio: {rw: randwrite, direct: 1, runtime: 1}
 safety: {drive_cache: [volatile, protected], live: 1}
 `
-	m.SafetyClasses, m.DriveCaches = []string{results.GuestCrash, results.QEMUKill, results.HostCrash, results.PowerLoss}, []string{"volatile", "protected"}
+	resolve(m)
+	m.SafetyClasses, m.DriveCaches = []string{cell.GuestCrash, cell.QEMUKill, cell.HostCrash, cell.PowerLoss}, []string{"volatile", "protected"}
 	for i, c := range m.Cells {
 		for _, class := range m.SafetyClasses {
 			for _, drive := range m.DriveCaches {
@@ -91,12 +95,13 @@ safety: {drive_cache: [volatile, protected], live: 1}
 	return run
 }
 
-func generatedSafety(c results.Cell, cell int, class, drive string) results.Safety {
-	mode, fsync := c.Axes["disk.cache"].(string), c.Axes["fio.fsync"].(float64)
-	host := class == results.HostCrash || class == results.PowerLoss
-	writes := int64(3000 + 125*cell)
+func generatedSafety(c cell.Cell, index int, class, drive string) results.Safety {
+	mode := c.Axes.Text("disk.cache")
+	fsync := cell.Cell{Settings: c.Axes}.Fsync()
+	host := class == cell.HostCrash || class == cell.PowerLoss
+	writes := int64(3000 + 125*index)
 	n := func(v int64) *int64 { return &v }
-	s := results.Safety{Cell: c.ID, Class: class, DriveCache: drive, Method: results.EveryOp, Status: results.OK, Started: time.Date(2026, 1, 2, 4, 0, cell, 0, time.UTC),
+	s := results.Safety{Cell: c.ID, Class: class, DriveCache: drive, Method: results.EveryOp, Status: results.OK, Started: time.Date(2026, 1, 2, 4, 0, index, 0, time.UTC),
 		Verdict: results.Safe, Predicted: results.Safe, CrashPoints: 3 * writes, Writes: writes, Seconds: 5,
 		Worst: &results.CrashPoint{Point: 3*writes - 1, MS: 4990}, FlushPath: results.FlushPath{Fio: n(writes * int64(fsync)), QEMU: n(writes * int64(fsync)), Image: n(writes * int64(fsync))},
 		Controls: []results.Control{{Name: "unsafe", Class: class, Promises: 6000, PromisesLost: 5999, Lost: true}}}
@@ -108,7 +113,7 @@ func generatedSafety(c results.Cell, cell int, class, drive string) results.Safe
 	} else {
 		s.Verdict, s.Predicted = results.NoPromise, results.NoPromise
 	}
-	if host && (mode == "writeback" || mode == "unsafe") || class == results.PowerLoss && drive == "volatile" && mode == "none" {
+	if host && (mode == "writeback" || mode == "unsafe") || class == cell.PowerLoss && drive == "volatile" && mode == "none" {
 		s.PredictedExposed = true
 		s.Exposure = results.Exposure{Writes: 1, Bytes: 4096, MS: 0.4}
 		if fsync == 0 {
@@ -125,9 +130,9 @@ func generatedSafety(c results.Cell, cell int, class, drive string) results.Safe
 		}
 	}
 	switch {
-	case mode == "writeback" && fsync == 1 && class == results.PowerLoss && drive == "volatile": // the surprise
+	case mode == "writeback" && fsync == 1 && class == cell.PowerLoss && drive == "volatile": // the surprise
 		s.Verdict, s.PromisesLost, s.PointsLost, s.Torn = results.Loses, 3, 17, 1
-	case mode == "directsync" && fsync == 1 && class == results.QEMUKill:
+	case mode == "directsync" && fsync == 1 && class == cell.QEMUKill:
 		s.Verdict, s.Reason = results.Invalid, "a live cut and the replay of its log disagree: 3 promises against 0"
 		if s.Live != nil {
 			s.Live.Agrees, s.Live.Disagreement = false, "3 promises against 0"
@@ -163,4 +168,26 @@ func withFailedCampaigns() *results.Run {
 	}
 	run.Safety = kept
 	return run
+}
+
+// axes are axis values, name and value in turn.
+func axes(pairs ...any) cell.Settings {
+	var all cell.Settings
+	for i := 0; i < len(pairs); i += 2 {
+		all = append(all, cell.Setting{Name: pairs[i].(string), Value: cell.Value{V: pairs[i+1]}})
+	}
+	return all
+}
+
+// resolve gives the cells what follows from the matrix of the manifest.
+func resolve(m *results.Manifest) {
+	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
+	if err != nil {
+		panic(err)
+	}
+	for _, c := range matrix.Cells() {
+		if i := slices.IndexFunc(m.Cells, func(o cell.Cell) bool { return o.ID == c.ID }); i >= 0 {
+			m.Cells[i].Settings, m.Cells[i].Unprobed = c.Settings, c.Unprobed
+		}
+	}
 }

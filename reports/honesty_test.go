@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/results"
 )
 
@@ -35,7 +36,7 @@ func TestTheTotalOfALayerIsTheSumOverTheTrials(t *testing.T) {
 
 func TestAnAxisValueIsWrittenWithAllItsDigits(t *testing.T) {
 	for value, want := range map[any]string{268435456.0: "268435456", 1e6: "1000000", 0.5: "0.5", 1.0: "1", true: "true", "4k": "4k"} {
-		if got := (Axis{Name: "fio.x", Value: value}).Text(); got != want {
+		if got := (cell.Value{V: value}).String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
@@ -45,7 +46,7 @@ func TestTextFromAGuestCannotDriveTheTerminal(t *testing.T) {
 	run := generated(6, 1)
 	hostile := "\x1b[2J\x1b]0;owned\a\r\u202e done"
 	run.Manifest.Banner = hostile
-	run.Manifest.Cells[1].Axes["disk.cache"] = hostile
+	run.Manifest.Cells[1].Axes = run.Manifest.Cells[1].Axes.With("disk.cache", cell.Value{V: hostile})
 	run.Trials[0].Status, run.Trials[0].Metrics = results.Failed, nil
 	run.Trials[0].Failure = &results.Failure{Fault: "guest", Message: hostile}
 	var b bytes.Buffer

@@ -356,7 +356,7 @@ func (s section) Everywhere(x markedWarning) bool {
 
 // GroupStart tells whether the first axis has another value at cell i than at the one before.
 func (s section) GroupStart(i int) bool {
-	return i > 0 && len(s.Cells[i].Axes) > 1 && s.Cells[i].Axes[0].Text() != s.Cells[i-1].Axes[0].Text()
+	return i > 0 && len(s.Cells[i].Axes) > 1 && s.Cells[i].Axes[0].Value.String() != s.Cells[i-1].Axes[0].Value.String()
 }
 
 // alike are trials of a cell that failed in the same way.

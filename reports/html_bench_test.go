@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/fiojob"
 	"platter/results"
 )
@@ -27,13 +28,13 @@ func manyTrials(cells int) *results.Run {
 	m.Matrix = "name: many\naxes: {disk.cache: [none, writeback, writethrough, directsync, unsafe], fio.bs: [4k, 8k, 16k, 64k, 1m], fio.fsync: [0, 1], fio.iodepth: [" + strings.Join(depths, ", ") +
 		"]}\nfio: {rw: randwrite, ioengine: libaio, direct: 1, runtime: 1}\nsafety: {classes: [host_crash, power_loss]}\n"
 	m.Axes, m.Cells, run.Safety, m.Trials = []string{"disk.cache", "fio.bs", "fio.fsync", "fio.iodepth"}, nil, nil, 20
-	m.SafetyClasses, m.DriveCaches = []string{results.HostCrash, results.PowerLoss}, []string{"volatile"}
+	m.SafetyClasses, m.DriveCaches = []string{cell.HostCrash, cell.PowerLoss}, []string{"volatile"}
 	for _, mode := range []string{"none", "writeback", "writethrough", "directsync", "unsafe"} {
 		for _, bs := range []string{"4k", "8k", "16k", "64k", "1m"} {
 			for _, fsync := range []float64{0, 1} {
 				for _, depth := range depths {
-					m.Cells = append(m.Cells, results.Cell{ID: fmt.Sprintf("disk.cache=%s,fio.bs=%s,fio.fsync=%v,fio.iodepth=%s", mode, bs, fsync, depth),
-						Axes: map[string]any{"disk.cache": mode, "fio.bs": bs, "fio.fsync": fsync, "fio.iodepth": depth}})
+					m.Cells = append(m.Cells, cell.Cell{ID: fmt.Sprintf("disk.cache=%s,fio.bs=%s,fio.fsync=%v,fio.iodepth=%s", mode, bs, fsync, depth),
+						Axes: axes("disk.cache", mode, "fio.bs", bs, "fio.fsync", fsync, "fio.iodepth", depth)})
 				}
 			}
 		}

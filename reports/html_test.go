@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"platter/cell"
 	"platter/internal/golden"
 	"platter/results"
 )
@@ -32,7 +33,7 @@ func hostileRun() *results.Run {
 	renamed := map[string]string{}
 	for i := range m.Cells {
 		c := &m.Cells[i]
-		c.Axes = map[string]any{"disk.cache": c.Axes["disk.cache"].(string) + hostile, axis: c.Axes["fio.fsync"]}
+		c.Axes = axes("disk.cache", c.Axes.Text("disk.cache")+hostile, axis, c.Axes.Text("fio.fsync"))
 		renamed[c.ID] = c.ID + hostile
 		c.ID += hostile
 		if c.Excluded != "" {
@@ -264,10 +265,10 @@ func TestAReportOfNoRunIsAnError(t *testing.T) {
 }
 
 func TestCellsAreGroupedByTheFirstAxisThatVaries(t *testing.T) {
-	cell := func(values ...any) Cell {
+	of := func(values ...any) Cell {
 		var c Cell
 		for i, v := range values {
-			c.Axes = append(c.Axes, Axis{[]string{"disk.bus", "disk.cache", "fio.fsync"}[i], v})
+			c.Axes = append(c.Axes, cell.Setting{Name: []string{"disk.bus", "disk.cache", "fio.fsync"}[i], Value: cell.Value{V: v}})
 		}
 		return c
 	}
@@ -278,10 +279,10 @@ func TestCellsAreGroupedByTheFirstAxisThatVaries(t *testing.T) {
 	}{
 		{"none", nil, nil},
 		{"one cell", []Cell{{ID: "id"}}, []string{"id"}},
-		{"one axis varies", []Cell{cell("virtio", "none", 1), cell("virtio", "unsafe", 1)}, []string{"cache=none", "cache=unsafe"}},
-		{"two vary", []Cell{cell("virtio", "none", 0), cell("virtio", "none", 1), cell("virtio", "unsafe", 0)},
+		{"one axis varies", []Cell{of("virtio", "none", 1), of("virtio", "unsafe", 1)}, []string{"cache=none", "cache=unsafe"}},
+		{"two vary", []Cell{of("virtio", "none", 0), of("virtio", "none", 1), of("virtio", "unsafe", 0)},
 			[]string{"*cache=none", "fsync=0", "fsync=1", "*cache=unsafe", "fsync=0"}},
-		{"cells of a group apart", []Cell{cell("virtio", "none", 0), cell("virtio", "unsafe", 0), cell("virtio", "none", 1)},
+		{"cells of a group apart", []Cell{of("virtio", "none", 0), of("virtio", "unsafe", 0), of("virtio", "none", 1)},
 			[]string{"*cache=none", "fsync=0", "fsync=1", "*cache=unsafe", "fsync=0"}},
 	} {
 		var got []string

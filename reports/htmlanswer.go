@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"platter/cell"
 	"platter/results"
 )
 
@@ -41,7 +42,7 @@ func answerViews(m *Model) []answerView {
 	return views
 }
 
-func newVerdictMatrix(m *Model, asked []Question) verdictMatrix {
+func newVerdictMatrix(m *Model, asked []cell.Question) verdictMatrix {
 	var t verdictMatrix
 	best, against := map[string]bool{}, map[string]string{}
 	for _, g := range workloads(m.Cells) {
@@ -114,7 +115,7 @@ func (t *verdictMatrix) name(axes []string) {
 
 // work is the values of the cell's axes that are not the disk's: "fsync=1".
 func (c Cell) work() string {
-	var axes []Axis
+	var axes cell.Settings
 	for _, a := range c.Axes {
 		if !ofDisk(a.Name) {
 			axes = append(axes, a)
@@ -124,7 +125,7 @@ func (c Cell) work() string {
 }
 
 // matrixCell is the worst verdict under the questions, with the classes that it is under where it is not under all.
-func (m *Model) matrixCell(c Cell, asked []Question) matrixCell {
+func (m *Model) matrixCell(c Cell, asked []cell.Question) matrixCell {
 	worst := m.worst(c, asked)
 	x := matrixCell{Note: iops(c.IOPS)}
 	var under []string
@@ -170,7 +171,7 @@ func (m *Model) matrixCell(c Cell, asked []Question) matrixCell {
 }
 
 // distinct are the questions' names, each once.
-func distinct(asked []Question) []string {
+func distinct(asked []cell.Question) []string {
 	var names []string
 	for _, q := range asked {
 		if !slices.Contains(names, q.String()) {
@@ -183,10 +184,10 @@ func distinct(asked []Question) []string {
 // shortNames are names of questions as the matrix has room for. What a power loss takes from behind a protected cache it takes from
 // behind a volatile one, too.
 func shortNames(names []string) []string {
-	volatile := Question{results.PowerLoss, "volatile"}.String()
+	volatile := cell.Question{Class: cell.PowerLoss, DriveCache: "volatile"}.String()
 	var texts []string
 	for _, n := range names {
-		if n != volatile && strings.HasPrefix(n, className(results.PowerLoss)) && slices.Contains(names, volatile) {
+		if n != volatile && strings.HasPrefix(n, cell.Question{Class: cell.PowerLoss}.String()) && slices.Contains(names, volatile) {
 			continue
 		}
 		texts = append(texts, strings.NewReplacer(" crash", "", " (volatile)", "", "power loss", "power").Replace(n))

@@ -1,11 +1,9 @@
 package reports
 
 import (
-	"strconv"
 	"strings"
 
 	"platter/flushpath"
-	"platter/matrices"
 	"platter/results"
 )
 
@@ -19,7 +17,12 @@ type flushRow struct {
 
 // flushRows are those of the cells, one each.
 func flushRows(m *Model) []flushRow {
-	configs := flushConfigs(m.Manifest)
+	configs := map[string]flushpath.Config{}
+	for _, c := range m.Manifest.Cells {
+		if c.Settings != nil {
+			configs[c.ID] = flushpath.Of(c)
+		}
+	}
 	rows := make([]flushRow, len(m.Cells))
 	for i, c := range m.Cells {
 		r := &rows[i]
@@ -38,49 +41,6 @@ func flushRows(m *Model) []flushRow {
 		r.compare(c)
 	}
 	return rows
-}
-
-// flushConfigs are the cells as the model takes them, by id; none for a matrix that this version cannot read.
-func flushConfigs(m results.Manifest) map[string]flushpath.Config {
-	matrix := matrixOf(m)
-	if matrix == nil {
-		return nil
-	}
-	configs := map[string]flushpath.Config{}
-	for _, c := range matrix.Cells() {
-		configs[c.ID] = flushConfig(c)
-	}
-	return configs
-}
-
-func flushConfig(c matrices.Cell) flushpath.Config {
-	get := func(name string) string {
-		v, set := c.Get(name)
-		if !set || v.String() == "device" { // as the guest's kernel found it
-			return ""
-		}
-		return v.String()
-	}
-	number := func(name string) int {
-		n, _ := strconv.Atoi(get(name))
-		return n
-	}
-	sync := get("fio.sync")
-	switch sync { // 0 and 1 are fio's words of old
-	case "0":
-		sync = "none"
-	case "1":
-		sync = "sync"
-	}
-	bus := get("disk.bus")
-	if bus == "" {
-		bus = "virtio"
-	}
-	return flushpath.Config{
-		Cache: get("disk.cache"), Bus: bus, Format: get("storage.format"), Filesystem: get("guest.filesystem"), Barrier: get("guest.barrier") != "off",
-		WriteCache: get("guest.write_cache"), CacheType: get("guest.cache_type"), Direct: get("fio.direct") == "1",
-		Sync: sync, Fsync: number("fio.fsync"), Fdatasync: number("fio.fdatasync"), Grows: get("fio.file_append") == "1",
-	}
 }
 
 // compare holds the counts against what is expected: of the trials, and at the image, which trials on a real disk cannot count, of

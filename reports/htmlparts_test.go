@@ -100,26 +100,6 @@ func TestCountsOfFlushesAreHeldAgainstTheModel(t *testing.T) {
 	}
 }
 
-func TestTheModelSeesACellAsTheMatrixHasIt(t *testing.T) {
-	m := results.Manifest{MatrixFile: "x.yaml", Matrix: `name: x
-axes: {disk.cache: [none, unsafe], variant.commit: {dsync: {fio.sync: dsync}, loose: {guest.filesystem: ext4, guest.barrier: off, fio.fsync: 8}}}
-fio: {rw: randwrite, direct: 1, runtime: 1, size: 16m}
-`}
-	configs := flushConfigs(m)
-	want := map[string]flushpath.Config{
-		"disk.cache=none,variant.commit=dsync":   {Cache: "none", Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, Direct: true, Sync: "dsync"},
-		"disk.cache=unsafe,variant.commit=loose": {Cache: "unsafe", Bus: "virtio", Format: "raw", Filesystem: "ext4", Direct: true, Fsync: 8},
-	}
-	for id, c := range want {
-		if configs[id] != c {
-			t.Errorf("%s is %+v, want %+v", id, configs[id], c)
-		}
-	}
-	if got := flushConfigs(results.Manifest{Matrix: "no matrix"}); len(got) != 0 {
-		t.Errorf("of no matrix there is %v", got)
-	}
-}
-
 func TestTheRawFilesOfACellAreShownAsFarAsTheyAreThere(t *testing.T) {
 	run := generated(6, 1)
 	run.Dir = t.TempDir()

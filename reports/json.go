@@ -5,10 +5,14 @@ import (
 	"io"
 	"strconv"
 
+	"platter/cell"
 	"platter/claims"
 	"platter/compare"
 	"platter/results"
 )
+
+// jsonSchema is the version of what JSON writes; it is not that of the run directory.
+const jsonSchema = 1
 
 // The types below are the object that JSON writes: the machine-readable face of a run. Latencies are in ns, bandwidth in
 // bytes/s, times in RFC 3339, phases in s. What was not measured is absent and named in missing.
@@ -122,7 +126,7 @@ type (
 // JSON writes a run as one JSON object.
 func JSON(w io.Writer, m *Model) error {
 	r := jsonRun{
-		Schema: results.Schema,
+		Schema: jsonSchema,
 		Run: jsonFacts{Name: m.Manifest.Name, Tool: m.Manifest.Tool, Started: m.Manifest.Started.Format("2006-01-02T15:04:05Z07:00"),
 			Seed: m.Manifest.Seed, Trials: m.Manifest.Trials, Banners: m.Banners,
 			Host: m.Manifest.Host, Guest: m.Manifest.Guest, Storage: m.Manifest.Storage},
@@ -137,7 +141,7 @@ func JSON(w io.Writer, m *Model) error {
 		r.Cells = append(r.Cells, newJSONCell(c, failures[c.ID]))
 	}
 	for _, c := range m.Excluded {
-		r.Excluded = append(r.Excluded, jsonExclude{c.ID, c.Axes, c.Excluded})
+		r.Excluded = append(r.Excluded, jsonExclude{c.ID, axisValues(c.Axes), c.Excluded})
 	}
 	r.Safety, r.Claims, r.Answer = []jsonSafety{}, []jsonClaim{}, m.Answer
 	for _, row := range m.Safety.Rows {
@@ -175,10 +179,10 @@ func newJSONCell(c Cell, failures []jsonFailure) jsonCell {
 	return j
 }
 
-func axisValues(axes []Axis) map[string]any {
+func axisValues(axes cell.Settings) map[string]any {
 	values := map[string]any{}
 	for _, a := range axes {
-		values[a.Name] = a.Value
+		values[a.Name] = a.Value.V
 	}
 	return values
 }

@@ -156,7 +156,7 @@ func axisNames(m *Model) []string {
 func axisTexts(c Cell) []string {
 	var texts []string
 	for _, a := range c.Axes {
-		texts = append(texts, a.Text())
+		texts = append(texts, a.Value.String())
 	}
 	return texts
 }

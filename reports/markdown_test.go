@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/internal/golden"
 	"platter/results"
 )
@@ -32,7 +33,7 @@ func TestTextFromARunIsNoMarkdown(t *testing.T) {
 	run := withSafety(6)
 	hostile := "a|b <script>alert(1)</script> [x](http://evil) ![i](x) `c` *d* _e_ @someone #1 \x1b[2J\u202e\nnew line | --- |"
 	run.Manifest.Name, run.Manifest.Banner = hostile, hostile
-	run.Manifest.Cells[1].Axes["disk.cache"] = hostile
+	run.Manifest.Cells[1].Axes = run.Manifest.Cells[1].Axes.With("disk.cache", cell.Value{V: hostile})
 	run.Trials[0].Status, run.Trials[0].Metrics = results.Failed, nil
 	run.Trials[0].Failure = &results.Failure{Fault: "guest", Message: hostile}
 	run.Trials[2].Guards = []results.Guard{{Name: "x", Message: hostile}}
@@ -62,7 +63,7 @@ func TestMarkdownIsNeverTooLongForAStepSummary(t *testing.T) {
 	run := generated(0, 1)
 	for i := range 30_000 {
 		value := fmt.Sprintf("%s%d", strings.Repeat("long", 10), i)
-		run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: value, Axes: map[string]any{"disk.cache": value, "fio.fsync": 1.0}})
+		run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: value, Axes: axes("disk.cache", value, "fio.fsync", int64(1))})
 	}
 	got := markdownOf(t, run)
 	if len(got) > maxMarkdown || !strings.Contains(got, "rows more.") || !strings.Contains(got, "was cut") {

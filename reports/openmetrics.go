@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"platter/cell"
 	"platter/claims"
 	"platter/results"
 )
@@ -101,7 +102,7 @@ func metricsText(text string) string {
 var (
 	verdicts = []string{results.Safe, results.Loses, results.NoPromise, results.Invalid}
 	statuses = []string{results.OK, results.Failed}
-	outcomes = []string{string(claims.Confirmed), string(claims.Refuted), string(claims.Simulated), string(claims.Emulated), string(claims.Inconclusive)}
+	outcomes = []string{string(claims.Confirmed), string(claims.Refuted), string(claims.ConsistentSimulated), string(claims.ConsistentEmulated), string(claims.InconsistentSimulated), string(claims.InconsistentEmulated), string(claims.Inconclusive)}
 )
 
 func families(m *Model) []*family {
@@ -151,13 +152,11 @@ func labelNames(axes []string) []string {
 	return names
 }
 
-// axisLabels leaves an axis out that the cell has no value of.
-func axisLabels(names []string, axes []Axis) []string {
+// axisLabels are the labels of a cell's axes, name and value in turn.
+func axisLabels(names []string, axes cell.Settings) []string {
 	var labels []string
 	for i, a := range axes {
-		if a.Value != nil {
-			labels = append(labels, names[i], a.Text())
-		}
+		labels = append(labels, names[i], a.Value.String())
 	}
 	return labels
 }

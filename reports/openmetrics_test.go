@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/internal/golden"
 	"platter/results"
 )
@@ -128,7 +129,7 @@ func TestTheExpositionHasTheModelsNumbersAndNothingThatWasNotMeasured(t *testing
 			m := New(run)
 			got := readExposition(t, string(export(t, run, "openmetrics")))
 			for _, c := range m.Cells {
-				labels := map[string]string{"run": "generated", "cell": c.ID, "disk_cache": c.Axes[0].Text(), "fio_fsync": c.Axes[1].Text()}
+				labels := map[string]string{"run": "generated", "cell": c.ID, "disk_cache": c.Axes[0].Value.String(), "fio_fsync": c.Axes[1].Value.String()}
 				check := func(metric string, want float64, measured bool, more ...string) {
 					t.Helper()
 					for i := 0; i < len(more); i += 2 {
@@ -175,7 +176,8 @@ func TestTheExpositionHasTheModelsNumbersAndNothingThatWasNotMeasured(t *testing
 func TestHostileTextStaysInItsLabel(t *testing.T) {
 	run := withSafety(6)
 	hostile := "a\"} 1\n# EOF\n\\x \xff"
-	run.Manifest.Cells[1].Axes["disk.cache"], run.Manifest.Host.Name = hostile, hostile
+	run.Manifest.Host.Name = hostile
+	run.Manifest.Cells[1].Axes = run.Manifest.Cells[1].Axes.With("disk.cache", cell.Value{V: hostile})
 	run.Trials[0].Guards = []results.Guard{{Name: hostile, Message: hostile}}
 	text := string(export(t, run, "openmetrics"))
 	readExposition(t, text)

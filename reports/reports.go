@@ -7,9 +7,9 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
+	"platter/cell"
 	"platter/compare"
 	"platter/fiojob"
 	"platter/results"
@@ -28,7 +28,7 @@ type Model struct {
 	Warnings []Warning
 	Failures []Failure
 	Cells    []Cell // the measured ones, in the order of the matrix
-	Excluded []results.Cell
+	Excluded []cell.Cell
 	Phases   Phases
 	OK       int // trials that went well
 	Failed   int
@@ -45,8 +45,8 @@ type Model struct {
 // Cell is what is shown of a measured cell.
 type Cell struct {
 	ID     string
-	Axes   []Axis // in the order of the matrix
-	Trials int    // that went well
+	Axes   cell.Settings // in the order of the matrix
+	Trials int           // that went well
 	Failed int
 	IOPS   *compare.Summary // of all directions together; nil without a trial that went well, as are the next ones
 	BW     *compare.Summary // bytes/s
@@ -75,20 +75,6 @@ func (r Rate) steadyFrom() (seconds float64, steady, long bool) {
 	}
 	from, steady := compare.SteadyFrom(r.Log.IOPS, int(math.Ceil(compare.SteadySeconds/r.Log.IntervalS)))
 	return float64(from) * r.Log.IntervalS, steady, true
-}
-
-// Axis is the value of an axis in a cell.
-type Axis struct {
-	Name  string
-	Value any
-}
-
-// Text is the value as a person writes it: all its digits, no exponent.
-func (a Axis) Text() string {
-	if f, ok := a.Value.(float64); ok {
-		return strconv.FormatFloat(f, 'f', -1, 64)
-	}
-	return fmt.Sprint(a.Value)
 }
 
 // Latency is a distribution's percentiles in ns, each exact to fio's bins.
@@ -130,6 +116,9 @@ type Phases struct {
 func New(run *results.Run) *Model {
 	m := &Model{Manifest: run.Manifest, Dir: run.Dir, Torn: run.Torn}
 	m.Banners = banners(run.Manifest)
+	if run.Unresolved != "" {
+		m.Banners = append(m.Banners, run.Unresolved)
+	}
 	m.Sides = sides(run.Manifest)
 	trials := map[string][]results.Trial{}
 	for _, t := range run.Trials {
@@ -154,7 +143,7 @@ func New(run *results.Run) *Model {
 			m.Excluded = append(m.Excluded, c)
 			continue
 		}
-		m.Cells = append(m.Cells, newCell(c, run.Manifest.Axes, trials[c.ID]))
+		m.Cells = append(m.Cells, newCell(c, trials[c.ID]))
 	}
 	m.Warnings = warnings(m, run.Trials)
 	m.Safety = newSafety(run, m.Cells)
@@ -191,20 +180,17 @@ func banners(m results.Manifest) []string {
 	return b
 }
 
-func newCell(c results.Cell, axes []string, trials []results.Trial) Cell {
-	cell := Cell{ID: c.ID, Latency: map[string]Latency{}}
-	for _, name := range axes {
-		cell.Axes = append(cell.Axes, Axis{name, c.Axes[name]})
-	}
+func newCell(c cell.Cell, trials []results.Trial) Cell {
+	shown := Cell{ID: c.ID, Axes: c.Axes, Latency: map[string]Latency{}}
 	var iops, bw []float64
 	var paths []results.FlushPath
 	histograms := map[string]fiojob.Histogram{}
 	for _, t := range trials {
 		if t.Status != results.OK || t.Metrics == nil {
-			cell.Failed++
+			shown.Failed++
 			continue
 		}
-		cell.Trials++
+		shown.Trials++
 		rate, bytes := 0.0, 0.0
 		for name, d := range map[string]*fiojob.Direction{"read": t.Metrics.Read, "write": t.Metrics.Write, "trim": t.Metrics.Trim} {
 			if d == nil {
@@ -215,37 +201,37 @@ func newCell(c results.Cell, axes []string, trials []results.Trial) Cell {
 			histograms[name] = histograms[name].Merge(d.Latency)
 		}
 		if t.Metrics.Write != nil {
-			cell.Writes += t.Metrics.Write.IOs
+			shown.Writes += t.Metrics.Write.IOs
 		}
 		iops, bw = append(iops, rate), append(bw, bytes)
-		cell.Rates = append(cell.Rates, Rate{t.Block, rate, t.IOPSLog})
+		shown.Rates = append(shown.Rates, Rate{t.Block, rate, t.IOPSLog})
 		if t.Metrics.Sync != nil {
 			histograms["flush"] = histograms["flush"].Merge(t.Metrics.Sync.Latency)
 		}
 		paths = append(paths, t.Evidence.FlushPath)
-		cell.Effective = t.Evidence.Effective
+		shown.Effective = t.Evidence.Effective
 		for _, g := range t.Guards {
-			if !slices.ContainsFunc(cell.Guards, func(o results.Guard) bool { return o.Name == g.Name }) {
-				cell.Guards = append(cell.Guards, g)
+			if !slices.ContainsFunc(shown.Guards, func(o results.Guard) bool { return o.Name == g.Name }) {
+				shown.Guards = append(shown.Guards, g)
 			}
 		}
 		for _, name := range t.Missing {
-			if !slices.Contains(cell.Missing, name) {
-				cell.Missing = append(cell.Missing, name)
+			if !slices.Contains(shown.Missing, name) {
+				shown.Missing = append(shown.Missing, name)
 			}
 		}
 	}
-	cell.FlushPath = flushTotals(paths)
-	if cell.Trials > 0 {
+	shown.FlushPath = flushTotals(paths)
+	if shown.Trials > 0 {
 		i, b := compare.Summarize(iops), compare.Summarize(bw)
-		cell.IOPS, cell.BW = &i, &b
+		shown.IOPS, shown.BW = &i, &b
 	}
 	for name, h := range histograms {
 		if l, ok := newLatency(h); ok {
-			cell.Latency[name] = l
+			shown.Latency[name] = l
 		}
 	}
-	return cell
+	return shown
 }
 
 func newLatency(h fiojob.Histogram) (Latency, bool) {

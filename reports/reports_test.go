@@ -100,17 +100,17 @@ func TestNumbersForPeople(t *testing.T) {
 }
 
 func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
-	cell := func(cache string, fsync, iops float64) Cell {
-		return measured(Cell{ID: fmt.Sprint(cache, fsync), Axes: []Axis{{"disk.cache", cache}, {"fio.fsync", fsync}}}, iops, 6)
+	of := func(cache string, fsync, iops float64) Cell {
+		return measured(Cell{ID: fmt.Sprint(cache, fsync), Axes: axes("disk.cache", cache, "fio.fsync", fsync)}, iops, 6)
 	}
-	m := &Model{OK: 4, standard: theDefault(nil), Cells: []Cell{cell("none", 0, 100), cell("unsafe", 0, 90), cell("none", 1, 10), cell("unsafe", 1, 20)}}
+	m := &Model{OK: 4, standard: theDefault(nil), Cells: []Cell{of("none", 0, 100), of("unsafe", 0, 90), of("none", 1, 10), of("unsafe", 1, 20)}}
 	want := "Fastest at fsync=0: cache=none with 100 IOPS. Fastest at fsync=1: cache=unsafe with 20 IOPS. 4 trials, 4 cells. Safety is not measured in this run."
 	if got := strings.Join(answer(m), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	m.Cells = append(m.Cells, cell("none", 8, 1), cell("unsafe", 8, 2), cell("none", 32, 1), cell("unsafe", 32, 2))
+	m.Cells = append(m.Cells, of("none", 8, 1), of("unsafe", 8, 2), of("none", 32, 1), of("unsafe", 32, 2))
 	one := func(fsync, iops float64) Cell {
-		return measured(Cell{ID: fmt.Sprint(fsync), Axes: []Axis{{"fio.fsync", fsync}}}, iops, 6)
+		return measured(Cell{ID: fmt.Sprint(fsync), Axes: axes("fio.fsync", fsync)}, iops, 6)
 	}
 	same := &Model{OK: 2, Cells: []Cell{one(0, 9), one(1, 3)}}
 	if got, want := strings.Join(answer(same), " "), "Measured at fsync=0: 9 IOPS. Measured at fsync=1: 3 IOPS. 2 trials, 2 cells. Safety is not measured in this run."; got != want {
@@ -120,7 +120,7 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 	if got := strings.Join(answer(m), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	m.Cells = append(m.Cells, cell("writeback", 1, 10), cell("writeback", 8, 1), cell("writeback", 32, 8))
+	m.Cells = append(m.Cells, of("writeback", 1, 10), of("writeback", 8, 1), of("writeback", 32, 8))
 	want = "Fastest in 2 of 4 workloads: cache=unsafe (fsync=1; fsync=8); ×2 of cache=writeback, QEMU's default. " +
 		"Fastest in 1 of 4 workloads: cache=none (fsync=0). Fastest in 1 of 4 workloads: cache=writeback (fsync=32)."
 	if got := strings.Join(answer(m), " "); !strings.HasPrefix(got, want) {

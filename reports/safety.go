@@ -6,62 +6,43 @@ import (
 	"slices"
 	"strings"
 
+	"platter/cell"
 	"platter/claims"
 	"platter/results"
 )
 
 // Safety is what is shown of the crash campaigns of a run; its zero value is a run without.
 type Safety struct {
-	Rows      []SafetyRow // in the order of the cells, classes and drive caches
-	Questions []Question  // that any row answers, in order
+	Rows      []SafetyRow     // in the order of the cells, classes and drive caches
+	Questions []cell.Question // that any row answers, in order
 	Controls  []results.Control
 	Points    int64 // crash points judged, of all rows together
 	Cuts      int   // real ones
 	Claims    []claims.Claim
 
-	at map[results.SafetyKey]int // where among Rows
+	at map[cell.Question]int // where among Rows
 }
 
 // SafetyRow is a safety record joined with its cell.
 type SafetyRow struct {
 	results.Safety
-	Axes   []Axis
+	Axes   cell.Settings
 	Replay string // the command that makes the worst point's survivor again; empty where there is none
 }
 
-// Question is a failure class behind a kind of drive cache.
-type Question struct{ Class, DriveCache string }
-
-// String is "power loss (volatile)". Only a power loss asks about the drive's cache.
-func (q Question) String() string {
-	if q.Class == results.PowerLoss {
-		return className(q.Class) + " (" + q.DriveCache + ")"
-	}
-	return className(q.Class)
-}
-
-func className(class string) string {
-	if class == results.QEMUKill {
-		return "QEMU kill"
-	}
-	return strings.ReplaceAll(class, "_", " ")
-}
-
 // Answers are the question of a row.
-func (r SafetyRow) Answers() Question { return Question{r.Class, r.DriveCache} }
+func (r SafetyRow) Answers() cell.Question {
+	return cell.Question{Class: r.Class, DriveCache: r.DriveCache}
+}
 
-var (
-	classOrder = []string{results.GuestCrash, results.QEMUKill, results.HostCrash, results.PowerLoss} // the harder the later
-	driveOrder = []string{"volatile", "protected", "none"}
-)
-
-func orderOf(q Question) int {
-	return 10*slices.Index(classOrder, q.Class) + slices.Index(driveOrder, q.DriveCache)
+// orderOf sorts questions: the harder failure later, the safer drive cache later.
+func orderOf(q cell.Question) int {
+	return 10*slices.Index(cell.FailureClasses(), q.Class) + slices.Index(cell.DriveCaches(), q.DriveCache)
 }
 
 // newSafety joins the records with the measured cells.
 func newSafety(run *results.Run, cells []Cell) Safety {
-	s := Safety{at: map[results.SafetyKey]int{}}
+	s := Safety{at: map[cell.Question]int{}}
 	position := map[string]int{}
 	for i, c := range cells {
 		position[c.ID] = i
@@ -89,7 +70,7 @@ func newSafety(run *results.Run, cells []Cell) Safety {
 			}
 		}
 	}
-	slices.SortFunc(s.Questions, func(a, b Question) int { return orderOf(a) - orderOf(b) })
+	slices.SortFunc(s.Questions, func(a, b cell.Question) int { return orderOf(a) - orderOf(b) })
 	s.Claims = claims.Evaluate(run)
 	return s
 }
@@ -106,8 +87,8 @@ func replayCommand(dir string, r results.Safety) string {
 }
 
 // row is a cell's answer to a question, nil when it has none.
-func (s Safety) row(cell string, q Question) *SafetyRow {
-	i, answered := s.at[results.SafetyKey{Cell: cell, Class: q.Class, DriveCache: q.DriveCache}]
+func (s Safety) row(id string, q cell.Question) *SafetyRow {
+	i, answered := s.at[cell.Question{Cell: id, Class: q.Class, DriveCache: q.DriveCache}]
 	if !answered {
 		return nil
 	}
@@ -116,7 +97,7 @@ func (s Safety) row(cell string, q Question) *SafetyRow {
 
 // Verdict is a row's verdict with its figure in a few characters, "LOSES 3 367/3 375" or, of unpromised writes, "– ≥5.0 s";
 // ≠ stands behind one that the model did not predict.
-func (s Safety) Verdict(cell string, q Question) string {
+func (s Safety) Verdict(cell string, q cell.Question) string {
 	r := s.row(cell, q)
 	if r == nil {
 		return "not judged"
@@ -213,11 +194,11 @@ func (s Safety) Invalids() []string {
 func (s Safety) ControlsText() string {
 	var parts []string
 	for _, c := range s.Controls {
-		text := fmt.Sprintf("%s lost %s of %s (%s)", c.Name, wholeNumber(c.PromisesLost), wholeNumber(c.Promises), className(c.Class))
+		text := fmt.Sprintf("%s lost %s of %s (%s)", c.Name, wholeNumber(c.PromisesLost), wholeNumber(c.Promises), cell.Question{Class: c.Class})
 		if !c.Lost {
 			text += ", AND MUST LOSE"
 		} else if c.PromisesLost == 0 {
-			text = fmt.Sprintf("%s damaged the file system (%s)", c.Name, className(c.Class))
+			text = fmt.Sprintf("%s damaged the file system (%s)", c.Name, cell.Question{Class: c.Class})
 		}
 		parts = append(parts, text)
 	}
@@ -273,10 +254,10 @@ func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:
 const legendText = "LOSES a/b: of b promised writes a gone at the worst crash point · – nothing was promised; behind it how old the oldest acknowledged write was that is gone (≥: as old as the campaign), 0 none is gone"
 
 // labelOf names a cell by its axes without their namespaces: "cache=none, fsync=1".
-func labelOf(axes []Axis) string {
+func labelOf(axes cell.Settings) string {
 	var parts []string
 	for _, a := range axes {
-		parts = append(parts, short(a.Name)+"="+a.Text())
+		parts = append(parts, short(a.Name)+"="+a.Value.String())
 	}
 	return strings.Join(parts, ", ")
 }

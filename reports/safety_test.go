@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"platter/cell"
 	"platter/internal/golden"
 	"platter/matrices"
 	"platter/results"
@@ -113,7 +114,7 @@ func TestTheAnswerIsTheFastestCellThatIsSafeUnderEverythingAsked(t *testing.T) {
 		run.Safety = slices.DeleteFunc(run.Safety, func(s results.Safety) bool { return false })
 		var kept []results.Safety
 		for _, s := range run.Safety {
-			if s.Cell == "disk.cache=writethrough,fio.fsync=1" && s.Class == results.GuestCrash && s.DriveCache == "protected" && !change(&s) {
+			if s.Cell == "disk.cache=writethrough,fio.fsync=1" && s.Class == cell.GuestCrash && s.DriveCache == "protected" && !change(&s) {
 				continue
 			}
 			kept = append(kept, s)
@@ -128,7 +129,7 @@ func TestTheAnswerIsTheFastestCellThatIsSafeUnderEverythingAsked(t *testing.T) {
 func TestWhereNothingIsSafeTheAnswerSaysWhyAndUnderWhatItIs(t *testing.T) {
 	run := withSafety(6)
 	for i := range run.Safety {
-		if s := &run.Safety[i]; s.Class == results.PowerLoss && s.DriveCache == "volatile" && s.Promises > 0 {
+		if s := &run.Safety[i]; s.Class == cell.PowerLoss && s.DriveCache == "volatile" && s.Promises > 0 {
 			s.Verdict, s.PromisesLost = results.Loses, 1
 		}
 	}
@@ -141,17 +142,13 @@ func TestWhereNothingIsSafeTheAnswerSaysWhyAndUnderWhatItIs(t *testing.T) {
 
 func TestManyWorkloadsAreNamedInTheSafeAnswer(t *testing.T) {
 	run := withSafety(6)
-	var cells []results.Cell
+	var cells []cell.Cell
 	var trials []results.Trial
 	var safety []results.Safety
 	for _, size := range []string{"4k", "64k", "1m"} {
 		for _, c := range run.Manifest.Cells {
 			id := c.ID
-			axes := map[string]any{"fio.bs": size}
-			for k, v := range c.Axes {
-				axes[k] = v
-			}
-			c.ID, c.Axes = id+size, axes
+			c.ID, c.Axes = id+size, c.Axes.With("fio.bs", cell.Value{V: size})
 			cells = append(cells, c)
 			for _, t := range run.Trials {
 				if t.Cell == id {
@@ -182,7 +179,7 @@ func TestManyWorkloadsAreNamedInTheSafeAnswer(t *testing.T) {
 
 func TestAPredictionThatWasWrongIsMarkedAndExplained(t *testing.T) {
 	m := New(withSafety(6))
-	q := Question{results.PowerLoss, "volatile"}
+	q := cell.Question{Class: cell.PowerLoss, DriveCache: "volatile"}
 	if got := m.Safety.Verdict("disk.cache=writeback,fio.fsync=1", q); got != "LOSES 3/3\u202f375 ≠" {
 		t.Errorf("%q", got)
 	}
@@ -205,7 +202,7 @@ func TestAPredictionThatWasWrongIsMarkedAndExplained(t *testing.T) {
 		"failed":                        {func(s *results.Safety) { s.Status = results.Failed }, ""},
 		"hardly exposed between fsyncs": {func(s *results.Safety) { s.PredictedExposed = true }, ""},
 	} {
-		r := SafetyRow{Safety: results.Safety{Status: results.OK, Verdict: results.Safe, Predicted: results.Safe, Promises: 5, Class: results.HostCrash}}
+		r := SafetyRow{Safety: results.Safety{Status: results.OK, Verdict: results.Safe, Predicted: results.Safe, Promises: 5, Class: cell.HostCrash}}
 		c.change(&r.Safety)
 		if got := r.Surprise(); !strings.HasSuffix(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
@@ -235,7 +232,7 @@ func TestFewerThanThirtyCutsAreACrossCheckAndGetNoBound(t *testing.T) {
 }
 
 func TestAControlThatLostNothingIsShouted(t *testing.T) {
-	s := Safety{Controls: []results.Control{{Name: "unsafe", Class: results.HostCrash, Promises: 9}}}
+	s := Safety{Controls: []results.Control{{Name: "unsafe", Class: cell.HostCrash, Promises: 9}}}
 	if got := s.ControlsText(); got != "unsafe lost 0 of 9 (host crash), AND MUST LOSE" {
 		t.Errorf("%q", got)
 	}
@@ -264,7 +261,7 @@ func TestWideMatricesStayWithinTheTerminal(t *testing.T) {
 	run := withSafety(6)
 	run.Manifest.Axes = append(run.Manifest.Axes, "variant.commit")
 	for i := range run.Manifest.Cells {
-		run.Manifest.Cells[i].Axes["variant.commit"] = fmt.Sprintf("a_variant_named_%d", i)
+		run.Manifest.Cells[i].Axes = run.Manifest.Cells[i].Axes.With("variant.commit", cell.Value{V: fmt.Sprintf("a_variant_named_%d", i)})
 	}
 	for i := range run.Safety { // no two questions are answered alike
 		s := &run.Safety[i]
@@ -283,18 +280,20 @@ axes:
   fio.fsync: [0, 1]
 fio: {rw: randwrite, direct: 1, runtime: 1}
 `
-	m.MatrixFile, m.Axes = "web-ab.yaml", []string{matrices.SideAxis, "fio.fsync"}
-	side := map[any]string{"none": matrices.SideBefore, "writethrough": matrices.SideAfter}
+	m.MatrixFile, m.Axes = "web-ab.yaml", []string{cell.SideAxis, "fio.fsync"}
+	side := map[string]string{"none": cell.SideBefore, "writethrough": cell.SideAfter}
 	renamed := map[string]string{}
-	var cells []results.Cell
+	var cells []cell.Cell
 	for _, c := range m.Cells {
-		if name := side[c.Axes["disk.cache"]]; name != "" {
-			id := fmt.Sprintf("%s=%s,fio.fsync=%v", matrices.SideAxis, name, c.Axes["fio.fsync"])
-			renamed[c.ID] = id
-			cells = append(cells, results.Cell{ID: id, Axes: map[string]any{matrices.SideAxis: name, "fio.fsync": c.Axes["fio.fsync"]}})
+		if name := side[c.Axes.Text("disk.cache")]; name != "" {
+			one := cell.Cell{Axes: append(axes(cell.SideAxis, name), c.Axes.Without("disk.cache")...)}
+			one.ID = cell.ID(one.Axes)
+			renamed[c.ID] = one.ID
+			cells = append(cells, one)
 		}
 	}
 	m.Cells = cells
+	resolve(m)
 	run.Trials = slices.DeleteFunc(run.Trials, func(x results.Trial) bool { return renamed[x.Cell] == "" })
 	run.Safety = slices.DeleteFunc(run.Safety, func(x results.Safety) bool { return renamed[x.Cell] == "" })
 	for i := range run.Trials {
@@ -313,7 +312,7 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 		t.Error("the page does not say what the sides are")
 	}
 	for i := range run.Safety { // as if the change were faster and lost promises
-		if s := &run.Safety[i]; strings.HasPrefix(s.Cell, matrices.SideAxis+"="+matrices.SideAfter) {
+		if s := &run.Safety[i]; strings.HasPrefix(s.Cell, cell.SideAxis+"="+cell.SideAfter) {
 			s.Verdict, s.PromisesLost = results.Loses, 1
 		}
 	}
@@ -328,9 +327,9 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 		t.Errorf("a change that loses promises: %s", got)
 	}
 	for i := range run.Safety { // as if it only exposed more
-		if s := &run.Safety[i]; strings.HasPrefix(s.Cell, matrices.SideAxis+"="+matrices.SideAfter) {
+		if s := &run.Safety[i]; strings.HasPrefix(s.Cell, cell.SideAxis+"="+cell.SideAfter) {
 			s.Verdict, s.PromisesLost = results.Safe, 0
-			if s.Class == results.HostCrash {
+			if s.Class == cell.HostCrash {
 				s.Exposure = results.Exposure{Writes: 3, MS: 1500, Censored: true}
 			}
 		}
@@ -360,7 +359,9 @@ func TestNothingIsTheFastestBeforeItsSafetyIsKnown(t *testing.T) {
 func TestCellsThatTheProbeCannotDoAreNotWaitedFor(t *testing.T) {
 	run := withSafety(6)
 	m := &run.Manifest
-	m.Matrix = strings.Replace(m.Matrix, "fio: {rw: randwrite,", "fio: {rw: randread,", 1)
+	for i := range m.Cells {
+		m.Cells[i].Unprobed = "nothing is written"
+	}
 	run.Safety = nil // nothing is written: no cell has a campaign
 	got := strings.Join(New(run).Answer, "\n")
 	if strings.Contains(got, "not done") || strings.Contains(got, "planned") || !strings.Contains(got, "Fastest at fsync=1") {
@@ -375,11 +376,13 @@ func TestSidesSayWhatTheySet(t *testing.T) {
 		{"the guest", "{before: {guest.filesystem: ext4, guest.barrier: on}, after: {guest.filesystem: ext4, guest.barrier: off}}", "guest.barrier=on", "guest.barrier=off"},
 		{"one side alone", "{before: {guest.filesystem: ext4}, after: {guest.filesystem: ext4, fio.fsync: 8}}", "as the rest of the matrix says", "fio.fsync=8"},
 	} {
-		m := results.Manifest{Matrix: "name: x\naxes:\n  variant.side: " + test.sides + "\nfio: {rw: randwrite, size: 1GiB, runtime: 1}\n", MatrixFile: "x.yaml", Axes: []string{matrices.SideAxis}}
-		got := sides(m)
-		if got[matrices.SideBefore] != test.before || got[matrices.SideAfter] != test.after {
-			_, err := matrices.Parse("x.yaml", []byte(m.Matrix))
-			t.Errorf("%s: %q (%v)", test.name, got, err)
+		matrix, err := matrices.Parse("x.yaml", []byte("name: x\naxes:\n  variant.side: "+test.sides+"\nfio: {rw: randwrite, size: 1GiB, runtime: 1}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := sides(results.Manifest{Axes: []string{cell.SideAxis}, Cells: matrix.Cells()})
+		if got[cell.SideBefore] != test.before || got[cell.SideAfter] != test.after {
+			t.Errorf("%s: %q", test.name, got)
 		}
 	}
 }

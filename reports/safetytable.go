@@ -7,6 +7,7 @@ import (
 
 	"github.com/olekukonko/tablewriter/tw"
 
+	"platter/cell"
 	"platter/claims"
 )
 
@@ -57,7 +58,7 @@ func some(p *printer, mark string, lines []string) {
 
 // verdictColumn is what the cells answer to one question, or to several to which all of them answer alike.
 type verdictColumn struct {
-	first Question
+	first cell.Question
 	names []string
 	texts []string // by cell
 }
@@ -113,7 +114,7 @@ func safetyLines(m *Model, columns []verdictColumn, headed int) ([]string, error
 	for i, c := range m.Cells {
 		var row []string
 		for _, a := range c.Axes[headed:] {
-			row = append(row, a.Text())
+			row = append(row, a.Value.String())
 		}
 		row = append(row, iops(c.IOPS))
 		for _, v := range columns {

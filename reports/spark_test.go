@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"platter/cell"
 	"platter/internal/golden"
 	"platter/results"
 )
@@ -33,7 +34,7 @@ func wide() *results.Run {
 	run.Manifest.Name = strings.Repeat("a long name ", 20)
 	for i := range 40 {
 		value := strings.Repeat("wörter ", 8) + fmt.Sprint(i)
-		c := results.Cell{ID: fmt.Sprint("cell", i), Axes: map[string]any{"disk.cache": value, "fio.fsync": 1.0}}
+		c := cell.Cell{ID: fmt.Sprint("cell", i), Axes: axes("disk.cache", value, "fio.fsync", int64(1))}
 		run.Manifest.Cells = append(run.Manifest.Cells, c)
 	}
 	return run
@@ -92,7 +93,8 @@ func TestAFailedTrialIsNeverDrawnAsARate(t *testing.T) {
 
 func TestASparkCannotDriveTheTerminal(t *testing.T) {
 	run := withSafety(6)
-	run.Manifest.Name, run.Manifest.Cells[0].Axes["disk.cache"] = "\x1b[2J\nname", "\x1b]0;x\a\u202e"
+	run.Manifest.Name = "\x1b[2J\nname"
+	run.Manifest.Cells[0].Axes = run.Manifest.Cells[0].Axes.With("disk.cache", cell.Value{V: "\x1b]0;x\a\u202e"})
 	text := sparkOf(t, run, SparkLook{})
 	if strings.ContainsAny(text, "\x1b\a\u202e") || strings.Count(text, "\n") > 8 {
 		t.Errorf("the terminal gets control characters: %q", text)

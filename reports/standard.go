@@ -1,13 +1,14 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 
+	"platter/cell"
 	"platter/compare"
-	"platter/matrices"
 	"platter/results"
 )
 
@@ -23,8 +24,8 @@ type standard struct {
 
 // theDefault is the setting before a change, where the run measured both sides of one, else the default cache mode.
 func theDefault(axes []string) standard {
-	if slices.Contains(axes, matrices.SideAxis) {
-		return standard{map[string]string{matrices.SideAxis: matrices.SideBefore}, "before, the present setting", "it is the present setting"}
+	if slices.Contains(axes, cell.SideAxis) {
+		return standard{map[string]string{cell.SideAxis: cell.SideBefore}, "before, the present setting", "it is the present setting"}
 	}
 	return standard{map[string]string{"disk.cache": defaultCache}, "cache=" + defaultCache + ", QEMU's default", "it is QEMU's default"}
 }
@@ -36,7 +37,7 @@ func (m *Model) Present(settings ...string) error {
 		return nil
 	}
 	present := standard{map[string]string{}, "the present setting", "it is the present setting"}
-	var axes []Axis
+	var axes cell.Settings
 	var mine []string
 	for _, a := range m.Manifest.Axes {
 		if ofDisk(a) {
@@ -54,7 +55,7 @@ func (m *Model) Present(settings ...string) error {
 		}
 		var have []string
 		for _, c := range m.Cells {
-			if text := c.Axes[at].Text(); !slices.Contains(have, text) {
+			if text := c.Axes[at].Value.String(); !slices.Contains(have, text) {
 				have = append(have, text)
 			}
 		}
@@ -65,7 +66,7 @@ func (m *Model) Present(settings ...string) error {
 			return fmt.Errorf("%s is said twice", name)
 		}
 		present.values[name] = value
-		axes = append(axes, Axis{name, value})
+		axes = append(axes, cell.Setting{Name: name, Value: cell.Value{V: value}})
 	}
 	present.name = labelOf(axes) + ", " + present.name
 	m.hold(present)
@@ -83,12 +84,12 @@ func (m *Model) hold(s standard) {
 func (s standard) cell(w workload, other Cell) (Cell, bool) {
 	i := slices.IndexFunc(w.cells, func(c Cell) bool {
 		found := 0
-		alike := slices.EqualFunc(c.Axes, other.Axes, func(a, b Axis) bool {
+		alike := slices.EqualFunc(c.Axes, other.Axes, func(a, b cell.Setting) bool {
 			if value, mine := s.values[a.Name]; mine {
 				found++
-				return a.Text() == value
+				return a.Value.String() == value
 			}
-			return a.Text() == b.Text()
+			return a.Value.String() == b.Value.String()
 		})
 		return alike && found == len(s.values)
 	})
@@ -121,10 +122,10 @@ func (s standard) against(w workload, best Cell, safe func(Cell) bool) string {
 
 // change says what becomes of the present setting's speed with the change; "" for a run that measured none.
 func (s standard) change(w workload, present Cell, safe func(Cell) bool) string {
-	if s.values[matrices.SideAxis] != matrices.SideBefore {
+	if s.values[cell.SideAxis] != cell.SideBefore {
 		return ""
 	}
-	after, ok := standard{values: map[string]string{matrices.SideAxis: matrices.SideAfter}}.cell(w, present)
+	after, ok := standard{values: map[string]string{cell.SideAxis: cell.SideAfter}}.cell(w, present)
 	if !ok {
 		return ""
 	}
@@ -151,61 +152,39 @@ func timesText(r compare.Ratio, what string) string {
 }
 
 // sides say what the two sides of a change set where they differ, by their names; nil for a run that has none or in which they do not
-// differ, or whose matrix this version cannot read.
+// differ.
 func sides(m results.Manifest) map[string]string {
-	if !slices.Contains(m.Axes, matrices.SideAxis) {
+	i := slices.IndexFunc(m.Cells, func(c cell.Cell) bool { return c.Side() == cell.SideBefore })
+	if i < 0 {
 		return nil
 	}
-	matrix := matrixOf(m)
-	if matrix == nil {
+	before := m.Cells[i]
+	work := before.Axes.Without(cell.SideAxis).String()
+	j := slices.IndexFunc(m.Cells, func(c cell.Cell) bool {
+		return c.Side() == cell.SideAfter && c.Axes.Without(cell.SideAxis).String() == work
+	})
+	if j < 0 {
 		return nil
 	}
-	before, after := sideSettings(matrix, matrices.SideBefore), sideSettings(matrix, matrices.SideAfter)
-	was, is := apartFrom(before, after), apartFrom(after, before)
-	if was == is {
+	all := cell.Differences(before, m.Cells[j])
+	if len(all) == 0 {
 		return nil
 	}
-	return map[string]string{matrices.SideBefore: was, matrices.SideAfter: is}
-}
-
-// sideSettings are what the disk of a side has, "cache=none", and what else the side sets, "guest.barrier=0".
-func sideSettings(m *matrices.Matrix, side string) []string {
-	var all []string
-	of := func(s matrices.Setting) bool { return s.Name == matrices.SideAxis && s.Value.String() == side }
-	cells := m.Cells()
-	if i := slices.IndexFunc(cells, func(c matrices.Cell) bool { return slices.ContainsFunc(c.Axes, of) }); i >= 0 {
-		for _, s := range cells[i].Disk {
-			all = append(all, s.Name+"="+s.Value.String())
-		}
-	}
-	for _, axis := range m.Axes {
-		for i, settings := range axis.Settings {
-			for _, s := range settings {
-				if of(matrices.Setting{Name: axis.Name, Value: axis.Values[i]}) && !strings.HasPrefix(s.Name, "disk.") {
-					all = append(all, s.Name+"="+s.Value.String())
-				}
+	sideText := func(value func(cell.Difference) string) string {
+		var parts []string
+		for _, d := range all {
+			name, ofDisk := strings.CutPrefix(d.Name, "disk.")
+			switch text := value(d); {
+			case text != "":
+				parts = append(parts, name+"="+text)
+			case ofDisk:
+				parts = append(parts, name+" not set")
 			}
 		}
+		return cmp.Or(strings.Join(parts, ", "), "as the rest of the matrix says")
 	}
-	return all
-}
-
-// apartFrom are the settings that the other side does not have, and the disk's that only the other side has.
-func apartFrom(settings, others []string) string {
-	var parts []string
-	for _, s := range settings {
-		if !slices.Contains(others, s) {
-			parts = append(parts, s)
-		}
+	return map[string]string{
+		cell.SideBefore: sideText(func(d cell.Difference) string { return d.Before }),
+		cell.SideAfter:  sideText(func(d cell.Difference) string { return d.After }),
 	}
-	for _, o := range others {
-		name, _, _ := strings.Cut(o, "=")
-		if !strings.Contains(name, ".") && !slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, name+"=") }) {
-			parts = append(parts, name+" not set")
-		}
-	}
-	if len(parts) == 0 {
-		return "as the rest of the matrix says"
-	}
-	return strings.Join(parts, ", ")
 }

@@ -38,8 +38,8 @@ func TestTheBestSettingsAreHeldAgainstThoseInForce(t *testing.T) {
 func TestASettingWithBracketsKeepsTheIntervalOfItsRatio(t *testing.T) {
 	m := New(withSafety(6))
 	for i := range m.Cells {
-		if a := &m.Cells[i].Axes[0]; a.Text() == "none" {
-			a.Value = "] <b>["
+		if a := &m.Cells[i].Axes[0]; a.Value.String() == "none" {
+			a.Value.V = "] <b>["
 		}
 	}
 	if err := m.Present("disk.cache=] <b>["); err != nil {

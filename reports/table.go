@@ -217,7 +217,7 @@ func narrow(columns int) []tw.Padding {
 func cellRow(c Cell, kinds []string, headed int, intervals bool) []string {
 	var row []string
 	for _, a := range c.Axes[headed:] {
-		row = append(row, a.Text())
+		row = append(row, a.Value.String())
 	}
 	iops, interval := absent, absent
 	if c.IOPS != nil {

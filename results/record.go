@@ -3,29 +3,34 @@ package results
 import (
 	"time"
 
+	"platter/cell"
 	"platter/fiojob"
 )
 
-// Schema is the version of the files in a run directory.
-const Schema = 1
+// Schema is the version of the files in a run directory that this version writes, and OldestSchema the oldest that it reads. From 2
+// on the manifest has resolved cells; those of 1 have axis values alone and are resolved when the run is read.
+const (
+	Schema       = 2
+	OldestSchema = 1
+)
 
 // Manifest says what a run is and on what it ran. It is written once, before the first trial.
 type Manifest struct {
-	Schema     int       `json:"schema"`
-	Name       string    `json:"name"`
-	Tool       string    `json:"tool"`        // "platter VERSION"
-	Command    []string  `json:"command"`     // the command line that started the run
-	Matrix     string    `json:"matrix"`      // the text of the matrix file
-	MatrixFile string    `json:"matrix_file"` // its name, for messages
-	Banner     string    `json:"banner,omitempty"`
-	Seed       uint64    `json:"seed"`
-	Trials     int       `json:"trials"` // blocks planned
-	Started    time.Time `json:"started"`
-	Axes       []string  `json:"axes"` // names of the axes in the order of the matrix
-	Cells      []Cell    `json:"cells"`
-	Host       Host      `json:"host"`
-	Guest      Guest     `json:"guest"`
-	Storage    Storage   `json:"storage"`
+	Schema     int         `json:"schema"`
+	Name       string      `json:"name"`
+	Tool       string      `json:"tool"`        // "platter VERSION"
+	Command    []string    `json:"command"`     // the command line that started the run
+	Matrix     string      `json:"matrix"`      // the text of the matrix file
+	MatrixFile string      `json:"matrix_file"` // its name, for messages
+	Banner     string      `json:"banner,omitempty"`
+	Seed       uint64      `json:"seed"`
+	Trials     int         `json:"trials"` // blocks planned
+	Started    time.Time   `json:"started"`
+	Axes       []string    `json:"axes"` // names of the axes in the order of the matrix
+	Cells      []cell.Cell `json:"cells"`
+	Host       Host        `json:"host"`
+	Guest      Guest       `json:"guest"`
+	Storage    Storage     `json:"storage"`
 	// SafetyClasses and DriveCaches are what the matrix asks of the crash campaigns; empty without any.
 	SafetyClasses []string `json:"safety_classes,omitempty"`
 	DriveCaches   []string `json:"drive_caches,omitempty"`
@@ -46,13 +51,6 @@ type Looks struct {
 	Alpha      float64  `json:"alpha"`  // family-wise, over all rules and looks
 	Blocks     []int    `json:"blocks"` // after how many there is a look, in order; the last is where the run ends at the latest
 	Rules      []string `json:"rules"`  // in words
-}
-
-// Cell is one combination of axis values, measured or excluded.
-type Cell struct {
-	ID       string         `json:"id"`
-	Axes     map[string]any `json:"axes"`               // values keep their YAML type
-	Excluded string         `json:"excluded,omitempty"` // the reason; empty when the cell is measured
 }
 
 // Host is what is known of the machine that ran the guests.

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"platter/cell"
 )
 
 // Run is a run directory that was read.
@@ -22,6 +24,9 @@ type Run struct {
 	Trials   []Trial  // in the order of the journal; of two records of one trial (a run resumed) only the later
 	Safety   []Safety // likewise; of two records of one cell, class and drive cache only the later
 	Torn     bool     // the last line of one of the journals was cut short, as a crash leaves it; it is not among the records
+
+	// Unresolved is why the cells of a run of schema 1 have no settings, in a line; empty where they have.
+	Unresolved string
 
 	Judgement *Judgement // nil where platter ab has not judged the run
 
@@ -60,6 +65,9 @@ func Read(dir string) (*Run, error) {
 		return nil, err
 	}
 	run := &Run{Dir: dir, Manifest: *m, whole: map[string]int64{}}
+	if m.Schema == OldestSchema {
+		run.Unresolved = run.Manifest.resolve()
+	}
 	if err := run.readTrials(); err != nil {
 		return nil, err
 	}
@@ -88,12 +96,24 @@ func readManifest(dir string) (*Manifest, error) {
 	if err := json.Unmarshal(text, &head); err != nil {
 		return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("not a manifest: %v", err)}
 	}
-	if head.Schema != Schema {
-		return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("schema %d; this platter reads schema %d: use the platter that wrote it", head.Schema, Schema)}
+	if head.Schema < OldestSchema || head.Schema > Schema {
+		return nil, &Error{Path: path, Fault: Input,
+			Message: fmt.Sprintf("schema %d; this platter reads schemas %d to %d: use the platter that wrote it", head.Schema, OldestSchema, Schema)}
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(text, m); err != nil {
 		return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("not a manifest: %v", err)}
+	}
+	for i := range m.Cells { // readers find an axis by its place
+		axes := make(cell.Settings, len(m.Axes))
+		for k, name := range m.Axes {
+			v, ok := m.Cells[i].Axes.Get(name)
+			if !ok {
+				return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("not a manifest: cell %q has no value of the axis %q", m.Cells[i].ID, name)}
+			}
+			axes[k] = cell.Setting{Name: name, Value: v}
+		}
+		m.Cells[i].Axes = axes
 	}
 	return m, nil
 }
@@ -108,7 +128,7 @@ func (r *Run) readTrials() error {
 }
 
 func (r *Run) readSafety() error {
-	at := map[SafetyKey]int{}
+	at := map[cell.Question]int{}
 	return readJournal(r, SafetyFile, "a safety record", func(x Safety) { keepLater(&r.Safety, at, x.Key(), x) })
 }
 

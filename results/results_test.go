@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"platter/cell"
 	"platter/fiojob"
 )
 
@@ -28,7 +29,7 @@ func trial(cell string, block int) Trial {
 func newRun(t *testing.T, trials ...Trial) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
-	j, err := Create(dir, Manifest{Schema: Schema, Name: "test", Cells: []Cell{{ID: "a", Axes: map[string]any{"fio.fsync": 1}}}})
+	j, err := Create(dir, Manifest{Schema: Schema, Name: "test", Cells: []cell.Cell{{ID: "a", Axes: cell.Settings{{Name: "fio.fsync", Value: cell.Value{V: int64(1)}}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestWhatIsNoRunDirectoryIsSaidToBeNone(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(broken, ManifestFile), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string]string{empty: "no run directory", newer: "schema 2", broken: "not a manifest", filepath.Join(empty, "x"): "no run directory"} {
+	for dir, want := range map[string]string{empty: "no run directory", newer: "schema 3", broken: "not a manifest", filepath.Join(empty, "x"): "no run directory"} {
 		_, err := Read(dir)
 		var e *Error
 		if !errors.As(err, &e) || e.Fault != Input || !strings.Contains(err.Error(), want) {
@@ -217,7 +218,7 @@ func TestAJournalThatCouldNotWriteTakesNoMore(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	line, _ := json.Marshal(trial("a", 0))
-	record, _ := json.Marshal(safety("a", PowerLoss, "volatile"))
+	record, _ := json.Marshal(safety("a", cell.PowerLoss, "volatile"))
 	f.Add([]byte(`{"schema":1,"name":"x"}`), append(line, '\n'), append(record, '\n'))
 	f.Add([]byte(`{"schema":1}`), []byte("\n"), []byte{})
 	f.Fuzz(func(t *testing.T, manifest, trials, safety []byte) {

@@ -3,6 +3,8 @@ package results
 import (
 	"path/filepath"
 	"time"
+
+	"platter/cell"
 )
 
 // Verdicts of a cell under a failure class.
@@ -11,14 +13,6 @@ const (
 	Loses     = "LOSES"      // at least one was
 	NoPromise = "NO_PROMISE" // nothing was promised: judge it by its exposure
 	Invalid   = "INVALID"    // the control of this class failed, live cuts and replay disagree, or the file system was not looked at
-)
-
-// Failure classes.
-const (
-	GuestCrash = "guest_crash"
-	QEMUKill   = "qemu_kill"
-	HostCrash  = "host_crash"
-	PowerLoss  = "power_loss"
 )
 
 // Methods of judging.
@@ -67,11 +61,10 @@ type Safety struct {
 	Effective *CacheFlags `json:"effective,omitempty"`
 }
 
-// SafetyKey is what a safety record is about: of two records with one key the later counts.
-type SafetyKey struct{ Cell, Class, DriveCache string }
-
-// Key is the record's.
-func (s Safety) Key() SafetyKey { return SafetyKey{s.Cell, s.Class, s.DriveCache} }
+// Key returns the question that the record answers: of two records with one key the later counts.
+func (s Safety) Key() cell.Question {
+	return cell.Question{Cell: s.Cell, Class: s.Class, DriveCache: s.DriveCache}
+}
 
 // SafetyDir is where the raw files of a cell's crash campaign are: raw/CELL/safety.
 func (r *Run) SafetyDir(cell string) string {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"platter/cell"
 )
 
 func safety(cell, class, drive string) Safety {
@@ -39,7 +41,7 @@ func newSafetyRun(t *testing.T, records ...Safety) string {
 }
 
 func TestSafetyRecordsAreReadAsTheyWereAppended(t *testing.T) {
-	want := []Safety{safety("a", HostCrash, "volatile"), safety("a", PowerLoss, "volatile"), safety("a", PowerLoss, "protected"), safety("b", HostCrash, "volatile")}
+	want := []Safety{safety("a", cell.HostCrash, "volatile"), safety("a", cell.PowerLoss, "volatile"), safety("a", cell.PowerLoss, "protected"), safety("b", cell.HostCrash, "volatile")}
 	run, err := Read(newSafetyRun(t, want...))
 	if err != nil {
 		t.Fatal(err)
@@ -63,19 +65,19 @@ func TestARunWithoutCampaignsHasNoSafetyRecords(t *testing.T) {
 }
 
 func TestTheLaterRecordOfACellClassAndDriveCacheCounts(t *testing.T) {
-	failed := safety("a", HostCrash, "volatile")
+	failed := safety("a", cell.HostCrash, "volatile")
 	failed.Status, failed.Verdict = Failed, ""
-	run, err := Read(newSafetyRun(t, failed, safety("a", PowerLoss, "volatile"), safety("a", HostCrash, "protected"), safety("a", HostCrash, "volatile")))
+	run, err := Read(newSafetyRun(t, failed, safety("a", cell.PowerLoss, "volatile"), safety("a", cell.HostCrash, "protected"), safety("a", cell.HostCrash, "volatile")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(run.Safety) != 3 || run.Safety[0].Status != OK || run.Safety[0].Key() != (SafetyKey{"a", HostCrash, "volatile"}) {
+	if len(run.Safety) != 3 || run.Safety[0].Status != OK || run.Safety[0].Key() != (cell.Question{Cell: "a", Class: cell.HostCrash, DriveCache: "volatile"}) {
 		t.Errorf("read %+v", run.Safety)
 	}
 }
 
 func TestASafetyJournalTornAtAnyByteKeepsItsWholeLines(t *testing.T) {
-	dir := newSafetyRun(t, safety("a", HostCrash, "volatile"), safety("a", PowerLoss, "volatile"))
+	dir := newSafetyRun(t, safety("a", cell.HostCrash, "volatile"), safety("a", cell.PowerLoss, "volatile"))
 	path := filepath.Join(dir, SafetyFile)
 	whole, err := os.ReadFile(path)
 	if err != nil {
@@ -93,7 +95,7 @@ func TestASafetyJournalTornAtAnyByteKeepsItsWholeLines(t *testing.T) {
 		if len(run.Safety) != lines || len(run.Trials) != 1 || run.Torn != (cut > 0 && whole[cut-1] != '\n') {
 			t.Fatalf("cut at %d: %d records and %d trials, torn %v", cut, len(run.Safety), len(run.Trials), run.Torn)
 		}
-		if err := errors.Join(j.AppendSafety(safety("b", HostCrash, "none")), j.Close()); err != nil {
+		if err := errors.Join(j.AppendSafety(safety("b", cell.HostCrash, "none")), j.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if run, err = Read(dir); err != nil || len(run.Safety) != lines+1 || run.Torn || run.Safety[lines].Cell != "b" {
@@ -103,7 +105,7 @@ func TestASafetyJournalTornAtAnyByteKeepsItsWholeLines(t *testing.T) {
 }
 
 func TestBothJournalsMayBeTorn(t *testing.T) {
-	dir := newSafetyRun(t, safety("a", HostCrash, "volatile"))
+	dir := newSafetyRun(t, safety("a", cell.HostCrash, "volatile"))
 	for _, name := range []string{TrialsFile, SafetyFile} {
 		f, err := os.OpenFile(filepath.Join(dir, name), os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
@@ -127,7 +129,7 @@ func TestBothJournalsMayBeTorn(t *testing.T) {
 }
 
 func TestASafetyLineInTheMiddleThatCannotBeReadIsAnErrorWithItsNumber(t *testing.T) {
-	dir := newSafetyRun(t, safety("a", HostCrash, "volatile"))
+	dir := newSafetyRun(t, safety("a", cell.HostCrash, "volatile"))
 	path := filepath.Join(dir, SafetyFile)
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -146,18 +148,18 @@ func TestAJournalThatCouldNotWriteASafetyRecordTakesNoMoreOfAnything(t *testing.
 	full := errors.New("no space left on device")
 	for name, f := range map[string]*failing{"write": {write: full}, "short write": {short: full}, "fsync": {sync: full}} {
 		t.Run(name, func(t *testing.T) {
-			dir := newSafetyRun(t, safety("a", HostCrash, "volatile"))
+			dir := newSafetyRun(t, safety("a", cell.HostCrash, "volatile"))
 			j, _, err := Resume(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
 			f.file = j.safety
 			j.safety = f
-			if err := j.AppendSafety(safety("b", HostCrash, "volatile")); err == nil || !strings.Contains(err.Error(), full.Error()) || !strings.Contains(err.Error(), SafetyFile) {
+			if err := j.AppendSafety(safety("b", cell.HostCrash, "volatile")); err == nil || !strings.Contains(err.Error(), full.Error()) || !strings.Contains(err.Error(), SafetyFile) {
 				t.Fatalf("got %v, want the disk's error", err)
 			}
 			f.short, f.write, f.sync = nil, nil, nil
-			if err := j.AppendSafety(safety("c", HostCrash, "volatile")); err == nil {
+			if err := j.AppendSafety(safety("c", cell.HostCrash, "volatile")); err == nil {
 				t.Error("it took a record behind one that may be torn")
 			}
 			if err := j.Append(trial("c", 0)); err == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/cell"
 	"platter/gate"
 	"platter/matrices"
 	"platter/orchestrator"
@@ -295,12 +296,12 @@ func (ch *change) alike() [][]diskChange {
 // diskChange is a disk whose settings differ, with all its settings on both sides as a matrix has them.
 type diskChange struct {
 	target        string
-	before, after []matrices.Setting
+	before, after cell.Settings
 }
 
 // lines says what differs: "vdb: cache none → unsafe".
 func (d diskChange) lines() []string {
-	of := func(settings []matrices.Setting, name string) string {
+	of := func(settings cell.Settings, name string) string {
 		for _, s := range settings {
 			if s.Name == name {
 				return s.Value.String()

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"platter/cell"
 	"platter/libvirtxml"
 	"platter/matrices"
 )
@@ -176,10 +177,10 @@ func changed(before, after sideDisk) (c diskChange, names []string) {
 		}
 		a, b := before.value(name), after.value(name)
 		if a != "" {
-			c.before = append(c.before, matrices.Setting{Name: "disk." + name, Value: a.value()})
+			c.before = append(c.before, cell.Setting{Name: "disk." + name, Value: a.value()})
 		}
 		if b != "" {
-			c.after = append(c.after, matrices.Setting{Name: "disk." + name, Value: b.value()})
+			c.after = append(c.after, cell.Setting{Name: "disk." + name, Value: b.value()})
 		}
 		if a != b {
 			names = append(names, name)
@@ -230,11 +231,11 @@ func (d sideDisk) value(name string) attribute {
 }
 
 // value is the attribute as a matrix types it: numbers as numbers.
-func (a attribute) value() matrices.Value {
+func (a attribute) value() cell.Value {
 	if n, err := strconv.ParseInt(string(a), 10, 64); err == nil {
-		return matrices.Value{V: n}
+		return cell.Value{V: n}
 	}
-	return matrices.Value{V: string(a)}
+	return cell.Value{V: string(a)}
 }
 
 // namesOnly are the parts of an element that say only what it is called or where a guest finds it, and nothing about how disks work. In

@@ -7,10 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"platter/cell"
 	"platter/compare"
 	"platter/fiojob"
 	"platter/gate"
-	"platter/matrices"
 	"platter/results"
 )
 
@@ -56,7 +56,7 @@ func blocksOf(run *results.Run, before, after string) []block {
 func gated(blocks []block, floor float64) gate.Outcome {
 	run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Trials: len(blocks)}}
 	for _, side := range []string{gate.Before, gate.After} {
-		run.Manifest.Cells = append(run.Manifest.Cells, results.Cell{ID: side, Axes: map[string]any{matrices.SideAxis: side}})
+		run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: side, Axes: cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}}}})
 	}
 	for i, b := range blocks {
 		for side, iops := range map[string]float64{gate.Before: b.before, gate.After: b.after} {

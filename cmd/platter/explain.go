@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/cell"
 	"platter/flushpath"
 	"platter/libvirtxml"
 	"platter/orchestrator/hypervisor"
@@ -63,7 +64,7 @@ EXIT STATUS:
 			&cli.StringFlag{Name: "barrier", Usage: "ext4's mount option, `on|off`", Value: "on"},
 			&cli.StringFlag{Name: "write-cache", Usage: "the guest's queue/write_cache, if set by hand: `'write through'`"},
 			&cli.StringFlag{Name: "cache-type", Usage: "the guest's cache_type, if set by hand: `'write through'` or 'write back'"},
-			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND` of the drive's cache: volatile, protected or none", Value: flushpath.Volatile},
+			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND` of the drive's cache: volatile, protected or none", Value: cell.Volatile},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 		},
 		Before: lateFlags,
@@ -118,7 +119,7 @@ func explainedGuest(c *cli.Context) (flushpath.Config, error) {
 		{"barrier", []string{"on", "off"}},
 		{"write-cache", []string{"", "write through"}},
 		{"cache-type", []string{"", "write through", "write back"}},
-		{"drive-cache", []string{flushpath.Volatile, flushpath.Protected, flushpath.NoCache}},
+		{"drive-cache", []string{cell.Volatile, cell.Protected, cell.NoCache}},
 	} {
 		if v := c.String(flag.name); !slices.Contains(flag.values, v) {
 			return flushpath.Config{}, &errUsage{fmt.Sprintf("explain: --%s %q: it is %s", flag.name, v, strings.TrimPrefix(strings.Join(flag.values, ", "), ", "))}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/cell"
 	"platter/flushpath"
 	"platter/libvirtxml"
 )
@@ -67,11 +68,11 @@ func TestExplainSaysTheSameInTextAndJSONAndFromStandardInput(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &x); err != nil {
 		t.Fatal(err)
 	}
-	if x.Schema != 1 || len(x.Disks) != 1 || len(x.Disks[0].Predictions) != len(flushpath.Classes()) || x.Disks[0].Format != "raw" || !x.Disks[0].Effective.Direct {
+	if x.Schema != 1 || len(x.Disks) != 1 || len(x.Disks[0].Predictions) != len(cell.FailureClasses()) || x.Disks[0].Format != "raw" || !x.Disks[0].Effective.Direct {
 		t.Errorf("%+v", x)
 	}
 	for _, p := range x.Disks[0].Predictions {
-		want := flushpath.Predict(flushpath.Config{Cache: "none", Direct: true, Fsync: 1}, p.Class, flushpath.Volatile)
+		want := flushpath.Predict(flushpath.Config{Cache: "none", Direct: true, Fsync: 1}, p.Class, cell.Volatile)
 		if p.Prediction != want {
 			t.Errorf("%s: %+v, want %+v", p.Class, p.Prediction, want)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"platter/cell"
 	"platter/flushpath"
 	"platter/libvirtxml"
 )
@@ -109,7 +110,7 @@ func explainDisk(d libvirtxml.Disk, guest flushpath.Config, driveCache string) e
 	x := explainedDisk{Target: d.Target, Bus: d.Bus, Format: c.Format, Source: d.Source.Path, Cache: c.Cache, Path: flushpath.TraceWith(c, driveCache),
 		Notes: diskNotes(d, c), config: c}
 	x.Effective.Writeback, x.Effective.Direct, x.Effective.NoFlush = flushpath.Effective(c)
-	for _, class := range flushpath.Classes() {
+	for _, class := range cell.FailureClasses() {
 		x.Predictions = append(x.Predictions, classPrediction{class, flushpath.Predict(c, class, driveCache)})
 	}
 	return x

@@ -7,8 +7,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/cell"
 	"platter/libvirtxml"
-	"platter/matrices"
 	"platter/orchestrator"
 	"platter/orchestrator/guest"
 )
@@ -86,7 +86,7 @@ func shellSettings(c *cli.Context) (orchestrator.ShellSettings, error) {
 	if err != nil {
 		return s, err
 	}
-	bytes, err := matrices.ParseSize(c.String("size"))
+	bytes, err := cell.ParseSize(c.String("size"))
 	if err != nil {
 		return s, &errUsage{fmt.Sprintf("--size %s", err)}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/cell"
 	"platter/matrices"
 	"platter/orchestrator"
 )
@@ -137,9 +138,9 @@ type planCampaign struct {
 }
 
 type planCell struct {
-	ID       string                    `json:"id"`
-	Axes     map[string]matrices.Value `json:"axes"`
-	Excluded string                    `json:"excluded,omitempty"`
+	ID       string                `json:"id"`
+	Axes     map[string]cell.Value `json:"axes"`
+	Excluded string                `json:"excluded,omitempty"`
 }
 
 type planTrial struct {
@@ -151,7 +152,7 @@ type planTrial struct {
 func printPlanJSON(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) error {
 	out := planJSON{Schema: 1, Name: m.Name, Seed: p.Seed, Blocks: p.Trials, Boots: len(p.Boots), ExpectedS: p.Estimate(p.Work()).Seconds()}
 	for _, c := range p.Cells {
-		axes := map[string]matrices.Value{}
+		axes := map[string]cell.Value{}
 		for _, a := range c.Axes {
 			axes[a.Name] = a.Value
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"platter/matrices"
+	"platter/cell"
 	"platter/powercut"
 )
 
@@ -41,8 +41,8 @@ EXAMPLES:
 ` + powercutExitHelp,
 		Subcommands: []*cli.Command{
 			powercutMountCommand(),
-			powercutCutCommand("host-crash", powercut.HostCrash, "lose the simulated host's page cache"),
-			powercutCutCommand("power-loss", powercut.PowerLoss, "lose the page cache and the drive's volatile cache"),
+			powercutCutCommand("host-crash", cell.HostCrash, "lose the simulated host's page cache"),
+			powercutCutCommand("power-loss", cell.PowerLoss, "lose the page cache and the drive's volatile cache"),
 			powercutRestoreCommand(), powercutStatusCommand(), powercutServeCommand(), powercutGuardCommand(),
 		},
 		Action: func(c *cli.Context) error {
@@ -70,7 +70,7 @@ EXAMPLES:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "size", Usage: "`SIZE` of the disk: 512MiB, 10GiB; default that of --from"},
 			&cli.StringFlag{Name: "from", Usage: "raw `FILE` that is copied to the beginning of the disk"},
-			&cli.StringFlag{Name: "drive-cache", Usage: "`volatile, protected or none`", Value: powercut.Volatile},
+			&cli.StringFlag{Name: "drive-cache", Usage: "`volatile, protected or none`", Value: cell.Volatile},
 			&cli.StringFlag{Name: "drive-cache-size", Usage: "`SIZE` of the drive's cache", Value: "64MiB"},
 			&cli.DurationFlag{Name: "drive-cache-expire", Usage: "`AGE` at which data leave the drive's cache; 0 is never"},
 			&cli.DurationFlag{Name: "write-latency", Usage: "`TIME` to move data to the drive: 60us"},
@@ -133,7 +133,7 @@ func powercutSpec(c *cli.Context) (powercut.ImageSpec, error) {
 			continue
 		}
 		var err error
-		if *s.bytes, err = matrices.ParseSize(c.String(s.flag)); err != nil {
+		if *s.bytes, err = cell.ParseSize(c.String(s.flag)); err != nil {
 			return spec, &errUsage{fmt.Sprintf("--%s %s: %v", s.flag, c.String(s.flag), err)}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
@@ -159,7 +160,7 @@ func (r *replayed) ask(run *results.Run, class, drive, at string) error {
 	if !slices.Contains(r.campaign.DriveCaches, drive) {
 		return &errUsage{fmt.Sprintf("replay: drive cache %q was not asked about: the run asked about %s", drive, strings.Join(r.campaign.DriveCaches, ", "))}
 	}
-	r.at = replay.At{Question: replay.Question{Class: class, DriveCache: drive}}
+	r.at = replay.At{Question: cell.Question{Class: class, DriveCache: drive}}
 	switch at {
 	case "end":
 		r.at.Point = -1
@@ -177,7 +178,7 @@ func (r *replayed) ask(run *results.Run, class, drive, at string) error {
 
 // worst finds the worst crash point that the run has found.
 func (r *replayed) worst(run *results.Run) error {
-	key := results.SafetyKey{Cell: r.cell, Class: r.at.Class, DriveCache: r.at.DriveCache}
+	key := cell.Question{Cell: r.cell, Class: r.at.Class, DriveCache: r.at.DriveCache}
 	for _, s := range run.Safety {
 		if s.Key() != key {
 			continue

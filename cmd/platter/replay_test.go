@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
@@ -23,7 +24,7 @@ const replayedCell = "disk.cache=none,fio.fsync=1"
 func recordedRun(t *testing.T) (dir string, campaign replay.Campaign, blocks [2][]byte) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "run")
-	j, err := results.Create(dir, results.Manifest{Schema: results.Schema, Cells: []results.Cell{
+	j, err := results.Create(dir, results.Manifest{Schema: results.Schema, Cells: []cell.Cell{
 		{ID: replayedCell}, {ID: "disk.cache=unsafe,fio.fsync=1"}}})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/cell"
 	"platter/results"
 )
 
@@ -22,7 +23,7 @@ func runDirectory(t *testing.T, name string) string {
 	dir := filepath.Join(t.TempDir(), name)
 	text, err := json.Marshal(results.Manifest{Schema: results.Schema, Name: name, Tool: "platter test", Trials: 1,
 		Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Axes: []string{"disk.cache"},
-		Cells: []results.Cell{{ID: "disk.cache=none", Axes: map[string]any{"disk.cache": "none"}}}})
+		Cells: []cell.Cell{{ID: "disk.cache=none", Axes: cell.Settings{{Name: "disk.cache", Value: cell.Value{V: "none"}}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"platter/cell"
 	"platter/matrices"
 	"platter/orchestrator"
 	"platter/powercut"
@@ -73,8 +74,8 @@ func TestAMachineTooNoisyForASlowdownIsInconclusive(t *testing.T) {
 
 func TestAMutantThatIsCalledSafeIsSeen(t *testing.T) {
 	record := func(name, verdict string, lost bool) results.Safety {
-		return results.Safety{Cell: "variant.disk=" + name, Class: results.PowerLoss, Verdict: verdict,
-			Controls: []results.Control{{Name: "unsafe", Class: results.PowerLoss, Promises: 9, Lost: lost}}}
+		return results.Safety{Cell: "variant.disk=" + name, Class: cell.PowerLoss, Verdict: verdict,
+			Controls: []results.Control{{Name: "unsafe", Class: cell.PowerLoss, Promises: 9, Lost: lost}}}
 	}
 	all := func(change func(records []results.Safety)) []results.Safety {
 		records := []results.Safety{record(honest, results.Safe, true), record(powercut.IgnoreFlush, results.Invalid, true),

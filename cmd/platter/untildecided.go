@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/cell"
 	"platter/gate"
 	"platter/matrices"
 	"platter/orchestrator"
@@ -25,7 +26,7 @@ func untilDecided(s *orchestrator.Settings, policy *gate.Policy) error {
 	}
 	if !bothSides(s.Matrix) {
 		return &errUsage{fmt.Sprintf("--until-decided: matrix %s has no axis %s with the values %s and %s, so a look at it decides nothing",
-			s.Matrix.Name, matrices.SideAxis, gate.Before, gate.After)}
+			s.Matrix.Name, cell.SideAxis, gate.Before, gate.After)}
 	}
 	s.Trials = looks.Blocks[len(looks.Blocks)-1]
 	goOnUntilDecided(s, looks, policy)
@@ -50,7 +51,7 @@ func resumeUntilDecided(s *orchestrator.Settings, looks *results.Looks) error {
 // bothSides tells whether a matrix measures both sides of a change.
 func bothSides(m *matrices.Matrix) bool {
 	for _, axis := range m.Axes {
-		if axis.Name == matrices.SideAxis {
+		if axis.Name == cell.SideAxis {
 			var values []string
 			for _, v := range axis.Values {
 				values = append(values, v.String())

@@ -22,7 +22,7 @@ func JudgeFile(path string, c Campaign, at At) (*Judgement, error) {
 }
 
 func judgeAt(log source, c Campaign, at At) (*Judgement, error) {
-	left, err := at.survivor()
+	left, err := survivorOf(at.Question)
 	if err != nil {
 		return nil, err
 	}

@@ -7,13 +7,14 @@ import (
 	"path/filepath"
 	"testing"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 	"platter/powercut/witness"
 )
 
 // allQuestions ask for each layer, and for some twice.
-var allQuestions = []Question{
-	{"guest_crash", "volatile"}, {"qemu_kill", "volatile"}, {"host_crash", "volatile"}, {"power_loss", "volatile"}, {"power_loss", "protected"},
+var allQuestions = []cell.Question{
+	{Class: "guest_crash", DriveCache: "volatile"}, {Class: "qemu_kill", DriveCache: "volatile"}, {Class: "host_crash", DriveCache: "volatile"}, {Class: "power_loss", DriveCache: "volatile"}, {Class: "power_loss", DriveCache: "protected"},
 }
 
 // TestEveryPointIsJudgedAsItsSurvivorIs holds the judge that keeps sums against the bytes that a naive disk leaves, at every
@@ -83,7 +84,7 @@ func (b *brute) run() {
 		disk.take(e, data)
 		acks.take(e, data)
 		for i, q := range allQuestions {
-			l, _ := q.survivor()
+			l, _ := survivorOf(q)
 			image := disk.survivor(l, 0)
 			want, exposed := judgement(b.c, image, acks.promised, acks.acknowledged)
 			age, first := acks.oldest(e.TimeNS, exposed)
@@ -121,7 +122,7 @@ func (b *brute) survivor(disk *naive, acks *ackBook, base []byte, at At) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	l, _ := at.survivor()
+	l, _ := survivorOf(at.Question)
 	image := disk.survivor(l, at.Seed)
 	if i := difference(have, image); i >= 0 {
 		b.t.Fatalf("%s, %+v: the survivor differs from the naive disk's at byte %d", b.name, at, i)

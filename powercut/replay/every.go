@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 	"platter/powercut/witness"
 )
@@ -10,12 +11,12 @@ import (
 // Every judges every crash point of a log in one pass, for all questions (method every_op). It takes raw images whose blocks
 // are overwritten in place; other patterns and formats are an error, as are a log that is cut short (oplog.ErrTruncated), one
 // that contradicts itself, and a witness disk that something else wrote on (ErrWitness).
-func Every(log *oplog.Reader, c Campaign, questions []Question) ([]Outcome, error) {
+func Every(log *oplog.Reader, c Campaign, questions []cell.Question) ([]Outcome, error) {
 	return every(log, c, questions, nil)
 }
 
 // EveryFile is Every for a log in a file, plain or gzip'd.
-func EveryFile(path string, c Campaign, questions []Question) ([]Outcome, error) {
+func EveryFile(path string, c Campaign, questions []cell.Question) ([]Outcome, error) {
 	log, closer, err := file(path)()
 	if err != nil {
 		return nil, inFile(path, err)
@@ -26,10 +27,10 @@ func EveryFile(path string, c Campaign, questions []Question) ([]Outcome, error)
 }
 
 // every calls watch, unless it is nil, with the figures of each layer after each event.
-func every(log *oplog.Reader, c Campaign, questions []Question, watch func(point int64, l layer, f figures, ageNS int64)) ([]Outcome, error) {
+func every(log *oplog.Reader, c Campaign, questions []cell.Question, watch func(point int64, l layer, f figures, ageNS int64)) ([]Outcome, error) {
 	var asked [layers]bool
 	for _, q := range questions {
-		l, err := q.survivor()
+		l, err := survivorOf(q)
 		if err != nil {
 			return nil, err
 		}

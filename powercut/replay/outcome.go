@@ -1,8 +1,10 @@
 package replay
 
+import "platter/cell"
+
 // Outcome answers a question for a whole log. Its figures mean what the safety record of a run says of them.
 type Outcome struct {
-	Question
+	cell.Question
 	CrashPoints  int64 // events of the log
 	Writes       int64 // that returned to the probe, as far as the witness was told
 	Promises     int64 // promised writes at the end of the log
@@ -114,11 +116,11 @@ func (s *stretchOfLog) join(o stretchOfLog) {
 }
 
 // outcomes are the answers at the end of the log.
-func (j *judge) outcomes(questions []Question, tallies []*tally, points int64) []Outcome {
+func (j *judge) outcomes(questions []cell.Question, tallies []*tally, points int64) []Outcome {
 	ledger := Ledger{Jobs: j.clerk.jobs}
 	var all []Outcome
 	for _, q := range questions {
-		survivor, _ := q.survivor()
+		survivor, _ := survivorOf(q)
 		for _, t := range tallies {
 			if t.layer != survivor {
 				continue

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 	"platter/powercut/witness"
 )
@@ -58,10 +59,6 @@ func ReadCampaign(path string) (Campaign, error) {
 	return c, nil
 }
 
-// Question is a failure class, and the drive's cache behind which it strikes: "guest_crash", "qemu_kill", "host_crash" or
-// "power_loss"; "volatile", "protected" or "none".
-type Question struct{ Class, DriveCache string }
-
 // layer is a state of the data image that is what survives some failure.
 type layer uint8
 
@@ -80,22 +77,22 @@ func (l layer) holder() string {
 	return [...]string{"a write in flight", "the host's page cache", "the drive's cache", "the medium"}[l]
 }
 
-// survivor is the layer that the question's failure leaves (safety.md, "The log" and "Cuts for real").
-func (q Question) survivor() (layer, error) {
+// survivorOf is the layer that the question's failure leaves (safety.md, "The log" and "Cuts for real").
+func survivorOf(q cell.Question) (layer, error) {
 	switch q.DriveCache {
-	case "volatile", "protected", "none":
+	case cell.Volatile, cell.Protected, cell.NoCache:
 	default:
 		return 0, fmt.Errorf("no drive cache %q: it is volatile, protected or none", q.DriveCache)
 	}
 	switch q.Class {
-	case "guest_crash":
+	case cell.GuestCrash:
 		return arrived, nil
-	case "qemu_kill":
+	case cell.QEMUKill:
 		return replied, nil
-	case "host_crash":
+	case cell.HostCrash:
 		return drive, nil
-	case "power_loss":
-		if q.DriveCache == "volatile" {
+	case cell.PowerLoss:
+		if q.DriveCache == cell.Volatile {
 			return medium, nil
 		}
 		return drive, nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 	"platter/powercut/witness"
 )
@@ -314,13 +315,13 @@ func TestOutcomeSumsUpTheLog(t *testing.T) {
 	s.write(0, direct)
 	s.promise(0, 3) // broken: nothing was flushed
 	s.ack(1, 1)
-	outcomes, err := Every(s.reader(), s.c, []Question{{"power_loss", "volatile"}, {"power_loss", "none"}, {"host_crash", "volatile"}})
+	outcomes, err := Every(s.reader(), s.c, []cell.Question{{Class: "power_loss", DriveCache: "volatile"}, {Class: "power_loss", DriveCache: "none"}, {Class: "host_crash", DriveCache: "volatile"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := outcomes[0]
 	want := Outcome{
-		Question: Question{"power_loss", "volatile"}, CrashPoints: 21, Writes: 4, Promises: 3, PromisesLost: 1, PointsLost: 4,
+		Question: cell.Question{Class: "power_loss", DriveCache: "volatile"}, CrashPoints: 21, Writes: 4, Promises: 3, PromisesLost: 1, PointsLost: 4,
 		Exposure: Exposure{Writes: 2, Bytes: 2048, MS: 6, Censored: true}, Seconds: 0.021, ImageFlushes: 1, ImageDsyncWrites: 1,
 		Worst: &Point{Point: 18, MS: 18},
 	}
@@ -358,7 +359,7 @@ func TestTheAgeOfExposureIsOfTheOldestStillExposed(t *testing.T) {
 	for range 10 {
 		s.event(oplog.Destage, 8192, 512)
 	}
-	o, err := Every(s.reader(), s.c, []Question{{"power_loss", "volatile"}})
+	o, err := Every(s.reader(), s.c, []cell.Question{{Class: "power_loss", DriveCache: "volatile"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -488,8 +489,8 @@ func TestWhatCannotBeJudgedIsRefused(t *testing.T) {
 		})
 	}
 	s := newScript(t, small())
-	for _, q := range []Question{{"flood", "volatile"}, {"power_loss", "wet"}} {
-		if _, err := Every(s.reader(), s.c, []Question{q}); err == nil {
+	for _, q := range []cell.Question{{Class: "flood", DriveCache: "volatile"}, {Class: "power_loss", DriveCache: "wet"}} {
+		if _, err := Every(s.reader(), s.c, []cell.Question{q}); err == nil {
 			t.Errorf("no error for %v", q)
 		}
 	}

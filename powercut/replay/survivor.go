@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 
+	"platter/cell"
 	"platter/powercut/oplog"
 	"platter/powercut/witness"
 )
@@ -14,7 +15,7 @@ import (
 // another each one is lost or not by the seed, and a write in flight may come through in part.
 type At struct {
 	Point int64 // the last one when negative
-	Question
+	cell.Question
 	Seed uint64
 }
 
@@ -28,7 +29,7 @@ func survive(log source, c Campaign, at At, image *os.File) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	left, err := at.survivor()
+	left, err := survivorOf(at.Question)
 	if err != nil {
 		return err
 	}
