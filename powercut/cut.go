@@ -1,8 +1,8 @@
 package powercut
 
 import (
-	"platter/powercut/oplog"
 	"platter/cell"
+	"platter/powercut/oplog"
 )
 
 // cut ends the generation: whatever comes or is on its way gets EIO. The layers stay as they are.
