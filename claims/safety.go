@@ -9,6 +9,7 @@ import (
 
 	"platter/cell"
 	"platter/results"
+	"platter/text"
 )
 
 // alike is within how much two figures count as the same, where a claim says "=".
@@ -103,22 +104,22 @@ func (e *evidence) fate(check safetyCheck, c cell.Cell, q cell.Question) finding
 }
 
 func promiseFigure(r results.Safety) string {
-	text := fmt.Sprintf("%s of %s promises lost", count(r.PromisesLost), count(r.Promises))
+	line := fmt.Sprintf("%s of %s promises lost", text.Count(r.PromisesLost), text.Count(r.Promises))
 	if r.PromisesLost == 0 && r.Verdict == results.Loses {
-		text += ", and the file system damaged or a live cut lost"
+		line += ", and the file system damaged or a live cut lost"
 	}
-	return text
+	return line
 }
 
 func exposureFigure(r results.Safety) string {
 	if r.Exposure.Writes == 0 {
-		return fmt.Sprintf("none of %s acknowledged writes lost", count(r.Writes))
+		return fmt.Sprintf("none of %s acknowledged writes lost", text.Count(r.Writes))
 	}
 	age := "up to"
 	if r.Exposure.Censored {
 		age = "at least"
 	}
-	return fmt.Sprintf("%s of %s acknowledged writes lost, %s %.3g s old", count(r.Exposure.Writes), count(r.Writes), age, r.Exposure.MS/1000)
+	return fmt.Sprintf("%s of %s acknowledged writes lost, %s %.3g s old", text.Count(r.Exposure.Writes), text.Count(r.Writes), age, r.Exposure.MS/1000)
 }
 
 // exposureRises looks at the cells that differ in one setting, its values rising.
@@ -145,7 +146,7 @@ func (e *evidence) rises(f family, steps []string, by string, q cell.Question) f
 			return *none
 		}
 		exposed = append(exposed, r.Exposure.Writes)
-		parts = append(parts, fmt.Sprintf("%s at %s=%s", count(r.Exposure.Writes), short(by), written(f[v], by)))
+		parts = append(parts, fmt.Sprintf("%s at %s=%s", text.Count(r.Exposure.Writes), short(by), written(f[v], by)))
 	}
 	figure := strings.TrimPrefix(f.label()+", ", ", ") + q.String() + ": writes exposed " + strings.Join(parts, ", ")
 	if slices.IsSorted(exposed) && exposed[0] < exposed[len(exposed)-1] {
@@ -257,7 +258,7 @@ func order(a, b float64) int {
 func (s standing) String() string {
 	var exposed []string
 	for _, r := range s.failures {
-		exposed = append(exposed, fmt.Sprintf("%s after a %s", count(r.Exposure.Writes), cell.Question{Class: r.Class}))
+		exposed = append(exposed, fmt.Sprintf("%s after a %s", text.Count(r.Exposure.Writes), cell.Question{Class: r.Class}))
 	}
 	return fmt.Sprintf("%.4g %% of promises lost, writes exposed %s", 100*s.lost, strings.Join(exposed, ", "))
 }

@@ -3,7 +3,8 @@ package flushpath
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
+
+	"platter/text"
 )
 
 // The columns of a drawing: where, layer, the flush's line and word, then text up to drawWidth.
@@ -59,23 +60,5 @@ func (l Layer) text() []string {
 	if l.Unpromised {
 		lines = append(lines, "▒ unpromised writes may rest here")
 	}
-	return append(lines, Wrap(l.Reason, drawWidth-drawText)...)
-}
-
-// Wrap breaks text into lines of at most width characters, between words; a longer word stands alone.
-func Wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
-			line += " " + word
-		default:
-			lines = append(lines, line)
-			line = word
-		}
-	}
-	return append(lines, line)
+	return append(lines, text.Wrap(l.Reason, drawWidth-drawText)...)
 }

@@ -10,6 +10,7 @@ import (
 
 	"platter/compare"
 	"platter/results"
+	"platter/text"
 )
 
 // minRuns is how many runs a side needs, so that runs can be tested against runs.
@@ -257,7 +258,7 @@ func (j *judge) pairedRule(m compare.Metric, chosen []cellPair, result *RuleResu
 func (r *RuleResult) enough(have, need int, what string) {
 	if have < need {
 		r.Needed = need
-		r.problem("it has %s and needs %d", plural(have, what), need)
+		r.problem("it has %s and needs %d", text.Plural(have, what), need)
 	}
 }
 
@@ -321,7 +322,7 @@ func (j *judge) runValues(m compare.Metric, cells []cellPair, side []*view, resu
 				result.problem("%s, cell %s: %s", v.run.Dir, p.name, s.problem)
 			}
 			if n, need := len(s.values), max(1, j.policy.Evidence.Trials); n < need {
-				result.problem("%s, cell %s has %s and needs %d", v.run.Dir, p.name, plural(n, "trial"), need)
+				result.problem("%s, cell %s has %s and needs %d", v.run.Dir, p.name, text.Plural(n, "trial"), need)
 			}
 			if len(s.values) == 0 {
 				whole = false
@@ -357,7 +358,7 @@ func (j *judge) betweenRuns(m compare.Metric, before, after []float64, result *R
 		result.Warnings = nil // of the test that is not made
 		result.Needed = minRuns
 		result.problem("runs differ by more than their trials show: with %s and %s it needs %d on each side, or the policy's margin, or both sides in one run (platter ab)",
-			plural(len(before), "baseline run"), plural(len(after), "candidate run"), minRuns)
+			text.Plural(len(before), "baseline run"), text.Plural(len(after), "candidate run"), minRuns)
 	}
 }
 
@@ -500,14 +501,14 @@ func (j *judge) moreWould(r *RuleResult) string {
 // share writes a ratio in percent.
 func share(ratio float64) string { return round(100*ratio) + " %" }
 
-// round writes a number with three digits at most, as a person does.
+// round writes a number as a person does: three digits where it is below 1000, and no zeros at its end.
 func round(v float64) string {
 	switch {
 	case math.Abs(v) >= 100:
-		return fmt.Sprintf("%.0f", v)
+		return text.Number(v)
 	case math.Abs(v) >= 10:
 		return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
 	}
-	text := fmt.Sprintf("%.2f", v)
-	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+	line := fmt.Sprintf("%.2f", v)
+	return strings.TrimSuffix(strings.TrimRight(line, "0"), ".")
 }

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"platter/cell"
 	"platter/results"
+	"platter/text"
 )
 
 // Outcome of a judgement.
@@ -285,14 +285,14 @@ func (j *judge) looked() string {
 		}
 	}
 	if applied > 0 {
-		parts = append(parts, fmt.Sprintf("%s of performance within what the policy allows", plural(applied, "rule")))
+		parts = append(parts, fmt.Sprintf("%s of performance within what the policy allows", text.Plural(applied, "rule")))
 	}
 	points := int64(0)
 	for _, s := range j.v.Safety {
 		points += s.CrashPoints
 	}
 	if n := len(j.v.Safety); n > 0 {
-		parts = append(parts, fmt.Sprintf("no more promises broken than allowed at %s crash points in %s", digits(points), plural(n, "record")))
+		parts = append(parts, fmt.Sprintf("no more promises broken than allowed at %s crash points in %s", text.Count(points), text.Plural(n, "record")))
 	} else {
 		parts = append(parts, "safety was not measured, and the policy does not ask for it")
 	}
@@ -330,22 +330,6 @@ func differences(before, after map[string]string) []string {
 func orUnset(text string) string {
 	if text == "" {
 		return "(not set)"
-	}
-	return text
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return digits(int64(n)) + " " + what + "s"
-}
-
-// digits sets thousands apart.
-func digits(n int64) string {
-	text := strconv.FormatInt(n, 10)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
 	}
 	return text
 }

@@ -177,9 +177,9 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		{"one broken promise", func(r *results.Run, _ *Policy) {
 			s := after(r)
 			s.PromisesLost, s.PointsLost, s.Verdict = 1, 1, results.Loses
-		}, Fail, "1 of 1,900 promises broken"},
-		{"a broken promise under a verdict that says SAFE", func(r *results.Run, _ *Policy) { after(r).PromisesLost = 1 }, Fail, "1 of 1,900"},
-		{"a live cut that lost", func(r *results.Run, _ *Policy) { after(r).Live = &results.LiveCuts{Cuts: 1, Lost: 1, Agrees: true} }, Fail, "1 of 1,900"},
+		}, Fail, "1 of 1\u202f900 promises broken"},
+		{"a broken promise under a verdict that says SAFE", func(r *results.Run, _ *Policy) { after(r).PromisesLost = 1 }, Fail, "1 of 1\u202f900"},
+		{"a live cut that lost", func(r *results.Run, _ *Policy) { after(r).Live = &results.LiveCuts{Cuts: 1, Lost: 1, Agrees: true} }, Fail, "1 of 1\u202f900"},
 		{"a loss without controls", func(r *results.Run, _ *Policy) { s := after(r); s.Controls, s.PromisesLost = nil, 3 }, Fail, "3 of"},
 		{"more exposure than allowed", func(r *results.Run, p *Policy) {
 			after(r).Exposure.MS = 300
@@ -188,7 +188,7 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		{"a censored exposure above its limit", func(r *results.Run, p *Policy) {
 			after(r).Exposure = results.Exposure{MS: 5000, Censored: true}
 			p.Safety.ExposureMS = map[string]float64{cell.PowerLoss: 200}
-		}, Fail, "≥ 5000 ms"},
+		}, Fail, "≥ 5\u202f000 ms"},
 		{"a limit above a censored exposure", func(r *results.Run, p *Policy) {
 			after(r).Exposure = results.Exposure{MS: 5000, Censored: true}
 			p.Safety.ExposureMS = map[string]float64{cell.PowerLoss: 30000}
@@ -204,11 +204,11 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		}, Inconclusive, "no /dev/fuse"},
 		{"a campaign without a verdict", func(r *results.Run, _ *Policy) { after(r).Verdict = "" }, Inconclusive, "is none"},
 		{"a campaign that judged no crash point", func(r *results.Run, _ *Policy) { after(r).CrashPoints = 0 }, Inconclusive, "no crash point"},
-		{"too few crash points", func(r *results.Run, _ *Policy) { after(r).CrashPoints = 999 }, Inconclusive, "the policy wants 1,000"},
+		{"too few crash points", func(r *results.Run, _ *Policy) { after(r).CrashPoints = 999 }, Inconclusive, "the policy wants 1\u202f000"},
 		{"too few crash points beside the cuts that the verdict rests on", func(r *results.Run, _ *Policy) {
 			s := after(r)
 			s.Method, s.CrashPoints, s.Live = results.Live, 999, &results.LiveCuts{Cuts: 1, Agrees: true}
-		}, Inconclusive, "the policy wants 1,000"},
+		}, Inconclusive, "the policy wants 1\u202f000"},
 		{"a verdict that rests on cuts without one", func(r *results.Run, _ *Policy) { after(r).Method = results.Live }, Inconclusive, "no cut was made"},
 		{"no control", func(r *results.Run, _ *Policy) { after(r).Controls = nil }, Inconclusive, "no control"},
 		{"a control that lost nothing", func(r *results.Run, _ *Policy) { after(r).Controls[0].Lost = false }, Inconclusive, "it must"},

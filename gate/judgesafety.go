@@ -10,6 +10,7 @@ import (
 
 	"platter/cell"
 	"platter/results"
+	"platter/text"
 )
 
 // SafetyResult is what became of one failure class behind one drive cache on one cell of the candidate.
@@ -81,13 +82,13 @@ func groupText(g []SafetyResult) string {
 		if !slices.Contains(cells, s.Cell) {
 			cells = append(cells, s.Cell)
 		}
-		if text := classText(s); !slices.Contains(classes, text) {
-			classes = append(classes, text)
+		if line := classText(s); !slices.Contains(classes, line) {
+			classes = append(classes, line)
 		}
 	}
 	where := cells[0]
 	if len(cells) > 1 {
-		where = fmt.Sprintf("%s and %s", where, plural(len(cells)-1, "more cell"))
+		where = fmt.Sprintf("%s and %s", where, text.Plural(len(cells)-1, "more cell"))
 	}
 	return fmt.Sprintf("%s, %s: %s", where, strings.Join(classes, ", "), g[0].Why)
 }
@@ -259,11 +260,11 @@ func (j *judge) unusable(v *view, s, before *results.Safety) string {
 	case !live && s.CrashPoints <= 0:
 		return "no crash point was judged"
 	case (!live || s.CrashPoints > 0) && s.CrashPoints < e.CrashPoints: // what is judged by cuts alone has none
-		return fmt.Sprintf("%s were judged, and the policy wants %s", plural(int(s.CrashPoints), "crash point"), digits(e.CrashPoints))
+		return fmt.Sprintf("%s were judged, and the policy wants %s", text.Plural(s.CrashPoints, "crash point"), text.Count(e.CrashPoints))
 	case s.Verdict == results.Safe && s.Promises == 0 && (s.Live == nil || s.Live.Promises == 0):
 		return "nothing was promised, and the verdict is SAFE"
 	case s.Verdict == results.NoPromise && before != nil && before.Status == results.OK && before.Promises > 0:
-		return fmt.Sprintf("nothing was promised, and %s were before the change", plural(int(before.Promises), "write"))
+		return fmt.Sprintf("nothing was promised, and %s were before the change", text.Plural(before.Promises, "write"))
 	}
 	return ""
 }
@@ -271,20 +272,20 @@ func (j *judge) unusable(v *view, s, before *results.Safety) string {
 // exposed holds a record against the limit on what a crash may take of acknowledged data.
 func (j *judge) exposed(s, before *results.Safety) (Outcome, string) {
 	limit, limited := j.policy.Safety.ExposureMS[s.Class]
-	text := exposureText(s.Exposure)
+	line := exposureText(s.Exposure)
 	since := "" // what is new
 	if before != nil && before.Status == results.OK && before.Exposure.Writes == 0 && s.Exposure.Writes > 0 {
 		since = ", and nothing before the change"
 	}
 	switch {
 	case limited && s.Exposure.MS > limit:
-		return Fail, fmt.Sprintf("%s exposed, and %s ms are allowed", text, round(limit))
+		return Fail, fmt.Sprintf("%s exposed, and %s ms are allowed", line, round(limit))
 	case limited && s.Exposure.Censored:
-		return Inconclusive, fmt.Sprintf("%s exposed: the campaign was too short to tell whether it is more than the %s ms allowed", text, round(limit))
+		return Inconclusive, fmt.Sprintf("%s exposed: the campaign was too short to tell whether it is more than the %s ms allowed", line, round(limit))
 	case s.Verdict == results.NoPromise:
-		return Pass, "nothing was promised; " + text + " exposed" + since
+		return Pass, "nothing was promised; " + line + " exposed" + since
 	}
-	return Pass, fmt.Sprintf("%s kept; %s exposed%s", plural(int(s.Promises), "promise"), text, since)
+	return Pass, fmt.Sprintf("%s kept; %s exposed%s", text.Plural(s.Promises, "promise"), line, since)
 }
 
 // exposureText writes an exposure, which is a lower bound where it is censored.
@@ -328,10 +329,10 @@ func (j *judge) sumUp(all []SafetyResult, v *view) {
 			continue
 		}
 		allowed := j.policy.Safety.BrokenPromises[r.Class]
-		r.Why = fmt.Sprintf("%s of %s broken", digits(r.PromisesLost), plural(int(r.Promises), "promise"))
+		r.Why = fmt.Sprintf("%s of %s broken", text.Count(r.PromisesLost), text.Plural(r.Promises, "promise"))
 		if lost[r.Class] > allowed {
 			r.Outcome = Fail
-			r.Why += fmt.Sprintf(", and the policy allows %s in this class", digits(allowed))
+			r.Why += fmt.Sprintf(", and the policy allows %s in this class", text.Count(allowed))
 		} else if r.Outcome == Pass {
 			r.Why += ", which the policy allows"
 		}
@@ -345,7 +346,7 @@ func (j *judge) sumUp(all []SafetyResult, v *view) {
 	if need := j.policy.Evidence.LiveCuts; need > 0 {
 		for _, class := range j.requiredClasses() {
 			if cuts[class] < need {
-				j.inconclusive("%s, %s: %s made, and the policy wants %d", v.run.Dir, class, plural(cuts[class], "live cut"), need)
+				j.inconclusive("%s, %s: %s made, and the policy wants %d", v.run.Dir, class, text.Plural(cuts[class], "live cut"), need)
 			}
 		}
 	}
@@ -363,7 +364,7 @@ func (j *judge) reasonsAbridged() {
 	}
 	for _, o := range []Outcome{Fail, Inconclusive} {
 		if n := count[o] - most; n > 0 {
-			kept = append(kept, Reason{o, fmt.Sprintf("and %s more of that kind; they stand among the rules, cells and records", digits(int64(n)))})
+			kept = append(kept, Reason{o, fmt.Sprintf("and %s more of that kind; they stand among the rules, cells and records", text.Count(n))})
 		}
 	}
 	j.v.Reasons = kept

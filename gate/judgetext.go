@@ -3,48 +3,35 @@ package gate
 import (
 	"fmt"
 	"io"
-	"strings"
-)
 
-// textWidth is the width of a terminal.
-const textWidth = 80
+	"platter/text"
+)
 
 // Text writes the verdict for a terminal: the outcome, what decided it, and a line for each rule and each record of safety that does
 // not simply pass.
 func (v *Verdict) Text(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s (policy %s)\n", v.Outcome, v.Policy)
+	p := &text.Printer{W: w}
+	p.Linef("%s (policy %s)", v.Outcome, v.Policy)
+	item := func(format string, args ...any) { p.Hang("  ", "    ", fmt.Sprintf(format, args...)) }
 	for _, r := range v.Reasons {
-		wrap(&b, "  ", r.Text)
+		item("%s", r.Text)
 	}
 	for _, banner := range v.Banners {
-		wrap(&b, "note: ", banner)
+		p.Hang("note: ", "        ", banner)
 	}
 	if len(v.Changes) > 0 {
-		b.WriteString("\nWhat changed\n")
+		p.Linef("\nWhat changed")
 		for _, c := range v.Changes {
-			wrap(&b, "  ", c)
+			item("%s", c)
 		}
 	}
 	if len(v.Rules) > 0 {
-		b.WriteString("\nWhat it costs\n")
+		p.Linef("\nWhat it costs")
 		for _, r := range v.Rules {
-			wrap(&b, "  ", fmt.Sprintf("%s: %s: %s", r.Outcome, r.Rule, r.Why))
+			item("%s: %s: %s", r.Outcome, r.Rule, r.Why)
 		}
 	}
-	b.WriteString("\nWhat it risks\n")
-	v.textRisks(&b)
-	if len(v.Warnings) > 0 {
-		b.WriteString("\nTo know\n")
-		for _, warning := range v.Warnings {
-			wrap(&b, "  ", warning)
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func (v *Verdict) textRisks(b *strings.Builder) {
+	p.Linef("\nWhat it risks")
 	passed, points := 0, int64(0)
 	for _, g := range grouped(v.Safety, func(s SafetyResult) bool {
 		points += s.CrashPoints
@@ -54,55 +41,19 @@ func (v *Verdict) textRisks(b *strings.Builder) {
 		}
 		return !clean
 	}) {
-		wrap(b, "  ", fmt.Sprintf("%s: %s", g[0].Outcome, groupText(g)))
+		item("%s: %s", g[0].Outcome, groupText(g))
 	}
 	switch {
 	case len(v.Safety) == 0:
-		b.WriteString("  Safety was not measured.\n")
+		item("Safety was not measured.")
 	case passed > 0:
-		wrap(b, "  ", fmt.Sprintf("%s lost nothing; %s crash points were judged in all", plural(passed, "record"), digits(points)))
+		item("%s lost nothing; %s crash points were judged in all", text.Plural(passed, "record"), text.Count(points))
 	}
-}
-
-// wrap writes a text in lines of at most textWidth characters, the later ones indented; a word that is longer has a line of its own and is
-// cut after its commas, as cells' ids are.
-func wrap(b *strings.Builder, lead, text string) {
-	line, indent := lead, strings.Repeat(" ", len(lead)+2)
-	empty := true
-	flush := func() {
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-		line, empty = indent, true
-	}
-	for _, word := range strings.Fields(text) {
-		for part, rest := word, ""; part != ""; part = rest {
-			part, rest = cutWord(part, textWidth-len(indent))
-			space := 0
-			if !empty {
-				space = 1
-			}
-			if !empty && len([]rune(line))+space+len([]rune(part)) > textWidth {
-				flush()
-				space = 0
-			}
-			line += strings.Repeat(" ", space) + part
-			empty = false
-			if rest != "" {
-				flush()
-			}
+	if len(v.Warnings) > 0 {
+		p.Linef("\nTo know")
+		for _, warning := range v.Warnings {
+			item("%s", warning)
 		}
 	}
-	flush()
-}
-
-// cutWord cuts a word that is too long, behind its last comma that fits or where it must.
-func cutWord(word string, width int) (part, rest string) {
-	r := []rune(word)
-	if len(r) <= width {
-		return word, ""
-	}
-	cut := string(r[:width])
-	if i := strings.LastIndexByte(cut, ','); i > 0 {
-		return cut[:i+1], cut[i+1:] + string(r[width:])
-	}
-	return cut, string(r[width:])
+	return p.Err
 }

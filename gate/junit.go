@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"platter/text"
 )
 
 // junitSuites is what CI systems read of a verdict. Failure is the gate's word, error the rig's, skipped what cannot be measured.
@@ -74,19 +75,19 @@ func (s *junitSuite) count() {
 }
 
 func (v *Verdict) verdictSuite() junitSuite {
-	c := junitCase{Class: "verdict", Name: "policy " + printable(v.Policy)}
+	c := junitCase{Class: "verdict", Name: "policy " + text.Visible(v.Policy)}
 	var lines []string
 	for _, r := range v.Reasons {
 		lines = append(lines, string(r.Outcome)+" "+r.Text)
 	}
-	text := printable(strings.Join(lines, "\n"))
+	line := text.Visible(strings.Join(lines, "\n"))
 	switch v.Outcome {
 	case Fail:
-		c.Failure = &junitText{text}
+		c.Failure = &junitText{line}
 	case Pass:
-		c.Output = &junitLines{text}
+		c.Output = &junitLines{line}
 	default:
-		c.Error = &junitText{text}
+		c.Error = &junitText{line}
 	}
 	return junitSuite{Name: "platter verdict", Cases: []junitCase{c}}
 }
@@ -94,17 +95,17 @@ func (v *Verdict) verdictSuite() junitSuite {
 func (v *Verdict) performanceSuite() junitSuite {
 	s := junitSuite{Name: "platter performance"}
 	for _, cell := range v.Cells {
-		c := junitCase{Class: printable(cell.Cell), Name: cell.Metric}
+		c := junitCase{Class: text.Visible(cell.Cell), Name: cell.Metric}
 		figures := fmt.Sprintf("%s → %s, %s (exploratory, adjusted p %s)", value(cell.Metric, cell.Before), value(cell.Metric, cell.After), change(cell.Worse), figure(cell.Adjusted))
 		switch {
 		case cell.Failed:
-			c.Failure = &junitText{printable(figures + "; " + v.failedRule(cell))}
+			c.Failure = &junitText{text.Visible(figures + "; " + v.failedRule(cell))}
 		case cell.Error != "":
-			c.Error = &junitText{printable(cell.Error)}
+			c.Error = &junitText{text.Visible(cell.Error)}
 		case cell.Skipped != "":
-			c.Skipped = &junitText{printable(cell.Skipped)}
+			c.Skipped = &junitText{text.Visible(cell.Skipped)}
 		default:
-			c.Output = &junitLines{printable(figures)}
+			c.Output = &junitLines{text.Visible(figures)}
 		}
 		s.Cases = append(s.Cases, c)
 	}
@@ -124,27 +125,17 @@ func (v *Verdict) failedRule(c CellResult) string {
 func (v *Verdict) safetySuite() junitSuite {
 	s := junitSuite{Name: "platter safety"}
 	for _, r := range v.Safety {
-		c := junitCase{Class: printable(r.Cell), Name: printable(classText(r))}
-		text := printable(strings.TrimSpace(r.Verdict + " " + r.Why))
+		c := junitCase{Class: text.Visible(r.Cell), Name: text.Visible(classText(r))}
+		line := text.Visible(strings.TrimSpace(r.Verdict + " " + r.Why))
 		switch {
 		case r.Outcome == Fail:
-			c.Failure = &junitText{text}
+			c.Failure = &junitText{line}
 		case r.Outcome == Inconclusive:
-			c.Error = &junitText{text}
+			c.Error = &junitText{line}
 		default:
-			c.Output = &junitLines{text}
+			c.Output = &junitLines{line}
 		}
 		s.Cases = append(s.Cases, c)
 	}
 	return s
-}
-
-// printable leaves out what XML 1.0 cannot hold; consoles are quoted in messages.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || r < ' ' && r != '\n' && r != '\t' || r == 0xfffe || r == 0xffff {
-			return -1
-		}
-		return r
-	}, text)
 }

@@ -8,6 +8,7 @@ import (
 
 	"platter/compare"
 	"platter/results"
+	"platter/text"
 )
 
 // defaultLooks are the blocks after which run --until-decided looks, where the policy does not say.
@@ -31,7 +32,7 @@ func LooksOf(p *Policy) (*results.Looks, error) {
 	last := looks.Blocks[len(looks.Blocks)-1]
 	if need := p.blocksNeeded(len(looks.Blocks)); last < need {
 		return nil, fmt.Errorf("policy %s: the last look is after %d blocks, and %d looks at %s need %d to decide: make the last look later, or have fewer looks or rules",
-			p.Name, last, len(looks.Blocks), plural(p.tests(), "rule"), need)
+			p.Name, last, len(looks.Blocks), text.Plural(p.tests(), "rule"), need)
 	}
 	return looks, nil
 }
@@ -52,8 +53,8 @@ func (p *Policy) Reachable(blocks int) error {
 	}
 	looks := max(1, len(p.Performance.Looks))
 	if need := p.blocksNeeded(looks); blocks < need {
-		return fmt.Errorf("policy %s cannot be passed with %s: %s at alpha %s and %s need %d", p.Name, plural(blocks, "block"),
-			plural(p.tests(), "rule"), share(alphaOf(p)), plural(looks, "look"), need)
+		return fmt.Errorf("policy %s cannot be passed with %s: %s at alpha %s and %s need %d", p.Name, text.Plural(blocks, "block"),
+			text.Plural(p.tests(), "rule"), share(alphaOf(p)), text.Plural(looks, "look"), need)
 	}
 	return nil
 }

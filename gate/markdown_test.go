@@ -3,13 +3,16 @@ package gate
 import (
 	"encoding/xml"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"platter/cell"
 	"platter/internal/golden"
 	"platter/results"
+	"platter/text"
 )
 
 // failing is a verdict with something of everything.
@@ -62,8 +65,37 @@ func TestTheTextFitsATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(b.String()) {
-		if n := len([]rune(strings.TrimRight(line, "\n"))); n > textWidth {
+		if n := len([]rune(strings.TrimRight(line, "\n"))); n > text.Columns {
 			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+// hostile is what a guest or a file may say: an escape sequence, the right-to-left override, a title, a carriage return.
+const hostile = "\x1b[2J\u202eevil\x1b]0;title\x07 PASS\rok \u009b31m"
+
+// TestNoTextOfARunDrivesATerminalOrASummary: names, reasons and messages come from files that others wrote.
+func TestNoTextOfARunDrivesATerminalOrASummary(t *testing.T) {
+	v := failing()
+	v.Policy += hostile
+	v.Banners = append(v.Banners, "a banner "+hostile)
+	v.Changes = append(v.Changes, "vda: "+hostile)
+	v.Reasons = append(v.Reasons, Reason{Inconclusive, "a reason " + hostile})
+	v.Warnings = append(v.Warnings, "a warning "+hostile)
+	v.Rules[0].Why += hostile
+	v.Cells[0].Error, v.Cells[1].Cell = "an error "+hostile, "a cell"+hostile
+	v.Safety[0].Why, v.Safety[1].Cell, v.Safety[0].Outcome = hostile, "a cell"+hostile, Fail
+	v.Candidate[0].Command, v.Candidate[0].Host = append(v.Candidate[0].Command, hostile), hostile
+	for name, write := range map[string]func(io.Writer) error{"text": v.Text, "Markdown": v.Markdown, "JUnit": v.JUnit} {
+		var b strings.Builder
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		if i := strings.IndexFunc(b.String(), func(r rune) bool { return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) }); i >= 0 {
+			t.Errorf("%s has %q", name, b.String()[max(0, i-40):i+8])
+		}
+		if !strings.Contains(b.String(), "evil") {
+			t.Errorf("%s does not show the texts at all", name)
 		}
 	}
 }
@@ -78,7 +110,7 @@ func TestASummaryIsNeverLongerThanOneMiBAndKeepsItsVerdict(t *testing.T) {
 	if err := v.Markdown(&b); err != nil {
 		t.Fatal(err)
 	}
-	if b.Len() > maxMarkdown || !strings.HasPrefix(b.String(), "## platter: FAIL\n") || !strings.Contains(b.String(), "was cut") {
+	if b.Len() > 1<<20 || !strings.HasPrefix(b.String(), "## platter: FAIL\n") || !strings.Contains(b.String(), "was cut") {
 		t.Errorf("%d bytes, begins with %.40q", b.Len(), b.String())
 	}
 }

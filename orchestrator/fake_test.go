@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type fakeLab struct {
 	failBoot func(boot int) error // boot counts from 1
 	failFio  func(run int) error  // run counts from 1 over all machines
 	fioFails func(run int) bool   // fio itself ends with an error
+	fioSays  string               // its words then
 	flags    func(want results.CacheFlags) results.CacheFlags
 	runs     int
 	open     int // machines not closed
@@ -121,7 +123,7 @@ func (m *fakeMachine) RunFio(ctx context.Context, _, job string) (guest.FioRun, 
 		return guest.FioRun{}, ctx.Err()
 	}
 	if m.lab.fioFails != nil && m.lab.fioFails(m.lab.runs) || strings.Contains(job, "nosuchdevice") {
-		return guest.FioRun{Status: 1, Text: "fio: pid=1, err=5/file:io_u.c, Input/output error\n", JSON: fmt.Appendf(nil, fakeFio, 5, 1, 1, 0, 0, 0)}, nil
+		return guest.FioRun{Status: 1, Text: cmp.Or(m.lab.fioSays, "fio: pid=1, err=5/file:io_u.c, Input/output error\n"), JSON: fmt.Appendf(nil, fakeFio, 5, 1, 1, 0, 0, 0)}, nil
 	}
 	syncs := int64(0)
 	if strings.Contains(job, "fsync=1\n") {

@@ -145,6 +145,19 @@ func TestWhatFailsIsRecordedAndTheRunGoesOn(t *testing.T) {
 	}
 }
 
+// TestWhatFioSaysCannotDriveATerminal: the words come from the guest, and the message goes to terminals and summaries.
+func TestWhatFioSaysCannotDriveATerminal(t *testing.T) {
+	lab := &fakeLab{fioFails: func(int) bool { return true }, fioSays: "fio: \x1b[2Jno space\u202e\rok\n"}
+	p := NewPlan(testMatrix(t, "1"), 1, 1)
+	run, err := fakeRun(t, t.Context(), lab, p.Steps[:1], p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := run.Trials[0].Failure.Message; !strings.HasSuffix(got, `fio: \x1b[2Jno space\u202e ok`) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestARunThatIsStoppedKeepsWhatIsDoneAndGoesOnFromThere(t *testing.T) {
 	m := testMatrix(t, "2")
 	p := NewPlan(m, 2, 1)

@@ -17,6 +17,7 @@ import (
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/results"
+	"platter/text"
 )
 
 // Limits of the steps of a trial. A guest under emulation takes fractions of a second for each.
@@ -219,7 +220,7 @@ func (r *Run) fio(ctx context.Context, s Step, disk guest.Disk, raw string) (gue
 	}
 	out, err := fiojob.Parse(run.JSON)
 	if run.Status != 0 {
-		return run, nil, &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: fio failed with status %d: %s", s.Cell.ID, run.Status, fioSays(run, out))}
+		return run, nil, &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: fio failed with status %d: %s", s.Cell.ID, run.Status, text.Line(fioSays(run, out)))}
 	}
 	if err != nil {
 		return run, nil, &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: %v (fio also said: %q)", s.Cell.ID, err, run.Text)}

@@ -8,6 +8,7 @@ import (
 	"platter/cell"
 	"platter/compare"
 	"platter/results"
+	"platter/text"
 )
 
 // maxAnswers is for how many workloads the answer has a line of its own; of more it counts them.
@@ -21,7 +22,7 @@ func answer(m *Model) []string {
 	case m.OK+m.Failed == 0 && len(m.Safety.Rows) == 0:
 		return []string{"No trial has been made yet."}
 	case m.OK == 0 && len(m.Safety.Rows) == 0:
-		return []string{fmt.Sprintf("Nothing was measured: %s failed.", plural(m.Failed, "trial"))}
+		return []string{fmt.Sprintf("Nothing was measured: %s failed.", text.Plural(m.Failed, "trial"))}
 	case len(groups) == 0:
 		return []string{fmt.Sprintf("No speed was measured, so no cell is the fastest (%s).", scope(m))}
 	}
@@ -32,7 +33,7 @@ func answer(m *Model) []string {
 	case m.awaited() != "": // the fastest may be the one that loses everything
 		lines = append(lines, "No setting is called the fastest yet: crash campaigns are planned, and none has been judged.")
 	case !varies && len(groups) > maxAnswers:
-		lines = append(lines, fmt.Sprintf("Measured: %s on one disk's settings.", plural(len(groups), "workload")))
+		lines = append(lines, fmt.Sprintf("Measured: %s on one disk's settings.", text.Plural(len(groups), "workload")))
 	case !varies: // there is nothing to choose between
 		for _, g := range groups {
 			lines = append(lines, "Measured"+g.at()+": "+number(g.cells[0])+".")
@@ -55,20 +56,20 @@ func answer(m *Model) []string {
 
 // scope is on how much the answer rests.
 func scope(m *Model) string {
-	text := fmt.Sprintf("%s, %s", plural(m.OK, "trial"), plural(len(m.Cells), "cell"))
+	line := fmt.Sprintf("%s, %s", text.Plural(m.OK, "trial"), text.Plural(len(m.Cells), "cell"))
 	if m.Manifest.Host.Accel == "tcg" {
-		text += ", emulated"
+		line += ", emulated"
 	}
 	if m.Manifest.SimulatedTrials {
-		text += ", on the simulated disk"
+		line += ", on the simulated disk"
 	}
 	if len(m.Safety.Rows) > 0 {
-		text += fmt.Sprintf("; %s crash points judged on a simulated disk", wholeNumber(m.Safety.Points))
+		line += fmt.Sprintf("; %s crash points judged on a simulated disk", text.Count(m.Safety.Points))
 	}
 	if some := m.awaited(); some != "" {
-		text += "; " + some + ", the run is not done"
+		line += "; " + some + ", the run is not done"
 	}
-	return text
+	return line
 }
 
 // plannedVerdicts returns how many safety verdicts the run is to have: of the measured cells whose workload the probe can do.
@@ -355,7 +356,7 @@ func (c Cell) settings() string {
 	return labelOf(axes)
 }
 
-func number(c Cell) string { return Number(c.IOPS.Median) + " IOPS" }
+func number(c Cell) string { return text.Number(c.IOPS.Median) + " IOPS" }
 
 // praise names a cell, and how many others of the workload it is not set apart from.
 func (w workload) praise(best Cell, places standings) string {

@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"platter/results"
+	"platter/text"
 )
 
 const chromium = "/usr/bin/chromium"
@@ -274,10 +275,10 @@ func TestTheNumbersOfTheChartsAreThoseOfTheModel(t *testing.T) {
 		drawn[d.ID] = d.Texts
 	}
 	for _, c := range New(run).Cells {
-		if want := Number(c.IOPS.Median); !slices.Contains(drawn["run1-iops"], want) {
+		if want := text.Number(c.IOPS.Median); !slices.Contains(drawn["run1-iops"], want) {
 			t.Errorf("%s: %s IOPS are not in the chart: %q", c.ID, want, drawn["run1-iops"])
 		}
-		if want := Duration(c.Latency["write"].P99); !slices.Contains(drawn["run1-latency"], want) {
+		if want := text.Duration(c.Latency["write"].P99); !slices.Contains(drawn["run1-latency"], want) {
 			t.Errorf("%s: p99 %s is not in the chart: %q", c.ID, want, drawn["run1-latency"])
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"platter/cell"
 	"platter/results"
+	"platter/text"
 )
 
 // changeLines say of a run that measured both sides of a change what the sides are, what the policy's verdict on it was, and what a
@@ -25,7 +26,7 @@ func changeLines(m *Model, verdict *results.Judgement) []string {
 			line += ": " + verdict.Reasons[0]
 		}
 		if more := len(verdict.Reasons) - 1; more > 0 {
-			line += " (and " + plural(more, "reason") + " more)"
+			line += " (and " + text.Plural(more, "reason") + " more)"
 		}
 		lines = append(lines, line+".")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-echarts/go-echarts/v2/opts"
 
 	"platter/flushpath"
+	"platter/text"
 )
 
 // chart is a drawing of some of a run's numbers. Colours in its option are variables of page.css, so that it follows
@@ -246,7 +247,7 @@ func iopsData(all []row) (bars []opts.BarData, whiskers []opts.CustomData, measu
 				lo, hi = significant(s.Lo), significant(s.Hi)
 			}
 			bar.Value = significant(s.Median)
-			whiskers = append(whiskers, opts.CustomData{Name: Number(s.Median), Value: []any{i, bar.Value, lo, hi}})
+			whiskers = append(whiskers, opts.CustomData{Name: text.Number(s.Median), Value: []any{i, bar.Value, lo, hi}})
 			measured = true
 		}
 		bars = append(bars, bar)
@@ -294,7 +295,7 @@ func latencyChart(m *Model, prefix string) (*chart, error) {
 			if l, ok := r.cell.Latency[kind]; ok {
 				p25, _ := l.Histogram.Percentile(25)
 				p75, _ := l.Histogram.Percentile(75)
-				data = append(data, opts.CustomData{Name: Duration(l.P99),
+				data = append(data, opts.CustomData{Name: text.Duration(l.P99),
 					Value: []any{i, max(l.P50, 1), max(l.P99, 1), lane, len(kinds), max(p25, 1), max(p75, 1)}})
 			}
 		}

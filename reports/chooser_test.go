@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"platter/results"
+	"platter/text"
 )
 
 // choose sets a select as a user does.
@@ -105,8 +106,8 @@ func TestAViewIsLinkedByItsFragmentAndWorksFromTheKeyboard(t *testing.T) {
 	model := New(withSafety(6))
 	slices.SortStableFunc(model.Cells, func(a, b Cell) int { return int(b.IOPS.Median - a.IOPS.Median) })
 	for i, c := range model.Cells {
-		if rows[i][2] != Number(c.IOPS.Median) {
-			t.Errorf("row %d of the sorted table has %s IOPS, want %s", i, rows[i][2], Number(c.IOPS.Median))
+		if rows[i][2] != text.Number(c.IOPS.Median) {
+			t.Errorf("row %d of the sorted table has %s IOPS, want %s", i, rows[i][2], text.Number(c.IOPS.Median))
 		}
 	}
 	if got := evaluate[string](t, b, `document.querySelector("#run1-speed [aria-sort]").textContent + document.querySelector("#run1-speed [aria-sort]").ariaSort`); got != "IOPSdescending" {
@@ -129,24 +130,24 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 	marked := func(c Cell) string {
 		switch place := places.of[c.ID]; {
 		case place.fastest:
-			return Number(c.IOPS.Median) + " ★"
+			return text.Number(c.IOPS.Median) + " ★"
 		case place.near():
-			return Number(c.IOPS.Median) + " ≈"
+			return text.Number(c.IOPS.Median) + " ≈"
 		}
-		return Number(c.IOPS.Median)
+		return text.Number(c.IOPS.Median)
 	}
-	for i, figure := range []func(Cell) string{marked, func(c Cell) string { return Bytes(c.BW.Median) + "/s" },
-		func(c Cell) string { return Duration(c.Latency["write"].P50) }, func(c Cell) string { return Duration(c.Latency["write"].P99) }} {
+	for i, figure := range []func(Cell) string{marked, func(c Cell) string { return text.Bytes(c.BW.Median) + "/s" },
+		func(c Cell) string { return text.Duration(c.Latency["write"].P50) }, func(c Cell) string { return text.Duration(c.Latency["write"].P99) }} {
 		b.choose(t, "run1-heat-metric", i)
 		table := b.numbers(t, "run1-heat-numbers")
 		for _, row := range table[1:] {
-			for k, text := range row[1:] {
+			for k, line := range row[1:] {
 				want := absent
 				if row[0] != "unsafe" || table[0][1+k] != "0" {
 					want = figure(cell(row[0], table[0][1+k]))
 				}
-				if text != want {
-					t.Errorf("figure %d of %s, fsync=%s is %s, want %s", i, row[0], table[0][1+k], text, want)
+				if line != want {
+					t.Errorf("figure %d of %s, fsync=%s is %s, want %s", i, row[0], table[0][1+k], line, want)
 				}
 			}
 		}
@@ -157,7 +158,7 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 	}
 	for k, mode := range blocks[0][1:] {
 		for _, r := range cell(mode, "1").Rates {
-			if got, want := blocks[1+r.Block][1+k], Number(r.IOPS); got != want {
+			if got, want := blocks[1+r.Block][1+k], text.Number(r.IOPS); got != want {
 				t.Errorf("%s, block %d: %s, want %s", mode, r.Block, got, want)
 			}
 		}
@@ -187,12 +188,12 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 			if shown != (r.Verdict != results.Invalid) {
 				t.Errorf("%s, %s: %s, shown %v", c.ID, question, r.Verdict, shown)
 			}
-			if shown && (row[0] != Number(c.IOPS.Median) || row[1] != r.Safety.Verdict) {
+			if shown && (row[0] != text.Number(c.IOPS.Median) || row[1] != r.Safety.Verdict) {
 				t.Errorf("%s, %s: drawn as %q", c.ID, question, row)
 			}
 			lost := absent
 			if r.Verdict != results.NoPromise {
-				lost = wholeNumber(r.PromisesLost)
+				lost = text.Count(r.PromisesLost)
 			}
 			if got := strips[labelOf(c.Axes)]; got == nil || got[0] != lost {
 				t.Errorf("%s, %s: the strip has %q, want %s lost", c.ID, question, got, lost)

@@ -11,6 +11,7 @@ import (
 	"platter/cell"
 	"platter/compare"
 	"platter/results"
+	"platter/text"
 )
 
 // Comparison is two or more runs side by side, the first against each of the others: an exploration, adjusted over all that is
@@ -161,7 +162,7 @@ var facts = []struct {
 	{"host: processor", func(m *results.Manifest) string { return m.Host.CPU }},
 	{"host: processors", func(m *results.Manifest) string { return fmt.Sprint(m.Host.CPUs) }},
 	{"host: governor", func(m *results.Manifest) string { return m.Host.Governor }},
-	{"host: memory", func(m *results.Manifest) string { return Bytes(float64(m.Host.MemoryBytes)) }},
+	{"host: memory", func(m *results.Manifest) string { return text.Bytes(float64(m.Host.MemoryBytes)) }},
 	{"libvirt", func(m *results.Manifest) string { return m.Host.Libvirt }},
 	{"libvirt URI", func(m *results.Manifest) string { return m.Host.URI }},
 	{"QEMU", func(m *results.Manifest) string { return m.Host.QEMU }},
@@ -169,7 +170,7 @@ var facts = []struct {
 	{"guest: image", func(m *results.Manifest) string { return m.Guest.ImageDigest }},
 	{"guest: kernel", func(m *results.Manifest) string { return m.Guest.Kernel }},
 	{"guest: fio", func(m *results.Manifest) string { return m.Guest.Fio }},
-	{"guest: memory", func(m *results.Manifest) string { return Bytes(float64(m.Guest.MemoryBytes)) }},
+	{"guest: memory", func(m *results.Manifest) string { return text.Bytes(float64(m.Guest.MemoryBytes)) }},
 	{"guest: vcpus", func(m *results.Manifest) string { return fmt.Sprint(m.Guest.VCPUs) }},
 	{"storage: directory", func(m *results.Manifest) string { return m.Storage.Directory }},
 	{"storage: file system", func(m *results.Manifest) string { return m.Storage.FileSystem }},
@@ -177,7 +178,7 @@ var facts = []struct {
 	{"storage: layers", func(m *results.Manifest) string { return strings.Join(m.Storage.Layers, ", ") }},
 	{"storage: drives", func(m *results.Manifest) string { return drivesText(m.Storage.Drives) }},
 	{"storage: format", func(m *results.Manifest) string { return m.Storage.Format }},
-	{"storage: size", func(m *results.Manifest) string { return Bytes(float64(m.Storage.SizeBytes)) }},
+	{"storage: size", func(m *results.Manifest) string { return text.Bytes(float64(m.Storage.SizeBytes)) }},
 }
 
 func drivesText(drives []results.Drive) string {
@@ -275,9 +276,9 @@ func quantity(m compare.Metric, v float64) string {
 	case math.IsNaN(v):
 		return absent
 	case m.MoreIsBetter():
-		return Number(v)
+		return text.Number(v)
 	}
-	return Duration(int64(math.Round(v)))
+	return text.Duration(int64(math.Round(v)))
 }
 
 // ratioText writes a ratio with its interval.
@@ -300,7 +301,7 @@ func (s ComparedSide) AllWarnings() []string {
 		}
 	}
 	for i, w := range texts {
-		texts[i] = fmt.Sprintf("%s (%s)", w, plural(warned[w], "comparison"))
+		texts[i] = fmt.Sprintf("%s (%s)", w, text.Plural(warned[w], "comparison"))
 	}
 	return append(texts, s.Warnings...)
 }
@@ -310,11 +311,11 @@ func (s ComparedSide) SafetyText() string {
 	if s.Judged+s.OneSided == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("%d of %s differ", len(s.Safety), plural(s.Judged, "verdict"))
+	line := fmt.Sprintf("%d of %s differ", len(s.Safety), text.Plural(s.Judged, "verdict"))
 	if s.OneSided > 0 {
-		text += fmt.Sprintf("; %d are in one of the runs only", s.OneSided)
+		line += fmt.Sprintf("; %d are in one of the runs only", s.OneSided)
 	}
-	return text
+	return line
 }
 
 // ExploratoryText stands above every comparison.
@@ -381,5 +382,5 @@ func (c *Comparison) tooFew() string {
 	if c.Tests == 0 || most >= needed {
 		return ""
 	}
-	return fmt.Sprintf(" %s of a cell are too few for any to count, however large: %d are needed.", upperFirst(plural(most, "trial")), needed)
+	return fmt.Sprintf(" %s of a cell are too few for any to count, however large: %d are needed.", upperFirst(text.Plural(most, "trial")), needed)
 }

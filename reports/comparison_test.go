@@ -84,11 +84,11 @@ func TestTheComparisonOfRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := comparison(t, runs...)
-			var text bytes.Buffer
-			if err := c.Text(&text); err != nil {
+			var out bytes.Buffer
+			if err := c.Text(&out); err != nil {
 				t.Fatal(err)
 			}
-			golden.Equal(t, "testdata/"+name+".txt", text.Bytes())
+			golden.Equal(t, "testdata/"+name+".txt", out.Bytes())
 			golden.Equal(t, "testdata/"+name+".html", []byte(piece(t, c)))
 		})
 	}

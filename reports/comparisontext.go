@@ -1,74 +1,89 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
+
+	"platter/text"
 )
 
 // Text writes a comparison for the terminal, in at most 80 columns unless a cell's id is longer.
 func (c *Comparison) Text(w io.Writer) error {
-	p := &printer{w: w}
+	p := &text.Printer{W: w}
 	for _, b := range c.SharedBanners() {
-		p.wrapped("! ", b)
+		p.Item("! ", b)
 	}
 	for _, r := range c.Runs {
-		p.wrapped(r.Mark+"  ", fmt.Sprintf("%s: %d trials, %s, host %s, %s", r.Dir, r.Trials, r.Started.UTC().Format("2006-01-02 15:04"), r.Host, r.Accel))
+		p.Item(r.Mark+"  ", fmt.Sprintf("%s: %d trials, %s, host %s, %s", r.Dir, r.Trials, r.Started.UTC().Format("2006-01-02 15:04"), r.Host, r.Accel))
 		for _, b := range c.OwnBanners(r) {
-			p.wrapped("   ! ", b)
+			p.Item("   ! ", b)
 		}
 	}
 	if len(c.Differences) > 0 {
-		p.linef("\nwhat differs:")
+		p.Linef("\nwhat differs:")
 	}
 	for _, d := range c.Differences {
 		var values []string
 		for i, v := range d.Values {
-			values = append(values, c.Runs[i].Mark+" "+orAbsent(v != "", cutTo(v, maxWidth)))
+			values = append(values, c.Runs[i].Mark+" "+orAbsent(v != "", cutTo(v, text.Columns)))
 		}
-		p.wrapped("  ", d.Name+": "+strings.Join(values, ", "))
+		p.Item("  ", d.Name+": "+strings.Join(values, ", "))
 	}
-	p.linef("")
-	p.wrapped("", c.ExploratoryText())
+	p.Linef("")
+	p.Item("", c.ExploratoryText())
 	for _, s := range c.Sides {
 		s.text(p, c.Runs[0].Mark)
 	}
-	p.linef("")
-	p.wrapped("* ", c.DifferentText())
+	p.Linef("")
+	p.Item("* ", c.DifferentText())
 	for _, s := range c.Sides {
-		for _, text := range s.AllWarnings() {
-			p.wrapped("warning: ", text)
+		for _, line := range s.AllWarnings() {
+			p.Item("warning: ", line)
 		}
 	}
-	return p.err
+	return p.Err
 }
 
 // text writes a side: a line for each comparison under its cell's id, then the verdicts that changed.
-func (s ComparedSide) text(p *printer, first string) {
+func (s ComparedSide) text(p *text.Printer, first string) {
 	mark := s.Run.Mark
-	p.linef("\n%-12s %12s %12s  %-25s %8s", "", first, mark, mark+"/"+first+" (95 %)", "p adj.")
-	cell := ""
-	for _, r := range s.Rows() {
-		if r.Cell != cell {
-			cell = r.Cell
-			p.linef("%s", cell)
-		}
-		if r.Missing != "" {
-			p.linef("  %-10s %s", r.Metric, cutTo(r.Missing, 66))
-			continue
-		}
-		star := ""
+	columns := []text.Column{{Width: 11}, {Name: first, Right: true, Width: 12}, {Name: mark, Right: true, Width: 11},
+		{Name: mark + "/" + first + " (95 %)", Width: 25}, {Name: "p adj.  ", Right: true, Width: 9}}
+	compared := s.Rows()
+	var rows [][]string
+	for _, r := range compared {
+		star := "  "
 		if r.Differs {
 			star = " *"
 		}
-		p.linef("  %-10s %12s %12s  %-25s %8s%s", r.Metric, r.A, r.B, r.Ratio, r.Adjusted, star)
+		rows = append(rows, []string{"  " + r.Metric, r.A, r.B, r.Ratio, r.Adjusted + star})
 	}
-	text := s.SafetyText()
-	if text == "" {
+	lines, err := text.Table(columns, rows)
+	if err != nil {
+		p.Err = cmp.Or(p.Err, err)
 		return
 	}
-	p.linef("\nsafety, %s against %s: %s", mark, first, text)
+	p.Linef("\n%s", lines[0])
+	cell := ""
+	for i, r := range compared {
+		if r.Cell != cell {
+			cell = r.Cell
+			p.Linef("%s", cell)
+		}
+		if r.Missing == "" {
+			p.Linef("%s", lines[1+i])
+		} else {
+			p.Linef("  %-10s %s", r.Metric, cutTo(r.Missing, 66))
+		}
+	}
+	line := s.SafetyText()
+	if line == "" {
+		return
+	}
+	p.Linef("\nsafety, %s against %s: %s", mark, first, line)
 	for _, c := range s.Safety {
-		p.wrapped("  ", fmt.Sprintf("%s, %s: %s → %s", c.Cell, c.Question, c.Before, c.After))
+		p.Item("  ", fmt.Sprintf("%s, %s: %s → %s", c.Cell, c.Question, c.Before, c.After))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"platter/cell"
 	"platter/compare"
 	"platter/results"
+	"platter/text"
 )
 
 // drawn is what a drawing says of the cells: by the cell's axis values ("none 1"), then by column. Only columns that all drawings
@@ -187,19 +188,19 @@ func fromJSON(t *testing.T, m *Model) drawn {
 		d.set(cell, "flushes", flushText(c.FlushPath, c.Writes))
 		iops, between := absent, absent
 		if c.IOPS != nil {
-			iops = Number(c.IOPS.Median)
+			iops = text.Number(c.IOPS.Median)
 			if c.IOPS.Lo != nil {
-				between = Number(*c.IOPS.Lo) + "–" + Number(*c.IOPS.Hi)
+				between = text.Number(*c.IOPS.Lo) + "–" + text.Number(*c.IOPS.Hi)
 			}
 		}
 		d.set(cell, "IOPS", iops)
 		d.set(cell, "95 % interval", between)
 		for k := range kinds {
-			text := absent
+			line := absent
 			if l, ok := c.Latency[k]; ok {
-				text = Duration(l.P99)
+				line = text.Duration(l.P99)
 			}
-			d.set(cell, k+" p99", text)
+			d.set(cell, k+" p99", line)
 		}
 		for q := range questions {
 			d.set(cell, q, "not judged")
@@ -208,11 +209,11 @@ func fromJSON(t *testing.T, m *Model) drawn {
 	for _, s := range run.Safety {
 		row := SafetyRow{Safety: results.Safety{Status: s.Status, Verdict: s.Verdict, Class: s.Class, DriveCache: s.DriveCache,
 			Promises: s.Promises, PromisesLost: s.PromisesLost, Exposure: s.Exposure, Live: s.Live}}
-		text := row.verdict()
+		line := row.verdict()
 		if s.Surprise != "" {
-			text += " ≠"
+			line += " ≠"
 		}
-		d.set(name(s.Axes), row.Answers().String(), text)
+		d.set(name(s.Axes), row.Answers().String(), line)
 	}
 	return d
 }

@@ -18,6 +18,7 @@ import (
 
 	"platter/compare"
 	"platter/results"
+	"platter/text"
 )
 
 // assets has the page's own files, and ECharts when the Makefile has fetched it. The second line's patterns match
@@ -109,7 +110,7 @@ func (x markedWarning) Scope() string {
 		parts = append(parts, x.Name)
 	}
 	if x.Trials > 0 {
-		parts = append(parts, plural(x.Trials, "trial"))
+		parts = append(parts, text.Plural(x.Trials, "trial"))
 	}
 	return strings.Join(parts, ": ")
 }
@@ -297,12 +298,12 @@ func (s section) losing() []worstPoint {
 			continue
 		}
 		p := worstPoint{SafetyRow: r, Question: slices.Index(s.Safety.Questions, r.Answers()), Failure: questionName(s.Model, r.Answers()),
-			Class: strings.ToLower(r.Safety.Verdict), Text: r.Safety.Verdict, Lost: wholeNumber(r.PromisesLost) + " of " + wholeNumber(r.Promises), Exposed: wholeNumber(r.Exposure.Writes), At: absent}
+			Class: strings.ToLower(r.Safety.Verdict), Text: r.Safety.Verdict, Lost: text.Count(r.PromisesLost) + " of " + text.Count(r.Promises), Exposed: text.Count(r.Exposure.Writes), At: absent}
 		if r.Safety.Verdict == results.NoPromise {
 			p.Class, p.Text, p.Lost = "quiet", "no promise", absent
 		}
 		if r.Worst != nil {
-			p.At = wholeNumber(r.Worst.Point) + " of " + wholeNumber(r.CrashPoints)
+			p.At = text.Count(r.Worst.Point) + " of " + text.Count(r.CrashPoints)
 		}
 		all = append(all, p)
 	}
@@ -315,7 +316,7 @@ func (s section) Again() string {
 	if s.Manifest.MatrixFile == "" {
 		file = s.Manifest.Name + ".yaml"
 	}
-	return commandLine([]string{"platter", "run", "./" + file, "--seed", fmt.Sprint(s.Manifest.Seed), "--trials", fmt.Sprint(s.Manifest.Trials)})
+	return text.Command([]string{"platter", "run", "./" + file, "--seed", fmt.Sprint(s.Manifest.Seed), "--trials", fmt.Sprint(s.Manifest.Trials)})
 }
 
 // DeviceRows are the settings that the matrix makes for the simulated disk.
@@ -400,7 +401,7 @@ func (s section) Planned() int { return s.Manifest.Trials * len(s.Cells) }
 func (s section) Done() int { return s.OK + s.Failed }
 
 // WritesText is the number of a cell's writes; a cell without a trial that went well has none.
-func (s section) WritesText(c Cell) string { return orAbsent(c.Trials > 0, wholeNumber(c.Writes)) }
+func (s section) WritesText(c Cell) string { return orAbsent(c.Trials > 0, text.Count(c.Writes)) }
 
 // Many says that there are more cells than anyone looks at at once.
 func (s section) Many() bool { return len(s.Cells) > pageRows }
@@ -416,7 +417,7 @@ func (s section) Wrong() []string {
 		all = append(all[:maxWrong:maxWrong], fmt.Sprintf("and %d more without a valid verdict: under Crash campaigns", more))
 	}
 	if n := len(s.Safety.Surprises()); n > 0 {
-		all = append(all, fmt.Sprintf("≠ in %s model and measurement differ: under Crash campaigns", plural(n, "answer")))
+		all = append(all, fmt.Sprintf("≠ in %s model and measurement differ: under Crash campaigns", text.Plural(n, "answer")))
 	}
 	return all
 }
@@ -463,14 +464,14 @@ func (s section) PhaseRows() []phaseRow {
 		rest -= n.seconds
 		r := phaseRow{n.name, absent, absent}
 		if n.seconds > 0 {
-			r = phaseRow{n.name, fmt.Sprintf("%.1f", n.seconds), share(n.seconds / p.WallS)}
+			r = phaseRow{n.name, fmt.Sprintf("%.1f", n.seconds), text.Percent(n.seconds / p.WallS)}
 		}
 		table = append(table, r)
 	}
 	if rest > 0.005*p.WallS {
-		table = append(table, phaseRow{"unplugging, waiting and the rest", fmt.Sprintf("%.1f", rest), share(rest / p.WallS)})
+		table = append(table, phaseRow{"unplugging, waiting and the rest", fmt.Sprintf("%.1f", rest), text.Percent(rest / p.WallS)})
 	}
-	return append(table, phaseRow{"wall time", fmt.Sprintf("%.1f", p.WallS), share(1)})
+	return append(table, phaseRow{"wall time", fmt.Sprintf("%.1f", p.WallS), text.Percent(1)})
 }
 
 // share writes a part of 1 in percent.
@@ -482,12 +483,12 @@ func pageFuncs() template.FuncMap {
 		"text":      func(s string) string { return orAbsent(s != "", s) },
 		"upper":     upperFirst,
 		"whole":     func(n int) string { return orAbsent(n > 0, fmt.Sprint(n)) },
-		"bytes":     func(n int64) string { return orAbsent(n > 0, Bytes(float64(n))) },
-		"plural":    plural,
+		"bytes":     func(n int64) string { return orAbsent(n > 0, text.Bytes(float64(n))) },
+		"plural":    text.Plural[int],
 		"short":     short,
 		"share":     share,
 		"join":      strings.Join,
-		"command":   commandLine,
+		"command":   commandText,
 		"date":      date,
 		"iops":      iops,
 		"interval":  interval,
@@ -509,15 +510,7 @@ func count(n *int64) string {
 	if n == nil {
 		return absent
 	}
-	return wholeNumber(*n)
-}
-
-// wholeNumber is Number without a digit lost.
-func wholeNumber(n int64) string {
-	if n < 100 && n > -100 {
-		return fmt.Sprint(n)
-	}
-	return Number(float64(n))
+	return text.Count(*n)
 }
 
 func date(t time.Time) string {
@@ -528,22 +521,24 @@ func iops(s *compare.Summary) string {
 	if s == nil {
 		return absent
 	}
-	return Number(s.Median)
+	return text.Number(s.Median)
 }
 
 func bandwidth(s *compare.Summary) string {
 	if s == nil {
 		return absent
 	}
-	return Bytes(s.Median) + "/s"
+	return text.Bytes(s.Median) + "/s"
 }
 
 func interval(s *compare.Summary) string {
 	if s == nil || !s.Bounded() {
 		return absent
 	}
-	return "[" + Number(s.Lo) + " – " + Number(s.Hi) + "]"
+	return "[" + text.Number(s.Lo) + " – " + text.Number(s.Hi) + "]"
 }
+
+func commandText(words []string) string { return orAbsent(len(words) > 0, text.Command(words)) }
 
 // latencyOf gives a cell's three percentiles of one kind of latency.
 func latencyOf(c Cell, kind string) []string {
@@ -551,7 +546,7 @@ func latencyOf(c Cell, kind string) []string {
 	if !ok {
 		return []string{absent, absent, absent}
 	}
-	return []string{Duration(l.P50), Duration(l.P99), Duration(l.P999)}
+	return []string{text.Duration(l.P50), text.Duration(l.P99), text.Duration(l.P999)}
 }
 
 // flagTexts gives QEMU's three cache flags in the order writeback, direct, no-flush.
@@ -568,16 +563,4 @@ func flagTexts(f *results.CacheFlags) []string {
 		texts = append(texts, "off")
 	}
 	return texts
-}
-
-// commandLine writes the words of a command such that a shell reads them back.
-func commandLine(words []string) string {
-	var quoted []string
-	for _, w := range words {
-		if w == "" || strings.ContainsAny(w, " \t\n\"'`$&|;<>()*?[]#~!{}\\") {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		quoted = append(quoted, w)
-	}
-	return orAbsent(len(quoted) > 0, strings.Join(quoted, " "))
 }

@@ -111,11 +111,11 @@ func writeRun(t testing.TB, run *results.Run) string {
 	t.Helper()
 	dir := t.TempDir()
 	file := func(name string, write func(w io.Writer) error) {
-		var text bytes.Buffer
-		if err := write(&text); err != nil {
+		var out bytes.Buffer
+		if err := write(&out); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), text.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), out.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

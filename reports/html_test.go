@@ -318,7 +318,7 @@ func TestACommandIsWrittenAsAShellReadsIt(t *testing.T) {
 	for want, words := range map[string][]string{
 		"–": nil, "platter run demo": {"platter", "run", "demo"}, `run 'a b' '' 'it'\''s'`: {"run", "a b", "", "it's"},
 	} {
-		if got := commandLine(words); got != want {
+		if got := commandText(words); got != want {
 			t.Errorf("%q is written %s, want %s", words, got, want)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"platter/flushpath"
 	"platter/results"
+	"platter/text"
 )
 
 // flushRow is what the model expects of a cell's flushes and what was counted.
@@ -114,5 +115,5 @@ func (r flushRow) CampaignTexts() []string {
 		return []string{absent, absent, absent, absent}
 	}
 	f := r.Campaign.FlushPath
-	return []string{wholeNumber(r.Campaign.Writes), count(sum(f.Fio, f.FioDsyncWrites)), count(f.QEMU), count(f.Image)}
+	return []string{text.Count(r.Campaign.Writes), count(sum(f.Fio, f.FioDsyncWrites)), count(f.QEMU), count(f.Image)}
 }

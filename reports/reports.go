@@ -379,13 +379,6 @@ func short(axis string) string {
 	return name
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // directions are the kinds of latency in the order in which they are shown.
 var directions = []string{"read", "write", "trim", "flush"}
 

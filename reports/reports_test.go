@@ -87,18 +87,6 @@ func TestWhatWasNotMeasuredIsAbsentAndNeverZero(t *testing.T) {
 	}
 }
 
-func TestNumbersForPeople(t *testing.T) {
-	for got, want := range map[string]string{
-		Number(0): "0", Number(1.23456): "1.23", Number(99.4): "99.4", Number(123.6): "124", Number(9342.4): "9\u202f342", Number(1234567): "1\u202f234\u202f567",
-		Duration(999): "999\u202fns", Duration(1500): "1.50\u202fµs", Duration(2_743_000): "2.74\u202fms", Duration(12_340_000): "12.3\u202fms", Duration(999_600_000): "1.00\u202fs", Duration(1_500_000_000): "1.50\u202fs",
-		Bytes(512): "512\u202fB", Bytes(1536): "1.50\u202fKiB", Bytes(3 << 30): "3\u202fGiB",
-	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
 func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 	of := func(cache string, fsync, iops float64) Cell {
 		return measured(Cell{ID: fmt.Sprint(cache, fsync), Axes: axes("disk.cache", cache, "fio.fsync", fsync)}, iops, 6)

@@ -9,6 +9,7 @@ import (
 	"platter/cell"
 	"platter/claims"
 	"platter/results"
+	"platter/text"
 )
 
 // Safety is what is shown of the crash campaigns of a run; its zero value is a run without.
@@ -83,7 +84,7 @@ func replayCommand(dir string, r results.Safety) string {
 	if r.Worst.Seed != 0 {
 		words = append(words, "--seed", fmt.Sprint(r.Worst.Seed))
 	}
-	return commandLine(words)
+	return text.Command(words)
 }
 
 // row is a cell's answer to a question, nil when it has none.
@@ -118,7 +119,7 @@ func (r SafetyRow) verdict() string {
 	case r.Verdict == results.Loses && r.PromisesLost == 0:
 		return "LOSES files"
 	case r.Verdict == results.Loses:
-		return "LOSES " + wholeNumber(r.PromisesLost) + "/" + wholeNumber(r.Promises)
+		return "LOSES " + text.Count(r.PromisesLost) + "/" + text.Count(r.Promises)
 	case r.Verdict == results.NoPromise && r.Exposure.Writes == 0:
 		return absent + " 0"
 	case r.Verdict == results.NoPromise:
@@ -147,11 +148,11 @@ func (r SafetyRow) Surprise() string {
 	case r.Status != results.OK || r.Verdict == results.Invalid || r.Predicted == "":
 		return ""
 	case r.Verdict != r.Predicted && r.Verdict == results.Loses:
-		return fmt.Sprintf("%s: %s of %s promises lost, and the model predicts %s", where, wholeNumber(r.PromisesLost), wholeNumber(r.Promises), r.Predicted)
+		return fmt.Sprintf("%s: %s of %s promises lost, and the model predicts %s", where, text.Count(r.PromisesLost), text.Count(r.Promises), r.Predicted)
 	case r.Verdict != r.Predicted:
 		return fmt.Sprintf("%s: measured %s, and the model predicts %s", where, r.Verdict, r.Predicted)
 	case r.Exposure.Writes > 0 && !r.PredictedExposed:
-		return fmt.Sprintf("%s: %s acknowledged writes exposed (%s), and the model predicts none", where, wholeNumber(r.Exposure.Writes), r.Age())
+		return fmt.Sprintf("%s: %s acknowledged writes exposed (%s), and the model predicts none", where, text.Count(r.Exposure.Writes), r.Age())
 	case r.Exposure.Writes == 0 && r.PredictedExposed && r.Verdict == results.NoPromise:
 		return fmt.Sprintf("%s: no acknowledged write exposed, and the model predicts some", where)
 	}
@@ -194,13 +195,13 @@ func (s Safety) Invalids() []string {
 func (s Safety) ControlsText() string {
 	var parts []string
 	for _, c := range s.Controls {
-		text := fmt.Sprintf("%s lost %s of %s (%s)", c.Name, wholeNumber(c.PromisesLost), wholeNumber(c.Promises), cell.Question{Class: c.Class})
+		line := fmt.Sprintf("%s lost %s of %s (%s)", c.Name, text.Count(c.PromisesLost), text.Count(c.Promises), cell.Question{Class: c.Class})
 		if !c.Lost {
-			text += ", AND MUST LOSE"
+			line += ", AND MUST LOSE"
 		} else if c.PromisesLost == 0 {
-			text = fmt.Sprintf("%s damaged the file system (%s)", c.Name, cell.Question{Class: c.Class})
+			line = fmt.Sprintf("%s damaged the file system (%s)", c.Name, cell.Question{Class: c.Class})
 		}
-		parts = append(parts, text)
+		parts = append(parts, line)
 	}
 	return orAbsent(len(parts) > 0, strings.Join(parts, "; "))
 }
@@ -213,7 +214,7 @@ func (s Safety) CutsText() string {
 	if s.Cuts == 0 {
 		return ""
 	}
-	text := plural(s.Cuts, "live cut")
+	line := text.Plural(s.Cuts, "live cut")
 	most, bound, disagree, lost := 0, 0.0, 0, 0
 	for _, r := range s.Rows {
 		if r.Live == nil {
@@ -227,16 +228,16 @@ func (s Safety) CutsText() string {
 			most, bound = r.Live.Cuts, r.Live.Bound
 		}
 	}
-	text += fmt.Sprintf(", %d of them lost promises", lost)
+	line += fmt.Sprintf(", %d of them lost promises", lost)
 	if disagree > 0 {
-		text += fmt.Sprintf("; in %s cuts and log DISAGREE", plural(disagree, "row"))
+		line += fmt.Sprintf("; in %s cuts and log DISAGREE", text.Plural(disagree, "row"))
 	} else {
-		text += ", all as their logs say"
+		line += ", all as their logs say"
 	}
 	if most >= crossCheck {
-		return text + fmt.Sprintf("; %d clean cuts of one kind bound its loss to %.3g %% of such crashes (95 %%)", most, 100*bound)
+		return line + fmt.Sprintf("; %d clean cuts of one kind bound its loss to %.3g %% of such crashes (95 %%)", most, 100*bound)
 	}
-	return text + fmt.Sprintf(": a cross-check, for no bound is worth its name below %d clean cuts of a kind", crossCheck)
+	return line + fmt.Sprintf(": a cross-check, for no bound is worth its name below %d clean cuts of a kind", crossCheck)
 }
 
 // simulatedText stands wherever a verdict does.
@@ -244,7 +245,7 @@ const simulatedText = "host page cache, drive cache and medium are simulated bel
 
 // pointsText says how many crash points were judged, and what their number is not.
 func pointsText(s Safety) string {
-	return wholeNumber(s.Points) + " crash points judged; points of one log are not independent and bound no probability"
+	return text.Count(s.Points) + " crash points judged; points of one log are not independent and bound no probability"
 }
 
 // upperFirst begins a sentence.

@@ -5,54 +5,53 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/olekukonko/tablewriter/tw"
-
 	"platter/cell"
 	"platter/claims"
+	"platter/text"
 )
 
 // maxSurprises is how many surprises and failures the terminal spells out.
 const maxSurprises = 8
 
 // safetyTable writes what the cells lose beside how fast they are, and what the verdicts rest on. Nothing for a run without.
-func safetyTable(p *printer, m *Model) error {
+func safetyTable(p *text.Printer, m *Model) error {
 	s := m.Safety
 	if len(s.Rows) == 0 {
 		return nil
 	}
-	p.linef("\nsafety:")
+	p.Linef("\nsafety:")
 	columns := merged(s, m.Cells)
 	for len(columns) > 0 {
-		taken, text, err := widestTable(m, columns)
+		taken, shown, err := widestTable(m, columns)
 		if err != nil {
 			return err
 		}
 		columns = columns[taken:]
-		p.linef("")
-		for line := range strings.Lines(text) {
-			p.linef("%s", strings.TrimRight(line, " \n"))
+		p.Linef("")
+		for line := range strings.Lines(shown) {
+			p.Linef("%s", strings.TrimRight(line, " \n"))
 		}
 	}
-	p.linef("")
-	p.wrapped("", legendText)
+	p.Linef("")
+	p.Item("", legendText)
 	some(p, "≠ ", s.Surprises())
 	some(p, "x ", s.Invalids())
-	p.wrapped("", "controls, which must lose: "+s.ControlsText())
-	p.wrapped("", pointsText(s))
-	if text := s.CutsText(); text != "" {
-		p.wrapped("", "real: "+text)
+	p.Item("", "controls, which must lose: "+s.ControlsText())
+	p.Item("", pointsText(s))
+	if shown := s.CutsText(); shown != "" {
+		p.Item("", "real: "+shown)
 	}
-	p.wrapped("", "simulated: "+simulatedText)
+	p.Item("", "simulated: "+simulatedText)
 	return nil
 }
 
 // some writes the first lines of many.
-func some(p *printer, mark string, lines []string) {
-	for _, text := range lines[:min(len(lines), maxSurprises)] {
-		p.wrapped(mark, text)
+func some(p *text.Printer, mark string, lines []string) {
+	for _, line := range lines[:min(len(lines), maxSurprises)] {
+		p.Item(mark, line)
 	}
 	if more := len(lines) - maxSurprises; more > 0 {
-		p.wrapped(mark, fmt.Sprintf("and %d more: platter show --json has them", more))
+		p.Item(mark, fmt.Sprintf("and %d more: platter show --json has them", more))
 	}
 }
 
@@ -85,7 +84,7 @@ func merged(s Safety, cells []Cell) []verdictColumn {
 
 // widestTable draws as many of the columns as fit, at least one, and says how many. Leading axes become headings where not even
 // half of what is left would fit.
-func widestTable(m *Model, columns []verdictColumn) (taken int, text string, err error) {
+func widestTable(m *Model, columns []verdictColumn) (taken int, line string, err error) {
 	for headed := 0; ; headed++ {
 		for n := len(columns); n > 0; n-- {
 			lines, err := safetyLines(m, columns[:n], headed)
@@ -93,7 +92,7 @@ func widestTable(m *Model, columns []verdictColumn) (taken int, text string, err
 				return 0, "", err
 			}
 			last := headed+1 >= len(m.Manifest.Axes)
-			if widest(lines) <= maxWidth && (last || 2*n >= len(columns)) || last && n == 1 {
+			if widest(lines) <= text.Columns && (last || 2*n >= len(columns)) || last && n == 1 {
 				return n, withHeadings(m, lines, len(lines)-len(m.Cells), headed), nil
 			}
 		}
@@ -101,14 +100,9 @@ func widestTable(m *Model, columns []verdictColumn) (taken int, text string, err
 }
 
 func safetyLines(m *Model, columns []verdictColumn, headed int) ([]string, error) {
-	var header []string
-	var align []tw.Align
-	for _, name := range m.Manifest.Axes[headed:] {
-		header, align = append(header, short(name)), append(align, tw.AlignLeft)
-	}
-	header, align = append(header, "IOPS"), append(align, tw.AlignRight)
+	table := append(axisColumns(m)[headed:], text.Column{Name: "IOPS", Right: true})
 	for _, v := range columns {
-		header, align = append(header, strings.Join(v.names, ",\n")), append(align, tw.AlignLeft)
+		table = append(table, text.Column{Name: strings.Join(v.names, ",\n")})
 	}
 	var rows [][]string
 	for i, c := range m.Cells {
@@ -122,22 +116,22 @@ func safetyLines(m *Model, columns []verdictColumn, headed int) ([]string, error
 		}
 		rows = append(rows, row)
 	}
-	return draw(header, align, rows)
+	return text.Table(table, rows)
 }
 
 // maxClaimFigures is how many figures of a claim the terminal and Markdown show.
 const maxClaimFigures = 3
 
 // claimLines writes each claim with its outcome first, and the figures that decide.
-func claimLines(p *printer, all []claims.Claim) {
+func claimLines(p *text.Printer, all []claims.Claim) {
 	if len(all) == 0 {
 		return
 	}
-	p.linef("\nclaims:")
+	p.Linef("\nclaims:")
 	for _, c := range all {
-		p.wrapped("", string(c.Outcome)+": "+c.Text)
+		p.Item("", string(c.Outcome)+": "+c.Text)
 		for _, f := range decidingFigures(c) {
-			p.wrapped("  ", f)
+			p.Item("  ", f)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"platter/compare"
 	"platter/results"
+	"platter/text"
 )
 
 // SparkLook is how Spark may draw.
@@ -29,8 +30,8 @@ const (
 // Behind it stand the median and, in a run with crash campaigns, the worst verdict under what was asked. Twelve cells have room; of
 // more those are shown whose rates are farthest apart, and the last line counts the rest.
 func Spark(w io.Writer, m *Model, look SparkLook) error {
-	p := &printer{w: w}
-	line := func(parts ...inked) { p.inkedLine(parts, look) }
+	p := &text.Printer{W: w}
+	line := func(parts ...inked) { inkedLine(p, parts, look) }
 	done := fmt.Sprintf("%d of %d trials", m.OK+m.Failed, m.Manifest.Trials*len(m.Cells))
 	if m.Failed > 0 {
 		done += fmt.Sprintf(", %d failed", m.Failed)
@@ -44,14 +45,14 @@ func Spark(w io.Writer, m *Model, look SparkLook) error {
 	if len(m.Safety.Rows) > 0 {
 		done += "; worst verdicts, – no promise"
 	}
-	line(inked{text: cutTo(m.Manifest.Name, maxWidth-2-width(done)) + ": " + done})
+	line(inked{text: cutTo(m.Manifest.Name, text.Columns-2-text.Width(done)) + ": " + done})
 	cells := sparkCells(m)
 	columns := 1
 	if len(cells) > sparkRows {
 		columns = 2
 	}
 	rows := (len(cells) + columns - 1) / columns
-	layout := newSparkLayout(m, cells, (maxWidth-2*(columns-1))/columns)
+	layout := newSparkLayout(m, cells, (text.Columns-2*(columns-1))/columns)
 	for row := range rows {
 		var parts []inked
 		for column := range columns {
@@ -67,7 +68,7 @@ func Spark(w io.Writer, m *Model, look SparkLook) error {
 		line(parts...)
 	}
 	line(inked{text: sparkNote(m, len(cells))})
-	return p.err
+	return p.Err
 }
 
 // sparkNote says what the lines above are, and which axes' values name a cell.
@@ -79,7 +80,7 @@ func sparkNote(m *Model, shown int) string {
 	if shown < len(m.Cells) {
 		note += fmt.Sprintf("; %d of %d cells", shown, len(m.Cells))
 	}
-	return cutTo(strings.Join(axisNames(m), "/"), maxWidth-width(note)) + note
+	return cutTo(strings.Join(axisNames(m), "/"), text.Columns-text.Width(note)) + note
 }
 
 // sparkUnit is what a bar stands for.
@@ -196,7 +197,7 @@ func newSparkLayout(m *Model, cells []Cell, columns int) sparkLayout {
 	}
 	label, rates := 0, 0
 	for _, c := range cells {
-		label, rates = max(label, width(sparkLabel(c))), max(rates, len(bars(m, c)))
+		label, rates = max(label, text.Width(text.Visible(sparkLabel(c)))), max(rates, len(bars(m, c)))
 	}
 	label = min(label, max(room/2, room-rates))
 	return sparkLayout{label, room - label}
@@ -209,16 +210,16 @@ func (l sparkLayout) cell(m *Model, c Cell) []inked {
 	parts = append(parts, drawnBars(bars(m, c), l.bars)...)
 	parts = append(parts, inked{text: fmt.Sprintf(" %*s", sparkNumber, iops(c.IOPS))})
 	if len(m.Safety.Rows) > 0 {
-		text, ink := absent, ""
+		line, ink := absent, ""
 		switch verdict := m.worst(c, m.asked()); verdict {
 		case results.Safe:
-			text, ink = verdict, green
+			line, ink = verdict, green
 		case results.Loses, results.Invalid:
-			text, ink = verdict, red
+			line, ink = verdict, red
 		case "":
-			text = "?"
+			line = "?"
 		}
-		parts = append(parts, inked{text: " "}, inked{text, ink}, inked{text: strings.Repeat(" ", sparkVerdict-1-width(text))})
+		parts = append(parts, inked{text: " "}, inked{line, ink}, inked{text: strings.Repeat(" ", sparkVerdict-1-text.Width(line))})
 	}
 	return parts
 }
@@ -257,22 +258,22 @@ func drawnBars(rates []float64, columns int) []inked {
 
 // inkedLine writes a line. What is not printable is spelled out before colours are put in, and what is not ASCII replaced where
 // it must be.
-func (p *printer) inkedLine(parts []inked, look SparkLook) {
-	if p.err != nil {
+func inkedLine(p *text.Printer, parts []inked, look SparkLook) {
+	if p.Err != nil {
 		return
 	}
 	var b strings.Builder
 	for _, part := range parts {
-		text := visible(part.text)
+		line := text.Visible(part.text)
 		if look.ASCII {
-			text = strings.Map(asASCII, text)
+			line = strings.Map(asASCII, line)
 		}
 		if look.Color && part.ink != "" {
-			text = "\x1b[" + part.ink + "m" + text + "\x1b[0m"
+			line = "\x1b[" + part.ink + "m" + line + "\x1b[0m"
 		}
-		b.WriteString(text)
+		b.WriteString(line)
 	}
-	_, p.err = io.WriteString(p.w, strings.TrimRight(b.String(), " ")+"\n")
+	_, p.Err = io.WriteString(p.W, strings.TrimRight(b.String(), " ")+"\n")
 }
 
 func asASCII(r rune) rune {
@@ -292,21 +293,14 @@ func asASCII(r rune) rune {
 	return '?'
 }
 
-// width is how many columns a text takes, once it is visible.
-func width(text string) int { return utf8.RuneCountInString(visible(text)) }
-
 // cutTo cuts a text's end off where it is wider than so many columns.
-func cutTo(text string, columns int) string {
-	r := []rune(visible(strings.Join(strings.Fields(text), " ")))
-	if len(r) > columns {
-		r = append(r[:columns-1:columns-1], '…')
-	}
-	return string(r)
+func cutTo(s string, columns int) string {
+	return text.Cut(text.Visible(strings.Join(strings.Fields(s), " ")), columns)
 }
 
 // padded is a text in exactly so many columns; of one that is wider the middle is left out, since cells differ at both ends.
-func padded(text string, columns int) string {
-	r := []rune(visible(text))
+func padded(line string, columns int) string {
+	r := []rune(text.Visible(line))
 	if len(r) > columns {
 		tail := (columns - 1) / 2
 		r = append(append(slices.Clone(r[:columns-1-tail]), '…'), r[len(r)-tail:]...)

@@ -10,6 +10,7 @@ import (
 	"platter/cell"
 	"platter/compare"
 	"platter/results"
+	"platter/text"
 )
 
 // defaultCache is what QEMU does with a disk for which libvirt's XML names no cache mode (QEMU's manual, cache.writeback=on).
@@ -141,14 +142,14 @@ func (s standard) change(w workload, present Cell, safe func(Cell) bool) string 
 
 // timesText is "×1.5 of what [1.4 – 1.6]"; "" where there is nothing to compare.
 func timesText(r compare.Ratio, what string) string {
-	text := fmt.Sprintf("×%.3g of %s, block by block", r.Estimate, what)
+	line := fmt.Sprintf("×%.3g of %s, block by block", r.Estimate, what)
 	switch {
 	case math.IsNaN(r.Estimate):
 		return ""
 	case !r.Bounded():
-		return text + fmt.Sprintf(" (%s, too few for an interval)", plural(r.N, "block"))
+		return line + fmt.Sprintf(" (%s, too few for an interval)", text.Plural(r.N, "block"))
 	}
-	return text + fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
+	return line + fmt.Sprintf(" [%.3g – %.3g]", r.Lo, r.Hi)
 }
 
 // sides say what the two sides of a change set where they differ, by their names; nil for a run that has none or in which they do not

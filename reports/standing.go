@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"platter/compare"
+	"platter/text"
 )
 
 // standing is a cell's place among the cells that do the same work.
@@ -74,14 +75,14 @@ func (s standings) tooFew() string {
 	if s.pairs == 0 || s.trials >= needed {
 		return ""
 	}
-	return fmt.Sprintf("%s a cell are too few to set any apart: %d are needed", plural(s.trials, "trial"), needed)
+	return fmt.Sprintf("%s a cell are too few to set any apart: %d are needed", text.Plural(s.trials, "trial"), needed)
 }
 
 // text says what was compared, for the legend of ≈.
 func (s standings) text() string {
-	text := fmt.Sprintf("by a rank test of the trials, adjusted over %s of cells (Holm)", plural(s.pairs, "pair"))
+	line := fmt.Sprintf("by a rank test of the trials, adjusted over %s of cells (Holm)", text.Plural(s.pairs, "pair"))
 	if few := s.tooFew(); few != "" {
-		text += "; " + few
+		line += "; " + few
 	}
-	return text
+	return line
 }

@@ -4,15 +4,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
-	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/tw"
-
 	"platter/results"
+	"platter/text"
 )
 
 // absent stands where a figure was not measured.
@@ -24,50 +20,50 @@ const maxGuardCells = 3
 // Table writes a run for the terminal, in lines of at most 80 columns as long as the axis values are short: banners and
 // warnings first, then a row a cell.
 func Table(w io.Writer, m *Model) error {
-	p := &printer{w: w}
+	p := &text.Printer{W: w}
 	for _, b := range m.Banners {
-		p.wrapped("! ", b)
+		p.Item("! ", b)
 	}
 	for _, x := range m.Warnings {
-		p.wrapped("! ", warningText(x, len(m.Cells)))
+		p.Item("! ", warningText(x, len(m.Cells)))
 	}
 	for _, f := range groupFailures(m.Failures) {
-		p.wrapped("x ", fmt.Sprintf("%s: %s (%s)", f.Cell, f.Message, plural(f.count, "trial")))
+		p.Item("x ", fmt.Sprintf("%s: %s (%s)", f.Cell, f.Message, text.Plural(f.count, "trial")))
 	}
-	p.linef("")
-	text, err := cellTable(m)
+	p.Linef("")
+	shown, err := cellTable(m)
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(text) {
-		p.linef("%s", strings.TrimRight(line, " \n"))
+	for line := range strings.Lines(shown) {
+		p.Linef("%s", strings.TrimRight(line, " \n"))
 	}
-	p.linef("\nflushes: fio's sync calls → guest's block device → QEMU, per 100 writes")
+	p.Linef("\nflushes: fio's sync calls → guest's block device → QEMU, per 100 writes")
 	if slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.FlushPath.IncludesRamp }) {
-		p.linef("(guest and QEMU counted during fio's ramp too, fio did not)")
+		p.Linef("(guest and QEMU counted during fio's ramp too, fio did not)")
 	}
 	if slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.FlushPath.FioDsyncWrites != nil }) {
-		p.linef("(100s+0: 100 writes with O_DSYNC or O_SYNC and no sync call)")
+		p.Linef("(100s+0: 100 writes with O_DSYNC or O_SYNC and no sync call)")
 	}
 	if len(m.Excluded) > 0 {
-		p.linef("\nexcluded:")
+		p.Linef("\nexcluded:")
 	}
 	for _, c := range m.Excluded {
-		p.wrapped("  ", c.ID+": "+c.Excluded)
+		p.Item("  ", c.ID+": "+c.Excluded)
 	}
 	if err := safetyTable(p, m); err != nil {
 		return err
 	}
 	claimLines(p, m.Safety.Claims)
-	p.linef("")
+	p.Linef("")
 	for _, a := range m.Answer {
-		p.wrapped("", a)
+		p.Item("", a)
 	}
 	if s := m.Phases; s.WallS > 0 {
-		p.wrapped("", fmt.Sprintf("Wall time of the trials %.0f s: boot %.0f, fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, collect %.0f; %.0f %% of the time after boot spent measuring.",
+		p.Item("", fmt.Sprintf("Wall time of the trials %.0f s: boot %.0f, fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, collect %.0f; %.0f %% of the time after boot spent measuring.",
 			s.WallS, s.BootS, s.PrefillS, s.AttachS, s.PrepareS, s.RampS, s.MeasureS, s.CollectS, 100*s.MeasuringShare))
 	}
-	return p.err
+	return p.Err
 }
 
 // failureGroup is failures of one cell with one message.
@@ -100,13 +96,10 @@ func warningText(x Warning, cells int) string {
 	if len(x.Cells) == 0 {
 		return x.Message
 	}
-	return fmt.Sprintf("%s (%s, %s)", x.Message, plural(x.Trials, "trial"), where)
+	return fmt.Sprintf("%s (%s, %s)", x.Message, text.Plural(x.Trials, "trial"), where)
 }
 
-// maxWidth is how wide a table may be.
-const maxWidth = 80
-
-// cellTable draws the table itself. Numbers stand right, with their unit in them. Where it would be wider than maxWidth,
+// cellTable draws the table itself. Numbers stand right, with their unit in them. Where it would be wider than text.Columns,
 // leading axes become headings above the rows that share their values, as many as it takes.
 func cellTable(m *Model) (string, error) {
 	for headed := 0; ; headed++ {
@@ -114,7 +107,7 @@ func cellTable(m *Model) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if widest(lines) > maxWidth && headed+1 < len(m.Manifest.Axes) {
+		if widest(lines) > text.Columns && headed+1 < len(m.Manifest.Axes) {
 			continue
 		}
 		return withHeadings(m, lines, 1, headed), nil
@@ -148,70 +141,25 @@ func withHeadings(m *Model, lines []string, header, headed int) string {
 
 // cellLines are the header and a line for each cell, without the first headed axes.
 func cellLines(m *Model, headed int) ([]string, error) {
-	var header []string
-	var align []tw.Align
-	column := func(name string, a tw.Align) {
-		header, align = append(header, name), append(align, a)
-	}
-	for _, name := range m.Manifest.Axes[headed:] {
-		column(short(name), tw.AlignLeft)
-	}
-	column("n", tw.AlignRight)
-	column("IOPS", tw.AlignRight)
+	columns := axisColumns(m)[headed:]
+	column := func(name string) { columns = append(columns, text.Column{Name: name, Right: true}) }
+	column("n")
+	column("IOPS")
 	intervals := slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.IOPS != nil && c.IOPS.Bounded() })
 	if intervals {
-		column("95 % interval", tw.AlignRight)
+		column("95 % interval")
 	}
 	kinds := shown(m.Cells)
 	for _, k := range kinds {
-		column(k+" p99", tw.AlignRight)
+		column(k + " p99")
 	}
-	column("flushes", tw.AlignRight)
+	column("flushes")
 
 	var rows [][]string
 	for _, c := range m.Cells {
 		rows = append(rows, cellRow(c, kinds, headed, intervals))
 	}
-	lines, err := draw(header, align, rows)
-	if err == nil && len(lines) != 1+len(m.Cells) {
-		err = fmt.Errorf("draw table: %d lines for %d cells", len(lines), len(m.Cells))
-	}
-	return lines, err
-}
-
-// draw draws a table without rules: its lines, those of the header first.
-func draw(header []string, align []tw.Align, rows [][]string) ([]string, error) {
-	var b strings.Builder
-	t := tablewriter.NewTable(&b,
-		tablewriter.WithHeaderAutoFormat(tw.Off), tablewriter.WithTrimSpace(tw.Off),
-		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		tablewriter.WithHeaderPaddingPerColumn(narrow(len(align))), tablewriter.WithRowPaddingPerColumn(narrow(len(align))),
-		tablewriter.WithRowAutoWrap(tw.WrapNone), tablewriter.WithHeaderAutoWrap(tw.WrapNone),
-		tablewriter.WithRendition(tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{
-			Separators: tw.Separators{BetweenColumns: tw.Off, BetweenRows: tw.Off}, Lines: tw.Lines{ShowHeaderLine: tw.Off}}}))
-	t.Header(header)
-	for _, r := range rows {
-		if err := t.Append(r); err != nil {
-			return nil, err
-		}
-	}
-	if err := t.Render(); err != nil {
-		return nil, err
-	}
-	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	for i, l := range lines {
-		lines[i] = strings.TrimRight(l, " ")
-	}
-	return lines, nil
-}
-
-func narrow(columns int) []tw.Padding {
-	p := make([]tw.Padding, columns)
-	for i := range p {
-		p[i] = tw.Padding{Right: "  ", Overwrite: true}
-	}
-	return p
+	return text.Table(columns, rows)
 }
 
 func cellRow(c Cell, kinds []string, headed int, intervals bool) []string {
@@ -221,9 +169,9 @@ func cellRow(c Cell, kinds []string, headed int, intervals bool) []string {
 	}
 	iops, interval := absent, absent
 	if c.IOPS != nil {
-		iops = Number(c.IOPS.Median)
+		iops = text.Number(c.IOPS.Median)
 		if c.IOPS.Bounded() {
-			interval = Number(c.IOPS.Lo) + "–" + Number(c.IOPS.Hi)
+			interval = text.Number(c.IOPS.Lo) + "–" + text.Number(c.IOPS.Hi)
 		}
 	}
 	row = append(row, fmt.Sprint(c.Trials), iops)
@@ -231,11 +179,11 @@ func cellRow(c Cell, kinds []string, headed int, intervals bool) []string {
 		row = append(row, interval)
 	}
 	for _, k := range kinds {
-		text := absent
+		line := absent
 		if l, ok := c.Latency[k]; ok {
-			text = Duration(l.P99)
+			line = text.Duration(l.P99)
 		}
-		row = append(row, text)
+		row = append(row, line)
 	}
 	return append(row, flushText(c.FlushPath, c.Writes))
 }
@@ -262,47 +210,4 @@ func flushText(f results.FlushPath, writes int64) string {
 		fio = per(f.FioDsyncWrites) + "s+" + fio
 	}
 	return fio + "→" + per(f.Guest) + "→" + per(f.QEMU)
-}
-
-// printer writes lines and keeps the first error. Text from a guest's console or a matrix cannot drive the terminal:
-// what is not printable is written as Go writes it in a string.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) linef(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = io.WriteString(p.w, visible(fmt.Sprintf(format, args...))+"\n")
-	}
-}
-
-// visible spells out control characters, and the marks that turn the direction of text, but keeps line ends and spaces.
-func visible(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if r == '\n' || unicode.IsSpace(r) && !unicode.IsControl(r) || unicode.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-	}
-	return b.String()
-}
-
-// wrapped writes text in lines of at most 80 columns, the first after mark and the others set in as far.
-func (p *printer) wrapped(mark, text string) {
-	line := mark
-	empty := true
-	for word := range strings.FieldsSeq(text) {
-		if !empty && len([]rune(line))+1+len([]rune(word)) > 80 {
-			p.linef("%s", line)
-			line, empty = strings.Repeat(" ", utf8.RuneCountInString(mark)), true
-		}
-		if !empty {
-			line += " "
-		}
-		line, empty = line+word, false
-	}
-	p.linef("%s", line)
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"platter/results"
+	"platter/text"
 )
 
 // The page around a watched report: it has the report in a frame, with the policy that it has as a file, and a script that reloads it.
@@ -162,15 +163,15 @@ func (w *watched) page(out http.ResponseWriter, _ *http.Request) {
 }
 
 func (w *watched) report(out http.ResponseWriter, _ *http.Request) {
-	text, err := w.newest()
+	line, err := w.newest()
 	if err != nil {
 		out.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'self'")
-		plain(out, http.StatusInternalServerError, visible(err.Error()))
+		plain(out, http.StatusInternalServerError, text.Visible(err.Error()))
 		return
 	}
 	out.Header().Set("Content-Type", "text/html; charset=utf-8")
 	out.Header().Set("Content-Security-Policy", "frame-ancestors 'self'") // the rest stands in the page
-	out.Write(text)
+	out.Write(line)
 }
 
 // newest is the report of the run as it is. A run that changes while it is read has another version afterwards, and is read again

@@ -50,7 +50,8 @@ func Cut(s string, n int) string {
 }
 
 // Wrap returns s in lines of at most width characters, broken between words. A word that is longer is broken behind its last comma that
-// fits, as the ids of cells want it, or else where it must be. White space between words counts as one space. There is always a line.
+// fits, as the ids of cells want it, or else where it must be. White space between words counts as one space, but for spaces at which no
+// line breaks: they belong to a word. There is always a line.
 func Wrap(s string, width int) []string { return Hang("", "", s, width) }
 
 // Hang is Wrap with something before the lines, within the width: first before the first, rest before each other one.
@@ -62,7 +63,7 @@ func Hang(first, rest, s string, width int) []string {
 		line, room = rest, width-Width(rest)
 	}
 	empty := true
-	for word := range strings.FieldsSeq(s) {
+	for word := range strings.FieldsFuncSeq(s, breaks) {
 		if !empty {
 			if Width(word)+1 > room {
 				end()
@@ -80,6 +81,11 @@ func Hang(first, rest, s string, width int) []string {
 	}
 	end()
 	return lines
+}
+
+// breaks reports whether a line may end at a white space: not at those that hold a number together or keep it with its unit.
+func breaks(r rune) bool {
+	return unicode.IsSpace(r) && r != '\u00a0' && r != '\u2007' && r != '\u202f'
 }
 
 // breakWord returns the part of a word that goes into so many columns: up to its last comma there, or as much as there is room for,

@@ -60,6 +60,7 @@ func TestLinesBreakBetweenWordsAndLongWordsBehindACommaThatFits(t *testing.T) {
 		{"", "", "", 10, []string{""}},
 		{"", "", "one  two\nthree", 10, []string{"one two", "three"}},
 		{"", "", "exactly 10", 10, []string{"exactly 10"}},
+		{"", "", "12 of 1\u202f900 broken", 9, []string{"12 of", "1\u202f900", "broken"}},
 		{"! ", "  ", "a warning with words", 12, []string{"! a warning", "  with words"}},
 		{"! ", "    ", "see cache=none,fsync=1,more=2 now", 16, []string{"! see", "    cache=none,", "    fsync=1,", "    more=2 now"}},
 		{"", "", "abcdefghij", 4, []string{"abcd", "efgh", "ij"}},

@@ -19,6 +19,7 @@ import (
 	"platter/orchestrator/hypervisor"
 	"platter/powercut"
 	"platter/results"
+	"platter/text"
 )
 
 // Exit codes, the same for every command.
@@ -94,7 +95,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return code
 		}
 	}
-	fmt.Fprintf(stderr, "platter: %s\n", message(err))
+	fmt.Fprintf(stderr, "platter: %s\n", text.Visible(message(err)))
 	return code
 }
 

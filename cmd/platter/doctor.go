@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"platter/orchestrator"
+	"platter/text"
 )
 
 func doctorCommand() *cli.Command {
@@ -54,10 +55,11 @@ EXAMPLES:
 					return err
 				}
 			} else {
+				p := &text.Printer{W: c.App.Writer}
 				for _, k := range checks {
-					fmt.Fprintf(c.App.Writer, "%-5s %-12s %s\n", k.Status, k.Name, k.Message)
+					p.Linef("%-5s %-12s %s", k.Status, k.Name, k.Message)
 					if k.Mend != "" {
-						fmt.Fprintf(c.App.Writer, "%-18s mend: %s\n", "", k.Mend)
+						p.Linef("%-18s mend: %s", "", k.Mend)
 					}
 				}
 			}

@@ -16,6 +16,7 @@ import (
 	"platter/flushpath"
 	"platter/libvirtxml"
 	"platter/orchestrator/hypervisor"
+	"platter/text"
 )
 
 // explainJob is the job that is explained when --fio names none.
@@ -101,7 +102,7 @@ func explain(c *cli.Context) error {
 		e.SetEscapeHTML(false)
 		err = e.Encode(x)
 	} else {
-		_, err = io.WriteString(c.App.Writer, x.text())
+		_, err = io.WriteString(c.App.Writer, text.Visible(x.text()))
 	}
 	if err != nil {
 		return fmt.Errorf("write explanation: %w", err)

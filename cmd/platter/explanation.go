@@ -8,6 +8,7 @@ import (
 	"platter/cell"
 	"platter/flushpath"
 	"platter/libvirtxml"
+	"platter/text"
 )
 
 // explanation is the one object that explain prints.
@@ -177,10 +178,12 @@ func (d *explainedDisk) write(b *strings.Builder, x *explanation) {
 	if d.config.Check() != nil {
 		return
 	}
-	b.WriteString("\npredicted     verdict     promised writes     unpromised writes\n")
+	var rows [][]string
 	for _, p := range d.Predictions {
-		fmt.Fprintf(b, "%-13s %-11s %-19s %s\n", p.Class, p.Verdict, promisedWord(p.Prediction), unpromisedWord(p.Prediction, d.config))
+		rows = append(rows, []string{p.Class, p.Verdict, promisedWord(p.Prediction), unpromisedWord(p.Prediction, d.config)})
 	}
+	b.WriteString("\n")
+	(&text.Printer{W: b}).Table([]text.Column{{Name: "predicted", Width: 12}, {Name: "verdict", Width: 10}, {Name: "promised writes", Width: 18}, {Name: "unpromised writes"}}, rows)
 	b.WriteString("\n")
 	for _, line := range d.reasons() {
 		paragraph(b, "  ", line)
@@ -244,8 +247,8 @@ func (d *explainedDisk) sources() []string {
 }
 
 // paragraph writes text in lines of at most 80 columns; those after the first are indented by two more.
-func paragraph(b *strings.Builder, indent, text string) {
-	for i, line := range flushpath.Wrap(text, 78-len(indent)) {
+func paragraph(b *strings.Builder, indent, words string) {
+	for i, line := range text.Wrap(words, text.Columns-2-len(indent)) {
 		if i > 0 {
 			line = "  " + line
 		}

@@ -11,6 +11,7 @@ import (
 	"platter/libvirtxml"
 	"platter/orchestrator"
 	"platter/orchestrator/guest"
+	"platter/text"
 )
 
 func guestCommand() *cli.Command {
@@ -95,7 +96,7 @@ func shellSettings(c *cli.Context) (orchestrator.ShellSettings, error) {
 		return s, &errUsage{fmt.Sprintf("--filesystem %s: it is none, ext4 or xfs", filesystem)}
 	}
 	s.Settings = orchestrator.Settings{URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
-		Tell: func(e orchestrator.Event) { fmt.Fprintln(c.App.ErrWriter, e.Message) }}
+		Tell: func(e orchestrator.Event) { fmt.Fprintln(c.App.ErrWriter, text.Line(e.Message)) }}
 	s.Boot = orchestrator.Boot{MemoryBytes: 1 << 30, VCPUs: 2}
 	s.Shape = orchestrator.Shape{Format: "raw", SizeBytes: bytes, Filesystem: filesystem, FileBytes: 1 << 20}
 	s.Bus = "virtio"

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"platter/gate"
+	"platter/text"
 )
 
 func lintCommand() *cli.Command {
@@ -162,12 +163,11 @@ func (r lintReport) write(out, errs io.Writer, asJSON bool) error {
 		return enc.Encode(r)
 	}
 	for _, f := range r.Failures {
-		fmt.Fprintln(errs, f.Message)
+		fmt.Fprintln(errs, text.Line(f.Message))
 	}
+	p := &text.Printer{W: out}
 	for _, f := range r.Findings {
-		if _, err := fmt.Fprintf(out, "%s:%d:%d: %s: %s [%s]\n", f.File, f.Line, f.Column, f.Level, f.Message, f.Rule); err != nil {
-			return err
-		}
+		p.Linef("%s", text.Line(fmt.Sprintf("%s:%d:%d: %s: %s [%s]", f.File, f.Line, f.Column, f.Level, f.Message, f.Rule)))
 	}
-	return nil
+	return p.Err
 }

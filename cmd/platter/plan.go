@@ -12,6 +12,7 @@ import (
 	"platter/cell"
 	"platter/matrices"
 	"platter/orchestrator"
+	"platter/text"
 )
 
 func planCommand() *cli.Command {
@@ -81,39 +82,40 @@ func reachable(c *cli.Context, trials int) error {
 	return nil
 }
 
-func printPlan(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) {
+func printPlan(w io.Writer, m *matrices.Matrix, plan orchestrator.Plan) {
+	p := &text.Printer{W: w}
 	excluded := 0
-	for _, c := range p.Cells {
+	for _, c := range plan.Cells {
 		if c.Excluded != "" {
 			excluded++
 		}
 	}
-	fmt.Fprintf(w, "%s: %s\n\n", m.Name, m.Description)
-	fmt.Fprintf(w, "cells measured  %d\n", len(p.Cells)-excluded)
-	fmt.Fprintf(w, "cells excluded  %d\n", excluded)
-	fmt.Fprintf(w, "blocks          %d (each cell once a block, in random order; seed %d)\n", p.Trials, p.Seed)
-	fmt.Fprintf(w, "trials          %d\n", len(p.Steps))
-	fmt.Fprintf(w, "boots           %d\n", len(p.Boots))
-	fmt.Fprintf(w, "scratch images  %d, %d MiB\n", len(p.Shapes()), p.Bytes()>>20)
-	if n := len(p.Campaigns); n > 0 {
-		fmt.Fprintf(w, "crash campaigns %d, of %s; %d live cuts\n", n, strings.Join(p.Safety.Classes, ", "), p.Cuts())
+	p.Linef("%s: %s\n", m.Name, m.Description)
+	p.Linef("cells measured  %d", len(plan.Cells)-excluded)
+	p.Linef("cells excluded  %d", excluded)
+	p.Linef("blocks          %d (each cell once a block, in random order; seed %d)", plan.Trials, plan.Seed)
+	p.Linef("trials          %d", len(plan.Steps))
+	p.Linef("boots           %d", len(plan.Boots))
+	p.Linef("scratch images  %d, %d MiB", len(plan.Shapes()), plan.Bytes()>>20)
+	if n := len(plan.Campaigns); n > 0 {
+		p.Linef("crash campaigns %d, of %s; %d live cuts", n, strings.Join(plan.Safety.Classes, ", "), plan.Cuts())
 	}
-	fmt.Fprintf(w, "expected time   about %s under emulation\n\n", round(p.Estimate(p.Work())))
+	p.Linef("expected time   about %s under emulation\n", round(plan.Estimate(plan.Work())))
 	for _, a := range m.Axes {
-		fmt.Fprintf(w, "  %-18s %s\n", a.Name, orchestrator.AxisKind(a.Name))
+		p.Linef("  %-18s %s", a.Name, orchestrator.AxisKind(a.Name))
 	}
-	fmt.Fprintln(w)
-	for _, c := range p.Cells {
+	p.Linef("")
+	for _, c := range plan.Cells {
 		if c.Excluded == "" {
-			fmt.Fprintf(w, "  %s\n", c.ID)
+			p.Linef("  %s", c.ID)
 		}
 	}
 	if excluded > 0 {
-		fmt.Fprintln(w, "\nexcluded:")
+		p.Linef("\nexcluded:")
 	}
-	for _, c := range p.Cells {
+	for _, c := range plan.Cells {
 		if c.Excluded != "" {
-			fmt.Fprintf(w, "  %s\n      %s\n", c.ID, c.Excluded)
+			p.Linef("  %s\n      %s", c.ID, c.Excluded)
 		}
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
 	"platter/cell"
 	"platter/powercut"
+	"platter/text"
 )
 
 const powercutExitHelp = `
@@ -239,23 +239,28 @@ func powercutStatusCommand() *cli.Command {
 }
 
 func writePowercutStatus(w io.Writer, s powercut.Status) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	var rows [][]string
+	row := func(what, format string, args ...any) {
+		rows = append(rows, []string{what, fmt.Sprintf(format, args...)})
+	}
 	for _, i := range s.Images {
-		fmt.Fprintf(t, "%s\tgeneration %d, %d bytes, drive cache %s\n", i.Path, i.Generation, i.SizeBytes, i.Settings.DriveCache)
-		fmt.Fprintf(t, "  only in the host's page cache\t%d bytes\n", i.DirtyHostBytes)
-		fmt.Fprintf(t, "  in the drive's cache, not on the medium\t%d bytes\n", i.DirtyDriveBytes)
-		fmt.Fprintf(t, "  writes\t%d (%d O_DSYNC), %d bytes\n", i.Counters.Writes, i.Counters.DsyncWrites, i.Counters.BytesWritten)
-		fmt.Fprintf(t, "  reads\t%d, %d bytes\n", i.Counters.Reads, i.Counters.BytesRead)
-		fmt.Fprintf(t, "  flushes\t%d\n", i.Counters.Flushes)
-		fmt.Fprintf(t, "  discards\t%d\n", i.Counters.Discards)
+		row(i.Path, "generation %d, %s bytes, drive cache %s", i.Generation, text.Count(i.SizeBytes), i.Settings.DriveCache)
+		row("  only in the host's page cache", "%s bytes", text.Count(i.DirtyHostBytes))
+		row("  in the drive's cache, not on the medium", "%s bytes", text.Count(i.DirtyDriveBytes))
+		row("  writes", "%s (%s O_DSYNC), %s bytes", text.Count(i.Counters.Writes), text.Count(i.Counters.DsyncWrites), text.Count(i.Counters.BytesWritten))
+		row("  reads", "%s, %s bytes", text.Count(i.Counters.Reads), text.Count(i.Counters.BytesRead))
+		row("  flushes", "%s", text.Count(i.Counters.Flushes))
+		row("  discards", "%s", text.Count(i.Counters.Discards))
 	}
 	if s.Log != nil {
-		fmt.Fprintf(t, "log %s\t%d events, %d bytes\n", s.Log.File, s.Log.Events, s.Log.Bytes)
+		row("log "+s.Log.File, "%s events, %s bytes", text.Count(s.Log.Events), text.Count(s.Log.Bytes))
 	}
 	if s.Cut != "" {
-		fmt.Fprintf(t, "cut\t%s; next: platter powercut restore %s\n", s.Cut, s.Mount)
+		row("cut", "%s; next: platter powercut restore %s", s.Cut, s.Mount)
 	}
-	return t.Flush()
+	p := &text.Printer{W: w}
+	p.Table(make([]text.Column, 2), rows)
+	return p.Err
 }
 
 // powercutDial is the server of the command's only argument.

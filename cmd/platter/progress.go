@@ -11,6 +11,7 @@ import (
 
 	"platter/orchestrator"
 	"platter/results"
+	"platter/text"
 )
 
 // progress tells how a run goes: a bar with an ETA on a terminal, otherwise a line for each trial.
@@ -38,34 +39,37 @@ func (p *progress) tell(e orchestrator.Event) {
 	}
 	switch {
 	case p.bar == nil:
-		fmt.Fprintln(p.w, e.Message)
+		p.say(e.Message)
 	case e.Trial != nil && e.Trial.Status == results.Failed:
 		_ = p.bar.Clear()
-		fmt.Fprintln(p.w, trialLine(e))
+		p.say(trialLine(e))
 		_ = p.bar.Set(e.Done)
 	case len(e.Safety) > 0 && e.Safety[0].Status == results.Failed:
 		_ = p.bar.Clear()
-		fmt.Fprintln(p.w, safetyLine(e))
+		p.say(safetyLine(e))
 		_ = p.bar.Set(e.Done)
 	case e.Trial != nil || len(e.Safety) > 0:
 		_ = p.bar.Set(e.Done)
 	default:
-		text := e.Message
+		described := text.Line(e.Message)
 		if e.Total > 0 {
-			text = fmt.Sprintf("%s left  %.40s", round(e.Left), e.Message)
+			described = fmt.Sprintf("%s left  %.40s", round(e.Left), described)
 		}
-		p.bar.Describe(text)
+		p.bar.Describe(described)
 	}
 }
+
+// say writes one line, whatever a guest or fio put into it.
+func (p *progress) say(line string) { fmt.Fprintln(p.w, text.Line(line)) }
 
 func (p *progress) line(e orchestrator.Event) {
 	switch {
 	case e.Trial != nil:
-		fmt.Fprintln(p.w, trialLine(e))
+		p.say(trialLine(e))
 	case len(e.Safety) > 0:
-		fmt.Fprintln(p.w, safetyLine(e))
+		p.say(safetyLine(e))
 	case e.Total == 0:
-		fmt.Fprintln(p.w, e.Message)
+		p.say(e.Message)
 	}
 }
 
@@ -97,14 +101,14 @@ func trialLine(e orchestrator.Event) string {
 	if t.Status == results.Failed {
 		return head + "  failed: " + t.Failure.Message
 	}
-	text := head
+	line := head
 	if t.Metrics.Read != nil {
-		text += fmt.Sprintf("  read %.0f IOPS", t.Metrics.Read.IOPS)
+		line += fmt.Sprintf("  read %s IOPS", text.Number(t.Metrics.Read.IOPS))
 	}
 	if t.Metrics.Write != nil {
-		text += fmt.Sprintf("  write %.0f IOPS", t.Metrics.Write.IOPS)
+		line += fmt.Sprintf("  write %s IOPS", text.Number(t.Metrics.Write.IOPS))
 	}
-	return text + fmt.Sprintf("  %s left", round(e.Left))
+	return line + fmt.Sprintf("  %s left", round(e.Left))
 }
 
 func (p *progress) finish() {

@@ -17,6 +17,7 @@ import (
 	"platter/powercut/replay"
 	"platter/powercut/witness"
 	"platter/results"
+	"platter/text"
 )
 
 func replayCommand() *cli.Command {
@@ -199,22 +200,27 @@ func (r *replayed) do(w io.Writer, output string) error {
 		return badLog(err)
 	}
 	r.at.Point = ledger.Point
-	fmt.Fprintf(w, "cell      %s\ncrash     %s, drive cache %s, at point %d, %.3f ms after the log began\n", r.cell, r.at.Class, r.at.DriveCache, ledger.Point, ledger.MS)
-	fmt.Fprintf(w, "seed      %s\n", meaning(r.at.Seed))
+	p := &text.Printer{W: w}
+	p.Linef("cell      %s", r.cell)
+	p.Linef("crash     %s, drive cache %s, at point %d, %.3f ms after the log began", r.at.Class, r.at.DriveCache, ledger.Point, ledger.MS)
+	p.Linef("seed      %s", meaning(r.at.Seed))
 	if r.campaign.Layout.Pattern == witness.Overwrite && r.campaign.Format == "raw" {
-		err = r.judge(w)
+		if err := r.judge(p); err != nil {
+			return err
+		}
 	} else {
-		_, err = fmt.Fprintf(w, "promised  %d writes\nreturned  %d writes, as far as the witness was told\nlost      cannot be told from the log of %s on %s: make the survivor with -o and look into it\n",
-			ledger.Promises(), ledger.Writes(), r.campaign.Layout.Pattern, r.campaign.Format)
+		p.Linef("promised  %d writes", ledger.Promises())
+		p.Linef("returned  %d writes, as far as the witness was told", ledger.Writes())
+		p.Linef("lost      cannot be told from the log of %s on %s: make the survivor with -o and look into it", r.campaign.Layout.Pattern, r.campaign.Format)
 	}
-	if err != nil || output == "" {
-		return err
+	if p.Err != nil || output == "" {
+		return p.Err
 	}
 	if err := r.write(output); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "survivor  %s\n", output)
-	return err
+	p.Linef("survivor  %s", output)
+	return p.Err
 }
 
 func meaning(seed uint64) string {
@@ -225,28 +231,30 @@ func meaning(seed uint64) string {
 }
 
 // judge prints what the crash takes.
-func (r *replayed) judge(w io.Writer) error {
+func (r *replayed) judge(p *text.Printer) error {
 	j, err := replay.JudgeFile(r.log(), r.campaign, r.at)
 	if err != nil {
 		return badLog(err)
 	}
-	fmt.Fprintf(w, "promised  %d writes\nlost      %d of them", j.Promises, j.PromisesLost)
+	p.Linef("promised  %d writes", j.Promises)
+	torn := ""
 	if j.Torn > 0 {
-		fmt.Fprintf(w, "; %d blocks torn", j.Torn)
+		torn = fmt.Sprintf("; %d blocks torn", j.Torn)
 	}
-	fmt.Fprintf(w, "\nexposed   %d writes that were acknowledged and not promised", j.Exposure.Writes)
+	p.Linef("lost      %d of them%s", j.PromisesLost, torn)
+	extent := ""
 	if j.Exposure.Writes > 0 {
 		atLeast := ""
 		if j.Exposure.Censored {
 			atLeast = "≥ "
 		}
-		fmt.Fprintf(w, ", %d bytes, the oldest %s%.1f ms old", j.Exposure.Bytes, atLeast, j.Exposure.MS)
+		extent = fmt.Sprintf(", %d bytes, the oldest %s%.1f ms old", j.Exposure.Bytes, atLeast, j.Exposure.MS)
 	}
+	p.Linef("exposed   %d writes that were acknowledged and not promised%s", j.Exposure.Writes, extent)
 	if j.First != nil {
-		fmt.Fprintf(w, "\nfirst     %s", j.First)
+		p.Linef("first     %s", j.First)
 	}
-	_, err = fmt.Fprintln(w)
-	return err
+	return p.Err
 }
 
 // badLog makes the user's what is wrong with a log or with the point that was named.

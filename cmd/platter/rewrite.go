@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"platter/libvirtxml"
+	"platter/text"
 )
 
 func rewriteCommand() *cli.Command {
@@ -26,7 +27,7 @@ is set on <target>. A disk without <driver> gets one; libvirt's default format, 
 --set type= says otherwise. What libvirt would refuse, such as io=native with cache=writeback, is refused here, with
 the reason.
 
-Attributes: ` + wrapped(libvirtxml.AttrNames()) + `
+` + strings.Join(text.Hang("Attributes: ", "   ", strings.Join(libvirtxml.AttrNames(), ", "), 100), "\n") + `
 
 EXAMPLES:
    platter rewrite vm.xml --disk vdb --set cache=none --set io=native --print-diff
@@ -123,22 +124,4 @@ func missingDisk(name string, doc []byte) error {
 		targets = append(targets, d.Target)
 	}
 	return &errUsage{fmt.Sprintf("rewrite: --disk is missing; the disks of %s: %s", name, strings.Join(targets, ", "))}
-}
-
-// wrapped joins words with commas, in lines that fit into a terminal.
-func wrapped(words []string) string {
-	var b strings.Builder
-	column := len("Attributes: ")
-	for i, word := range words {
-		column += len(", ") + len(word)
-		switch {
-		case i > 0 && column > 100:
-			b.WriteString(",\n   ")
-			column = len("   ") + len(word)
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(word)
-	}
-	return b.String()
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,6 +18,7 @@ import (
 	"platter/orchestrator"
 	"platter/powercut"
 	"platter/results"
+	"platter/text"
 )
 
 func selftestCommand() *cli.Command {
@@ -314,10 +314,9 @@ func (s *selftestReport) verdict() error {
 // text writes the rates as a table of at most 80 columns.
 func (s *selftestReport) text(w io.Writer) error {
 	accel := map[string]string{"tcg": "emulated (TCG)", "kvm": "KVM"}[s.Host.Accel]
-	if _, err := fmt.Fprintf(w, "%s, QEMU %s: %.0f IOPS, noise of a trial %.1f %%\n\n%-42s %6s %6s %7s  %-7s %s\n",
-		accel, s.Host.QEMU, s.IOPS, 100*s.Noise, "what was tried", "tried", "seen", "rate", "promise", "kept"); err != nil {
-		return err
-	}
+	p := &text.Printer{W: w}
+	p.Linef("%s, QEMU %s: %s IOPS, noise of a trial %.1f %%\n", accel, s.Host.QEMU, text.Number(s.IOPS), 100*s.Noise)
+	var rows [][]string
 	for _, r := range s.Rates {
 		promise, kept := "none", ""
 		switch {
@@ -329,14 +328,20 @@ func (s *selftestReport) text(w io.Writer) error {
 		if r.Kept != nil {
 			kept = map[bool]string{true: "yes", false: "NO"}[*r.Kept]
 		}
-		line := fmt.Sprintf("%-42s %6d %6d %5.1f %%  %-7s %s", r.What, r.Tried, r.Count, 100*r.Rate, promise, kept)
+		rows = append(rows, []string{r.What, fmt.Sprint(r.Tried), fmt.Sprint(r.Count), fmt.Sprintf("%.1f %%", 100*r.Rate), promise, kept})
+	}
+	lines, err := text.Table([]text.Column{{Name: "what was tried", Width: 42}, {Name: "tried", Right: true}, {Name: "seen", Right: true, Width: 5},
+		{Name: "rate", Right: true, Width: 6}, {Name: "promise"}, {Name: "kept"}}, rows)
+	if err != nil {
+		return err
+	}
+	p.Linef("%s", lines[0])
+	for i, r := range s.Rates {
+		p.Linef("%s", lines[1+i])
 		if r.Note != "" {
-			line = strings.TrimRight(line, " ") + "\n    " + r.Note
-		}
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
-			return err
+			p.Linef("    %s", r.Note)
 		}
 	}
-	_, err := fmt.Fprintf(w, "\nGates of %d blocks drawn from real ones, one rule: iops, floor %.0f %%.\n", gateBlocks, 100*gateFloor)
-	return err
+	p.Linef("\nGates of %d blocks drawn from real ones, one rule: iops, floor %.0f %%.", gateBlocks, 100*gateFloor)
+	return p.Err
 }
