@@ -1,6 +1,7 @@
 package powercut
 
 import (
+	"os"
 	"sync"
 	"syscall"
 
@@ -10,14 +11,26 @@ import (
 	"platter/powercut/oplog"
 )
 
-// generation is what a node of the file system stands for: a disk as it is until it is cut. Descriptors keep it.
+// generation is a disk as it is until it is cut. Descriptors keep it.
 type generation struct {
 	disk   *Disk
 	number int64
 }
 
+// node is a file of the file system: a generation, and whose it is.
+type node struct {
+	generation
+	owner   fuse.Owner
+	mode    uint32 // permissions
+	lookups uint64 // how often the kernel was given it and has not forgotten it
+	names   int    // how many lead to it
+}
+
 // filesystem is a flat directory of images. It works on FUSE's own requests: only there is O_DSYNC of a write seen, which sends no
 // fsync when the kernel does not cache the file.
+//
+// A new image belongs to who mounted it, and to nobody else: libvirt gives it to QEMU's user, as it does with any file, and takes it
+// back. The kernel checks (mount option default_permissions), so that SetAttr need not.
 //
 // An open's handle is its flags, so that a discard knows whether it came O_DIRECT.
 type filesystem struct {
@@ -25,25 +38,33 @@ type filesystem struct {
 
 	mu    sync.RWMutex
 	names map[string]uint64 // to nodes
-	nodes map[uint64]generation
-	last  uint64 // node given out
+	nodes map[uint64]*node  // those that a name leads to, or that the kernel knows
+	last  uint64            // node given out
 }
 
 func newFilesystem() *filesystem {
 	return &filesystem{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
-		names:         map[string]uint64{}, nodes: map[uint64]generation{}, last: fuse.FUSE_ROOT_ID,
+		names:         map[string]uint64{}, nodes: map[uint64]*node{}, last: fuse.FUSE_ROOT_ID,
 	}
 }
 
-// show serves a generation of a disk under names. Names that led elsewhere lead here for who opens them from now on.
+// show serves a generation of a disk under names, for who opens them from now on. Names of the generation before it go; the file is
+// whose that one was.
 func (fs *filesystem) show(g generation, names ...string) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	n := &node{generation: g, owner: fuse.Owner{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid())}, mode: 0o600, names: len(names)}
+	for name, id := range fs.names {
+		if before := fs.nodes[id]; before.disk == g.disk {
+			n.owner, n.mode = before.owner, before.mode
+			fs.unlink(name)
+		}
+	}
 	fs.last++
-	fs.nodes[fs.last] = g
-	for _, n := range names {
-		fs.names[n] = fs.last
+	fs.nodes[fs.last] = n
+	for _, name := range names {
+		fs.names[name] = fs.last
 	}
 }
 
@@ -51,67 +72,112 @@ func (fs *filesystem) show(g generation, names ...string) {
 func (fs *filesystem) hide(d *Disk) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	for name, node := range fs.names {
-		if fs.nodes[node].disk == d {
-			delete(fs.names, name)
+	for name, id := range fs.names {
+		if fs.nodes[id].disk == d {
+			fs.unlink(name)
 		}
+	}
+}
+
+// unlink takes a name away. The caller holds the lock.
+func (fs *filesystem) unlink(name string) {
+	id := fs.names[name]
+	delete(fs.names, name)
+	fs.nodes[id].names--
+	fs.drop(id)
+}
+
+// drop lets go of a node that nothing leads to. The caller holds the lock.
+func (fs *filesystem) drop(id uint64) {
+	if n := fs.nodes[id]; n.names == 0 && n.lookups == 0 {
+		delete(fs.nodes, id)
+	}
+}
+
+// Forget comes when the kernel lets go of a node, which is after the last descriptor of it was closed.
+func (fs *filesystem) Forget(id, lookups uint64) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if n, ok := fs.nodes[id]; ok {
+		n.lookups -= min(lookups, n.lookups)
+		fs.drop(id)
 	}
 }
 
 func (fs *filesystem) node(id uint64) (generation, bool) {
 	fs.mu.RLock()
 	defer fs.mu.RUnlock()
-	g, ok := fs.nodes[id]
-	return g, ok
+	n, ok := fs.nodes[id]
+	if !ok {
+		return generation{}, false
+	}
+	return n.generation, true
 }
 
 func (fs *filesystem) String() string { return fsType }
 
 func (fs *filesystem) Lookup(_ <-chan struct{}, header *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	fs.mu.RLock()
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
 	id, ok := fs.names[name]
-	g := fs.nodes[id]
-	fs.mu.RUnlock()
 	if !ok || header.NodeId != fuse.FUSE_ROOT_ID {
 		return fuse.ENOENT
 	}
+	fs.nodes[id].lookups++
 	// No time out is given: a name leads to another generation after a restore.
 	out.NodeId, out.Generation = id, 1
-	attributes(&out.Attr, id, g)
-	return fuse.OK
+	return fs.attributes(&out.Attr, id)
 }
 
-func attributes(a *fuse.Attr, id uint64, g generation) {
+// attributes fills in what stat(2) shows of a node. The caller holds the lock.
+func (fs *filesystem) attributes(a *fuse.Attr, id uint64) fuse.Status {
 	a.Ino = id
 	if id == fuse.FUSE_ROOT_ID {
 		a.Mode, a.Nlink = syscall.S_IFDIR|0o755, 2
-		return
+		a.Owner = fuse.Owner{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid())}
+		return fuse.OK
 	}
-	a.Mode, a.Nlink = syscall.S_IFREG|0o666, 1 // QEMU runs as another user
-	a.Size, a.Blksize = uint64(g.disk.size), pageBytes
-	a.Blocks = g.disk.blocks()
+	n, ok := fs.nodes[id]
+	if !ok {
+		return fuse.ENOENT
+	}
+	a.Mode, a.Nlink, a.Owner = syscall.S_IFREG|n.mode, 1, n.owner
+	a.Size, a.Blksize = uint64(n.disk.size), pageBytes
+	a.Blocks = n.disk.blocks()
+	return fuse.OK
 }
 
 func (fs *filesystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
-	g, ok := fs.node(in.NodeId)
-	if !ok && in.NodeId != fuse.FUSE_ROOT_ID {
-		return fuse.ENOENT
-	}
-	attributes(&out.Attr, in.NodeId, g)
-	return fuse.OK
+	fs.mu.RLock()
+	defer fs.mu.RUnlock()
+	return fs.attributes(&out.Attr, in.NodeId)
 }
 
-// SetAttr takes owners, modes and times for granted: libvirt sets them. The size of a disk is what it is.
+// SetAttr changes a file's owner and mode; the kernel has checked that the caller may. Times are taken for granted. The size of a
+// disk is what it is, and the directory is who mounted it's.
 func (fs *filesystem) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	g, ok := fs.node(in.NodeId)
-	if !ok && in.NodeId != fuse.FUSE_ROOT_ID {
-		return fuse.ENOENT
-	}
-	if size, asked := in.GetSize(); asked && (!ok || size != uint64(g.disk.size)) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n, ok := fs.nodes[in.NodeId]
+	if size, asked := in.GetSize(); asked && (!ok || size != uint64(n.disk.size)) {
 		return fuse.EPERM
 	}
-	attributes(&out.Attr, in.NodeId, g)
-	return fuse.OK
+	mode, chmod := in.GetMode()
+	uid, chown := in.GetUID()
+	gid, chgrp := in.GetGID()
+	if !ok && (chmod || chown || chgrp) {
+		return fuse.EPERM
+	}
+	if chmod {
+		n.mode = mode & 0o777
+	}
+	if chown {
+		n.owner.Uid = uid
+	}
+	if chgrp {
+		n.owner.Gid = gid
+	}
+	return fs.attributes(&out.Attr, in.NodeId)
 }
 
 func (fs *filesystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {

@@ -434,7 +434,6 @@ func (s *Server) restore(seed uint64) (map[string]string, error) {
 			return nil, err
 		}
 		names[old] = d.shownAs(d.newest)
-		s.fs.hide(d)
 		s.fs.show(generation{d, d.newest}, d.name, names[old])
 	}
 	s.class = ""

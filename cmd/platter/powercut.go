@@ -66,6 +66,7 @@ EXAMPLES:
    platter powercut mount /mnt/pc --size 10GiB
    platter powercut mount /mnt/pc --from debian.raw --drive-cache protected
    platter powercut mount /mnt/pc --size 1GiB --write-latency 60us --flush-latency 2ms --log /tmp/pc.oplog
+   chown postgres /mnt/pc/disk.img      the image is yours alone until you give it to another user
 ` + powercutExitHelp,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "size", Usage: "`SIZE` of the disk: 512MiB, 10GiB; default that of --from"},
