@@ -18,6 +18,8 @@ import (
 type Client struct {
 	conn     *ssh.Client
 	hasProbe atomic.Bool // SendProbe has seen to it
+	// maxOutput is how many bytes of a command's output are taken, of stdout and stderr each.
+	maxOutput int
 }
 
 // Output is what a command in the guest left behind.
@@ -76,7 +78,7 @@ func Dial(ctx context.Context, addr string, img *Image) (*Client, error) {
 	for wait := firstBannerWait; ; wait = min(wait*5/4, maxBannerWait) {
 		conn, err := dialOnce(ctx, addr, config, wait)
 		if err == nil {
-			return &Client{conn: conn}, nil
+			return &Client{conn: conn, maxOutput: maxOutput}, nil
 		}
 		if errors.Is(err, ErrHostKey) {
 			return nil, fmt.Errorf("connect to the guest at %s: %w", addr, err)
@@ -132,42 +134,60 @@ func (p *prefixed) Read(b []byte) (int, error) {
 // Close ends the connection; a second call does nothing more.
 func (c *Client) Close() error { return c.conn.Close() }
 
+// maxOutput is what Dial sets: fio's JSON of a long job has a few MiB.
+const maxOutput = 64 << 20
+
 // Run runs a shell command in the guest with stdin as its input and waits for its end or ctx's. A command that fails
-// gives an *ExitError together with its output; any other error means that the guest or the connection is gone.
+// gives an *ExitError together with its output, one that says more than maxOutput bytes is ended; any other error means that the guest or
+// the connection is gone.
 func (c *Client) Run(ctx context.Context, command string, stdin io.Reader) (Output, error) {
-	var stdout, stderr bytes.Buffer
-	result := func() Output { return Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()} }
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	tooMuch := fmt.Errorf("the guest's command was ended: it said more than %d KiB", c.maxOutput>>10)
+	stdout := &bounded{limit: c.maxOutput, full: func() { cancel(tooMuch) }}
+	stderr := &bounded{limit: c.maxOutput, full: func() { cancel(tooMuch) }}
 	done := make(chan error, 1)
-	var session *ssh.Session
-	opened := make(chan struct{})
 	go func() {
-		var err error
-		session, err = c.conn.NewSession()
-		close(opened)
+		session, err := c.conn.NewSession()
 		if err != nil {
 			done <- err
 			return
 		}
-		session.Stdin, session.Stdout, session.Stderr = stdin, &stdout, &stderr
+		defer session.Close()
+		if ctx.Err() != nil { // the guest took its time: nobody waits any more for what the command would do
+			return
+		}
+		defer context.AfterFunc(ctx, func() { session.Close() })()
+		session.Stdin, session.Stdout, session.Stderr = stdin, stdout, stderr
 		done <- session.Run(command)
 	}()
 	select {
 	case err := <-done:
-		if session != nil {
-			session.Close()
+		if errors.Is(context.Cause(ctx), tooMuch) {
+			return Output{}, tooMuch
 		}
-		return result(), exitError(err, stderr.String())
-	case <-ctx.Done():
-	}
-	// The output buffers may still be written to: none of them is handed out.
-	select {
-	case <-opened:
-		if session != nil {
-			session.Close()
+		return Output{Stdout: stdout.text.Bytes(), Stderr: stderr.text.Bytes()}, exitError(err, stderr.text.String())
+	case <-ctx.Done(): // the output may still be written to: none of it is handed out
+		if cause := context.Cause(ctx); errors.Is(cause, tooMuch) {
+			return Output{}, cause
 		}
-	default:
+		return Output{}, fmt.Errorf("guest did not finish the command: %w", ctx.Err())
 	}
-	return Output{}, fmt.Errorf("guest did not finish the command: %w", ctx.Err())
+}
+
+// bounded is a buffer of at most limit bytes. It takes what comes after that and drops it.
+type bounded struct {
+	text  bytes.Buffer // not embedded: io.Copy would go around Write, to its ReadFrom
+	limit int
+	full  func() // called when more came
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.text.Len()+len(p) > b.limit {
+		b.full()
+		return len(p), nil
+	}
+	return b.text.Write(p)
 }
 
 func exitError(err error, stderr string) error {
