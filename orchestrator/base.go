@@ -111,7 +111,7 @@ func emptyFile(path string, key base, size int64) (err error) {
 		return f.Truncate(size)
 	}
 	c := replay.Campaign{Layout: key.layout, Filesystem: "none", Format: "raw", SizeBytes: size}
-	return errors.Join(c.WriteBase("", f), f.Sync())
+	return errors.Join(c.WriteBase(nil, f), f.Sync())
 }
 
 // makeFilesystem makes the file system and the probe's data file in the guest.

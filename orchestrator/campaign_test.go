@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,7 +67,7 @@ func TestABaseThatIsKeptIsNeverWrittenOver(t *testing.T) {
 	}
 	defer f.Close()
 	got := make([]byte, 6)
-	if err := first.WriteBase(dir, f); err != nil {
+	if err := first.WriteBase(func(name string) (io.ReadCloser, error) { return os.Open(filepath.Join(dir, name)) }, f); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.ReadAt(got, 0); err != nil || string(got) != "before" {

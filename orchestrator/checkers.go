@@ -130,6 +130,9 @@ func complaint(out string) string {
 	return "failed"
 }
 
+// debugfsWord quotes a word of a request: a quote within it is doubled, and nothing else is escaped (e2fsprogs 1.47, lib/ss/parse.c).
+func debugfsWord(word string) string { return `"` + strings.ReplaceAll(word, `"`, `""`) + `"` }
+
 // debugfs reads from a survivor's ext4 without mounting it, and gives what was said. It exits with 0 whatever happens.
 func debugfs(ctx context.Context, image, request string) (said string, err error) {
 	said, status, err := checker(ctx, "debugfs", "-R", request, image)

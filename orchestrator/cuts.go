@@ -133,7 +133,7 @@ func (x *crashes) compare(ctx context.Context, c Campaign, rec *recording, cut l
 			return err
 		}
 	}
-	ledger, err := replay.LedgerFile(rec.log, rec.campaign, cut.at.Point)
+	ledger, err := replay.LedgerFile(replay.File(rec.log), rec.campaign, cut.at.Point)
 	if err != nil {
 		return rigError("read the ledger of a live cut", err)
 	}

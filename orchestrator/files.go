@@ -26,7 +26,7 @@ func checkFiles(ctx context.Context, storage string, s survivor, c replay.Campai
 		return replay.Loss{}, rigError("read a survivor's files", err)
 	}
 	defer os.RemoveAll(dir)
-	if _, err := debugfs(ctx, s.path, fmt.Sprintf("rdump / %q", dir)); err != nil {
+	if _, err := debugfs(ctx, s.path, "rdump / "+debugfsWord(dir)); err != nil {
 		return replay.Loss{}, err
 	}
 	promised, acknowledged := ledger.Sequences()
@@ -43,7 +43,7 @@ func checkFiles(ctx context.Context, storage string, s survivor, c replay.Campai
 func readThrough(ctx context.Context, storage string, s survivor, c replay.Campaign, ledger *replay.Ledger, there replay.Loss) (string, error) {
 	path := filepath.Join(storage, "data.dump")
 	defer os.Remove(path)
-	said, err := debugfs(ctx, s.path, fmt.Sprintf("dump /data %q", path))
+	said, err := debugfs(ctx, s.path, "dump /data "+debugfsWord(path))
 	if err != nil {
 		return "", err
 	}

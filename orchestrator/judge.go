@@ -30,7 +30,7 @@ func (x *crashes) judgeQuestions(ctx context.Context, c cell.Cell, rec *recordin
 	if x.sampled(c) {
 		return x.judgeSampled(ctx, c, rec, qs)
 	}
-	outcomes, err := replay.EveryFile(rec.log, rec.campaign, qs)
+	outcomes, err := replay.EveryFile(replay.File(rec.log), rec.campaign, qs)
 	if err != nil {
 		return nil, rigError("judge the log of cell "+c.ID, err)
 	}
@@ -41,7 +41,7 @@ func (x *crashes) judgeQuestions(ctx context.Context, c cell.Cell, rec *recordin
 	if c.Filesystem() != "ext4" {
 		return records, nil
 	}
-	points, err := replay.PointsFile(rec.log, checkedPoints, x.seed)
+	points, err := replay.PointsFile(replay.File(rec.log), checkedPoints, x.seed)
 	if err != nil {
 		return nil, rigError("judge the log of cell "+c.ID, err)
 	}
@@ -91,7 +91,7 @@ func everyRecord(o replay.Outcome) results.Safety {
 
 // judgeSampled makes the survivors of some crash points and checks each.
 func (x *crashes) judgeSampled(ctx context.Context, c cell.Cell, rec *recording, qs []cell.Question) ([]results.Safety, error) {
-	points, err := replay.PointsFile(rec.log, x.safety.Points, x.seed)
+	points, err := replay.PointsFile(replay.File(rec.log), x.safety.Points, x.seed)
 	if err != nil {
 		return nil, rigError("judge the log of cell "+c.ID, err)
 	}
@@ -225,7 +225,7 @@ func (x *crashes) materialise(ctx context.Context, rec *recording, at replay.At,
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err == nil {
-		err = errors.Join(replay.SurvivorFile(rec.log, rec.campaign, at, f), f.Close())
+		err = errors.Join(replay.SurvivorFile(replay.File(rec.log), rec.campaign, at, f), f.Close())
 	}
 	if err != nil {
 		return rigError("make a survivor", err)
@@ -243,7 +243,7 @@ func copySparse(ctx context.Context, from, to string) error {
 
 // checkSurvivor reads a survivor back against what was promised and acknowledged at its point.
 func (x *crashes) checkSurvivor(ctx context.Context, rec *recording, at replay.At, s survivor) (replay.Loss, *replay.Ledger, error) {
-	ledger, err := replay.LedgerFile(rec.log, rec.campaign, at.Point)
+	ledger, err := replay.LedgerFile(replay.File(rec.log), rec.campaign, at.Point)
 	if err != nil {
 		return replay.Loss{}, nil, rigError("read the ledger", err)
 	}

@@ -26,7 +26,7 @@ func keptLog(t *testing.T) (*crashes, *recording, cell.Cell) {
 		t.Fatal(err)
 	}
 	defer image.Close()
-	if err := c.WriteBase("", image); err != nil {
+	if err := c.WriteBase(nil, image); err != nil {
 		t.Fatal(err)
 	}
 	c.Filesystem = "ext4"
@@ -139,7 +139,7 @@ func TestADebugfsThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 		if records, err := x.judgeQuestions(t.Context(), c, rec, x.questions()); err == nil || faultOf(err) != Rig {
 			t.Errorf("%s: %v, and %d records", says, err, len(records))
 		}
-		ledger, err := replay.LedgerFile(rec.log, rec.campaign, -1)
+		ledger, err := replay.LedgerFile(replay.File(rec.log), rec.campaign, -1)
 		if err != nil {
 			t.Fatal(err)
 		}

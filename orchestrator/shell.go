@@ -70,15 +70,25 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 	}
 	if s.Shape.Filesystem != "none" {
 		if err := m.Format(ctx, s.Shape.Filesystem, s.Shape.FileBytes); err != nil {
-			return err
+			return unready(ctx, err)
 		}
 	}
 	d, err := m.Prepare(ctx, guest.Setup{Filesystem: "none", WriteCache: "device", CacheType: "device"})
 	if err != nil {
-		return err
+		return unready(ctx, err)
 	}
 	s.Tell(Event{Message: "the scratch disk is " + d.Device + "; leave with exit"})
 	return m.client.Shell(ctx, guest.Terminal{File: s.Terminal, Command: s.Command, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr})
+}
+
+// unready says that the scratch disk could not be made ready for the person. A program of ours that failed in the guest is not the
+// person's command: its *guest.ExitError is not passed on.
+func unready(ctx context.Context, err error) error {
+	var failed *guest.ExitError
+	if ctx.Err() != nil || !errors.As(err, &failed) {
+		return err
+	}
+	return &Error{Fault: Guest, Message: err.Error()}
 }
 
 func (s ShellSettings) disk(path string) libvirtxml.ScratchDisk {

@@ -35,7 +35,7 @@ func xmlDifferences(runs []*results.Run) []Difference {
 		paths = append(paths, xmlPaths(run))
 	}
 	for _, c := range runs[0].Manifest.Cells {
-		values := cellXMLDifference(paths, c.ID)
+		values := cellXMLDifference(runs, paths, c.ID)
 		if values == nil {
 			continue
 		}
@@ -58,7 +58,7 @@ func xmlDifferences(runs []*results.Run) []Difference {
 	return all
 }
 
-// xmlPaths are by cell the paths of the domain XML of the first trial that went well.
+// xmlPaths are by cell the paths, below the run directory, of the domain XML of the first trial that went well.
 func xmlPaths(run *results.Run) map[string]string {
 	first, paths := map[string]int{}, map[string]string{}
 	for _, t := range run.Trials {
@@ -68,19 +68,19 @@ func xmlPaths(run *results.Run) map[string]string {
 	}
 	for cell, block := range first {
 		if run.Dir != "" && filepath.IsLocal(cell) {
-			paths[cell] = filepath.Join(run.Dir, "raw", cell, strconv.Itoa(block), "domain.xml")
+			paths[cell] = filepath.Join("raw", cell, strconv.Itoa(block), "domain.xml")
 		}
 	}
 	return paths
 }
 
 // cellXMLDifference are by run the lines that not all have; nil where there are none or where a run has no XML.
-func cellXMLDifference(runs []map[string]string, cell string) []string {
+func cellXMLDifference(runs []*results.Run, paths []map[string]string, cell string) []string {
 	lines, count := make([][]string, len(runs)), map[string]int{}
-	for i, paths := range runs {
+	for i, run := range runs {
 		text := ""
-		if paths[cell] != "" {
-			text = readCapped(paths[cell])
+		if paths[i][cell] != "" {
+			text = readCapped(run.Dir, paths[i][cell])
 		}
 		if text == "" {
 			return nil

@@ -2,8 +2,8 @@ package reports
 
 import (
 	"io"
-	"os"
 	"path/filepath"
+	"platter/results"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +43,7 @@ func rawCells(m *Model) []rawCell {
 			continue
 		}
 		dir := filepath.Join("raw", c.ID, strconv.Itoa(slices.Min(blocks)))
-		raw := rawCell{Cell: c.ID, Path: dir, Job: readCapped(filepath.Join(m.Dir, dir, "job.fio")), Domain: readCapped(filepath.Join(m.Dir, dir, "domain.xml"))}
+		raw := rawCell{Cell: c.ID, Path: dir, Job: readCapped(m.Dir, filepath.Join(dir, "job.fio")), Domain: readCapped(m.Dir, filepath.Join(dir, "domain.xml"))}
 		if raw.Job == "" && raw.Domain == "" {
 			continue
 		}
@@ -57,13 +57,9 @@ func rawCells(m *Model) []rawCell {
 	return all
 }
 
-// readCapped reads the beginning of a text file of a run directory, which may come from anywhere: links and devices are not followed.
-func readCapped(path string) string {
-	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
-	f, err := os.Open(path)
+// readCapped reads the beginning of a text file of a run directory; "" where there is none that may be read.
+func readCapped(dir, name string) string {
+	f, err := results.Open(dir, name)
 	if err != nil {
 		return ""
 	}

@@ -133,7 +133,7 @@ type watched struct {
 // version changes when the run does: sizes and times of the files that a report is made from.
 func (w *watched) version() string {
 	var parts []string
-	for _, name := range []string{results.ManifestFile, results.TrialsFile, results.SafetyFile} {
+	for _, name := range []string{results.ManifestFile, results.TrialsFile, results.SafetyFile, results.JudgementFile} {
 		part := "none"
 		if s, err := os.Stat(filepath.Join(w.dir, name)); err == nil {
 			part = fmt.Sprintf("%d-%d", s.Size(), s.ModTime().UnixNano())

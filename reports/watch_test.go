@@ -63,7 +63,8 @@ func get(t *testing.T, url string) (status int, header http.Header, body string)
 
 func TestAWatchedReportGrowsWithItsRun(t *testing.T) {
 	run := withSafety(6)
-	url, j, end := watching(t, run)
+	dir := filepath.Join(t.TempDir(), "run")
+	url, j, end := watchingIn(t, dir, run)
 	_, _, before := get(t, url+"version")
 	if _, _, text := get(t, url+"report"); !strings.Contains(text, "0 of 54 trials") {
 		t.Error("the report of a run without trials does not say so")
@@ -91,7 +92,11 @@ func TestAWatchedReportGrowsWithItsRun(t *testing.T) {
 	if _, _, now := get(t, url+"report"); now == text {
 		t.Error("a safety record does not change the report")
 	}
-	if _, _, again := get(t, url+"version"); strings.Contains(again, "none") {
+	_, _, unjudged := get(t, url+"version")
+	if err := (results.Judgement{Policy: "disks", Outcome: "FAIL", Reasons: []string{"promises are broken"}}).Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, again := get(t, url+"version"); again == unjudged || strings.Contains(again, "none") {
 		t.Errorf("a file is not seen: %s", again)
 	}
 	if err := end(); err != nil {

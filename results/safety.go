@@ -66,10 +66,8 @@ func (s Safety) Key() cell.Question {
 	return cell.Question{Cell: s.Cell, Class: s.Class, DriveCache: s.DriveCache}
 }
 
-// SafetyDir is where the raw files of a cell's crash campaign are: raw/CELL/safety.
-func (r *Run) SafetyDir(cell string) string {
-	return filepath.Join(r.Dir, rawDir, cell, safetyDir)
-}
+// SafetyDir returns where the raw files of a cell's crash campaign lie, below the run directory: raw/CELL/safety.
+func SafetyDir(cell string) string { return filepath.Join(rawDir, cell, safetyDir) }
 
 // Exposure is acknowledged but unpromised data that a crash takes, at the worst crash point for each figure: lower bounds,
 // since only what the witness was told counts.

@@ -187,7 +187,7 @@ func TestTheRawFilesOfACampaignAreFoundWhereTheyWerePut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found := run.SafetyDir("disk.cache=none"); found != made {
+	if found := filepath.Join(run.Dir, SafetyDir("disk.cache=none")); found != made {
 		t.Errorf("made %s, found %s", made, found)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "raw", "disk.cache=none", "safety")); err != nil {

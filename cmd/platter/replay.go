@@ -78,19 +78,24 @@ EXIT STATUS:
 // replayed is a recorded campaign and the crash that is asked about.
 type replayed struct {
 	cell     string
-	dir      string // raw/CELL/safety
+	rundir   string
+	dir      string // below it: raw/CELL/safety
 	campaign replay.Campaign
 	at       replay.At
 }
 
-func (r *replayed) log() string { return filepath.Join(r.dir, "oplog.gz") }
+func (r *replayed) log() replay.Log {
+	name := filepath.Join(r.dir, "oplog.gz")
+	return replay.Log{Name: name, Open: func() (io.ReadCloser, error) { return results.Open(r.rundir, name) }}
+}
 
 // findCampaign reads the campaign of a cell.
 func findCampaign(run *results.Run, cell string) (*replayed, error) {
 	var recorded []string
 	for _, c := range run.Manifest.Cells {
-		if _, err := os.Stat(filepath.Join(run.SafetyDir(c.ID), "campaign.json")); err == nil {
+		if f, err := results.Open(run.Dir, filepath.Join(results.SafetyDir(c.ID), "campaign.json")); err == nil {
 			recorded = append(recorded, c.ID)
+			f.Close()
 		}
 	}
 	if len(recorded) == 0 {
@@ -106,12 +111,18 @@ func findCampaign(run *results.Run, cell string) (*replayed, error) {
 		}
 		return nil, &errUsage{fmt.Sprintf("replay: %s: %s has %s", what, run.Dir, strings.Join(nearCells(cell, recorded), " · "))}
 	}
-	dir := run.SafetyDir(cell)
-	campaign, err := replay.ReadCampaign(filepath.Join(dir, "campaign.json"))
+	dir := results.SafetyDir(cell)
+	name := filepath.Join(dir, "campaign.json")
+	f, err := results.Open(run.Dir, name)
 	if err != nil {
 		return nil, &errUsage{err.Error()}
 	}
-	return &replayed{cell: cell, dir: dir, campaign: campaign}, nil
+	defer f.Close()
+	campaign, err := replay.ReadCampaign(f)
+	if err != nil {
+		return nil, &errUsage{fmt.Sprintf("%s: %v", filepath.Join(run.Dir, name), err)}
+	}
+	return &replayed{cell: cell, rundir: run.Dir, dir: dir, campaign: campaign}, nil
 }
 
 // plainCell is a cell's id as tables write it, without the namespaces of its axes: "cache=none,fsync=1".
@@ -266,6 +277,11 @@ func badLog(err error) error {
 	return fmt.Errorf("replay: %w", err)
 }
 
+// open opens a file that campaign.json names, relative to itself.
+func (r *replayed) open(name string) (io.ReadCloser, error) {
+	return results.Open(r.rundir, filepath.Join(r.dir, name))
+}
+
 // write makes the survivor; a file that could not be finished is taken away.
 func (r *replayed) write(path string) (err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
@@ -280,7 +296,7 @@ func (r *replayed) write(path string) (err error) {
 			os.Remove(path)
 		}
 	}()
-	if err := r.campaign.WriteBase(r.dir, f); err != nil {
+	if err := r.campaign.WriteBase(r.open, f); err != nil {
 		return fmt.Errorf("make the survivor %s: %w", path, err)
 	}
 	if err := replay.SurvivorFile(r.log(), r.campaign, r.at, f); err != nil {

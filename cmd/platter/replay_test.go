@@ -257,6 +257,52 @@ func TestReplayRefusesInOneLine(t *testing.T) {
 	}
 }
 
+func TestReplayStaysBeneathTheRunDirectory(t *testing.T) {
+	dir, campaign, _ := recordedRun(t)
+	outside := t.TempDir()
+	safety := filepath.Join(dir, "raw", replayedCell, "safety")
+	base := filepath.Join(outside, "base.gz")
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(bytes.Repeat([]byte("secret"), 100)); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		os.WriteFile(base, b.Bytes(), 0o644), os.Rename(filepath.Join(safety, "oplog.gz"), filepath.Join(outside, "oplog.gz")),
+		os.Symlink(filepath.Join(outside, "oplog.gz"), filepath.Join(safety, "oplog.gz")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end"}
+	if status, out, errs := platterReplay(args...); status != exitUsage || strings.Contains(out, "promised") || !strings.Contains(errs, "oplog.gz") {
+		t.Errorf("a log that is a link: status %d, %q, %q", status, out, errs)
+	}
+	if err := os.Rename(filepath.Join(outside, "oplog.gz"), filepath.Join(safety, "oplog.gz")); err != nil {
+		t.Fatal(err)
+	}
+	relative, err := filepath.Rel(safety, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{relative, base} {
+		campaign.Base = name
+		text, err := json.Marshal(campaign)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(safety, "campaign.json"), text, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		survivor := filepath.Join(t.TempDir(), "survivor.img")
+		status, out, errs := platterReplay(append(args, "-o", survivor)...)
+		if _, err := os.Stat(survivor); status == exitOK || err == nil {
+			t.Errorf("base %s: status %d, %q, %q, %v", name, status, out, errs, err)
+		}
+	}
+}
+
 func TestNearCellsShareMostSettings(t *testing.T) {
 	cells := []string{"a=1,b=1", "a=1,b=2", "a=2,b=2", "a=3,b=3", "a=4,b=4", "a=5,b=5", "a=6,b=6", "a=7,b=7"}
 	got := nearCells("a=2,b=2,c=3", cells)

@@ -16,9 +16,9 @@ type Judgement struct {
 }
 
 // JudgeFile judges one crash point from a log, plain or gzip'd, as Every does, and finds the first lost write and what held it.
-func JudgeFile(path string, c Campaign, at At) (*Judgement, error) {
-	j, err := judgeAt(file(path), c, at)
-	return j, inFile(path, err)
+func JudgeFile(in Log, c Campaign, at At) (*Judgement, error) {
+	j, err := judgeAt(in.source, c, at)
+	return j, in.in(err)
 }
 
 func judgeAt(log source, c Campaign, at At) (*Judgement, error) {

@@ -6,18 +6,23 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"platter/powercut/witness"
 )
 
-// WriteBase writes the data image as it was when the log began into an empty file. dir is where campaign.json lies.
-func (c Campaign) WriteBase(dir string, image *os.File) error {
+// WriteBase writes the data image as it was when the log began into an empty file. open opens the image that Base names; it is not
+// called for a campaign that names none.
+func (c Campaign) WriteBase(open func(base string) (io.ReadCloser, error), image *os.File) error {
 	if err := image.Truncate(c.SizeBytes); err != nil {
 		return err
 	}
 	if c.Base != "" {
-		return c.unpack(filepath.Join(dir, c.Base), image)
+		f, err := open(c.Base)
+		if err != nil {
+			return fmt.Errorf("open the image that the campaign began from: %w", err)
+		}
+		defer f.Close()
+		return c.unpack(f, image)
 	}
 	if c.Filesystem != "none" && c.Filesystem != "" || c.Format != "raw" || len(c.Extents) > 0 {
 		return errors.New("the campaign names no image to begin from (base), and has more on its disk than the probe's blocks")
@@ -41,21 +46,16 @@ func (c Campaign) prefill(image *os.File) error {
 }
 
 // unpack writes a gzip-compressed image sparsely.
-func (c Campaign) unpack(path string, image *os.File) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("open the image that the campaign began from: %w", err)
-	}
-	defer f.Close()
+func (c Campaign) unpack(f io.Reader, image *os.File) error {
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
+		return fmt.Errorf("read %s: %w", c.Base, err)
 	}
 	b := make([]byte, 64<<10)
 	for at := int64(0); ; {
 		n, err := io.ReadFull(z, b)
 		if at+int64(n) > c.SizeBytes {
-			return fmt.Errorf("%s is larger than the campaign's image of %d bytes", path, c.SizeBytes)
+			return fmt.Errorf("%s is larger than the campaign's image of %d bytes", c.Base, c.SizeBytes)
 		}
 		if !zero(b[:n]) {
 			if _, err := image.WriteAt(b[:n], at); err != nil {
@@ -67,7 +67,7 @@ func (c Campaign) unpack(path string, image *os.File) error {
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && n > 0 && ended(z):
 			return nil
 		case err != nil:
-			return fmt.Errorf("read %s at byte %d: %w", path, at, err)
+			return fmt.Errorf("read %s at byte %d: %w", c.Base, at, err)
 		}
 	}
 }

@@ -16,14 +16,14 @@ func Every(log *oplog.Reader, c Campaign, questions []cell.Question) ([]Outcome,
 }
 
 // EveryFile is Every for a log in a file, plain or gzip'd.
-func EveryFile(path string, c Campaign, questions []cell.Question) ([]Outcome, error) {
-	log, closer, err := file(path)()
+func EveryFile(in Log, c Campaign, questions []cell.Question) ([]Outcome, error) {
+	log, closer, err := in.source()
 	if err != nil {
-		return nil, inFile(path, err)
+		return nil, in.in(err)
 	}
 	defer closer.Close()
 	outcomes, err := Every(log, c, questions)
-	return outcomes, inFile(path, err)
+	return outcomes, in.in(err)
 }
 
 // every calls watch, unless it is nil, with the figures of each layer after each event.

@@ -91,9 +91,9 @@ func (l *Ledger) Age(exposed int64) (ms float64, censored bool) {
 
 // LedgerFile reads from a log, plain or gzip'd, what was promised and acknowledged at a crash point, or at its end when point
 // is negative. A point that the log does not have is a PointError.
-func LedgerFile(path string, c Campaign, point int64) (*Ledger, error) {
-	l, err := ledger(file(path), c, point)
-	return l, inFile(path, err)
+func LedgerFile(in Log, c Campaign, point int64) (*Ledger, error) {
+	l, err := ledger(in.source, c, point)
+	return l, in.in(err)
 }
 
 func ledger(log source, c Campaign, point int64) (*Ledger, error) {

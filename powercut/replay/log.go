@@ -12,22 +12,30 @@ import (
 	"platter/powercut/oplog"
 )
 
+// Log is where an operation log lies, plain or compressed by gzip. It is read several times, each time from its beginning.
+type Log struct {
+	Name string // for messages
+	Open func() (io.ReadCloser, error)
+}
+
+// File returns the log in a file.
+func File(path string) Log {
+	return Log{path, func() (io.ReadCloser, error) { return os.Open(path) }}
+}
+
 // source opens a log to be read from its beginning; it may do so any number of times.
 type source func() (*oplog.Reader, io.Closer, error)
 
-// file is a log in a file, plain or compressed by gzip.
-func file(path string) source {
-	return func() (*oplog.Reader, io.Closer, error) {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, nil, err
-		}
-		log, err := reader(f)
-		if err != nil {
-			return nil, nil, errors.Join(err, f.Close())
-		}
-		return log, f, nil
+func (l Log) source() (*oplog.Reader, io.Closer, error) {
+	f, err := l.Open()
+	if err != nil {
+		return nil, nil, err
 	}
+	log, err := reader(f)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return log, f, nil
 }
 
 func reader(f io.Reader) (*oplog.Reader, error) {
@@ -55,12 +63,12 @@ func (s source) each(c Campaign, point int64, f func(e oplog.Event, data []byte)
 	return each(log, point, f)
 }
 
-// inFile says of an error in which log it is.
-func inFile(path string, err error) error {
+// in says of an error in which log it is.
+func (l Log) in(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("operation log %s: %w", path, err)
+	return fmt.Errorf("operation log %s: %w", l.Name, err)
 }
 
 // PointError is the error of a crash point that the log does not have.

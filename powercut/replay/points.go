@@ -11,9 +11,9 @@ import (
 // PointsFile picks at most limit crash points of a log for the sampled method, in order. Three in four are at the edges of
 // flushes: just before one takes effect, when most can be lost, and just after a promise, when it counts. The rest, and what is
 // left when there are few flushes, are random. The last point of the log is always among them. Equal seeds pick equal points.
-func PointsFile(path string, limit int, seed uint64) ([]int64, error) {
-	p, err := points(file(path), limit, seed)
-	return p, inFile(path, err)
+func PointsFile(in Log, limit int, seed uint64) ([]int64, error) {
+	p, err := points(in.source, limit, seed)
+	return p, in.in(err)
 }
 
 func points(log source, limit int, seed uint64) ([]int64, error) {

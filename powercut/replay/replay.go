@@ -9,7 +9,7 @@ package replay
 import (
 	"encoding/json"
 	"fmt"
-	"os"
+	"io"
 	"slices"
 
 	"platter/cell"
@@ -43,18 +43,24 @@ type Extent struct {
 	Length int64 `json:"length"` // in bytes
 }
 
-// ReadCampaign reads a campaign.json.
-func ReadCampaign(path string) (Campaign, error) {
+// maxCampaign is how many bytes a campaign.json may have; its extents are most of it.
+const maxCampaign = 16 << 20
+
+// ReadCampaign reads a campaign.json of at most 16 MiB. Its errors do not name the file.
+func ReadCampaign(in io.Reader) (Campaign, error) {
 	var c Campaign
-	text, err := os.ReadFile(path)
-	if err != nil {
+	text, err := io.ReadAll(io.LimitReader(in, maxCampaign+1))
+	switch {
+	case err != nil:
 		return c, fmt.Errorf("read campaign: %w", err)
+	case len(text) > maxCampaign:
+		return c, fmt.Errorf("read campaign: it has more than %d MiB", maxCampaign>>20)
 	}
 	if err := json.Unmarshal(text, &c); err != nil {
-		return c, fmt.Errorf("read campaign %s: %w", path, err)
+		return c, fmt.Errorf("read campaign: %w", err)
 	}
 	if err := c.check(); err != nil {
-		return c, fmt.Errorf("read campaign %s: %w", path, err)
+		return c, fmt.Errorf("read campaign: %w", err)
 	}
 	return c, nil
 }

@@ -21,8 +21,8 @@ type At struct {
 
 // SurvivorFile writes what a crash leaves of the data image over a copy of the image as it was when the log began. The log may
 // be gzip'd; it is read twice. A point that the log does not have is a PointError.
-func SurvivorFile(path string, c Campaign, at At, image *os.File) error {
-	return inFile(path, survive(file(path), c, at, image))
+func SurvivorFile(in Log, c Campaign, at At, image *os.File) error {
+	return in.in(survive(in.source, c, at, image))
 }
 
 func survive(log source, c Campaign, at At, image *os.File) error {
