@@ -38,7 +38,7 @@ func mountOptions(source string) *fuse.MountOptions {
 	return &fuse.MountOptions{
 		FsName: source, Name: fsType,
 		AllowOther: true, DirectMount: true, // QEMU runs as another user
-		Options: []string{"default_permissions"},
+		Options:       []string{"default_permissions"},
 		DisableXAttrs: true, DisableReadDirPlus: true, DisableSplice: true,
 		MaxWrite: fuse.MAX_KERNEL_WRITE, MaxBackground: 64,
 		ExtraCapabilities: fuse.CAP_ASYNC_DIO, // else the kernel does io_submit's requests one by one

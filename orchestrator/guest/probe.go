@@ -77,21 +77,17 @@ type ProbeLoss struct {
 // nothing may be executed.
 const probePath = "/sbin/platter-probe"
 
-// architectures are Go's names for what uname -m says.
-var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64"}
-
-// probeBinary is the probe for an architecture in Go's spelling, out of bin.
-func probeBinary(bin fs.FS, arch string) ([]byte, error) {
-	b, err := fs.ReadFile(bin, "bin/probe-"+arch)
+// probeBinary returns the probe out of bin, for x86-64 as the guest is.
+func probeBinary(bin fs.FS) ([]byte, error) {
+	b, err := fs.ReadFile(bin, "bin/probe-amd64")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{Message: "platter was built without its probe for " + arch + ": run make build"}
+		return nil, &Error{Message: "platter was built without its probe: run make build"}
 	}
 	return b, err
 }
 
-// askProbeScript tells the guest's architecture and the digest of the probe that it has, if it has one.
+// askProbeScript prints the digest of the probe that the guest has, if it has one.
 const askProbeScript = `
-uname -m
 v=
 if [ -x ` + probePath + ` ]; then read -r v <` + probePath + `.sha256 || :; fi
 echo "$v"
@@ -114,18 +110,13 @@ func (c *Client) SendProbe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for the probe in the guest: %w", err)
 	}
-	machine, has, _ := strings.Cut(strings.TrimSuffix(string(out.Stdout), "\n"), "\n")
-	arch, known := architectures[machine]
-	if !known {
-		return &Error{Message: fmt.Sprintf("there is no probe for a guest of the architecture %q: only for x86_64 and aarch64", machine)}
-	}
-	binary, err := probeBinary(probes, arch)
+	binary, err := probeBinary(probes)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(binary)
 	digest := hex.EncodeToString(sum[:])
-	if has != digest {
+	if strings.TrimSpace(string(out.Stdout)) != digest {
 		if _, err := c.Run(ctx, script(takeProbeScript, digest), bytes.NewReader(binary)); err != nil {
 			return fmt.Errorf("send the probe into the guest: %w", err)
 		}
