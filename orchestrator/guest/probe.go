@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -162,7 +161,7 @@ func CheckProbeHere(ctx context.Context, work, target string, layout witness.Lay
 	if err != nil {
 		return ProbeLoss{}, err
 	}
-	binary, err := probeBinary(probes, runtime.GOARCH)
+	binary, err := probeBinary(probes)
 	if err != nil {
 		return ProbeLoss{}, err
 	}
