@@ -126,7 +126,7 @@ func safeAnswers(m *Model, groups []workload, asked []cell.Question) []string {
 			lines = append(lines, "No SAFE answer"+g.at()+": "+m.whyNone(g, asked)+".")
 			continue
 		}
-		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals[i].praise(best, places)+m.standard.against(g, best, isSafe)+".")
+		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals[i].praise(best, places)+m.standard.against(g, best, isSafe).String()+".")
 	}
 	return lines
 }

@@ -7,6 +7,7 @@ import (
 	"html"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -261,4 +262,72 @@ func TestTheDrawingsAreReallyCompared(t *testing.T) {
 			t.Errorf("a wrong number in the %s is not seen: %q", drawing, a[cell])
 		}
 	}
+}
+
+// TestJSONHasEveryFigureThatIsListed: its types are written out, and no list reaches them.
+func TestJSONHasEveryFigureThatIsListed(t *testing.T) {
+	var b bytes.Buffer
+	m := New(withSafety(6))
+	if err := JSON(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	var run struct {
+		Cells  []struct{ Latency map[string]map[string]any }
+		Safety []map[string]any
+	}
+	if err := json.Unmarshal(b.Bytes(), &run); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range run.Cells {
+		for kind, l := range m.Cells[i].Latency {
+			for _, p := range percentiles {
+				if got := c.Latency[kind][p.name+"_ns"]; *p.of(&l) != 0 && got != float64(*p.of(&l)) {
+					t.Errorf("cell %d, %s %s: %v, want %d", i, kind, p.name, got, *p.of(&l))
+				}
+			}
+		}
+	}
+	for i, s := range run.Safety {
+		row := m.Safety.Rows[i]
+		if row.Status != results.OK {
+			continue
+		}
+		exposure := s["exposure"].(map[string]any)
+		for _, f := range safetyFigures {
+			name := underlined(f.export)
+			got := s[name]
+			if of, exposed := strings.CutPrefix(name, "exposed_"); exposed {
+				got = exposure[of]
+			}
+			if got == nil { // only a false may be left out
+				got = false
+			}
+			if want := f.value(row.Safety); fmt.Sprint(got) != fmt.Sprint(want) && got != toFloat(want) {
+				t.Errorf("record %d has %s %v, want %v", i, name, got, want)
+			}
+		}
+	}
+	path, layers := results.FlushPath{}, map[string]any{}
+	for i, l := range flushLayers {
+		n := int64(i + 1)
+		*l.of(&path) = &n
+	}
+	text, err := json.Marshal(path)
+	if err == nil {
+		err = json.Unmarshal(text, &layers)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range flushLayers {
+		if layers[underlined(l.name)] != float64(i+1) {
+			t.Errorf("JSON has %s %v, want %d: %s", l.name, layers[underlined(l.name)], i+1, text)
+		}
+	}
+}
+
+// toFloat returns a number as JSON reads it.
+func toFloat(v any) float64 {
+	n, _ := strconv.ParseFloat(fmt.Sprint(v), 64)
+	return n
 }

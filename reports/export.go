@@ -59,13 +59,10 @@ func figures(t results.Trial) []figure {
 	if !measured {
 		m = &fiojob.Metrics{}
 	}
-	var iops, bw float64
-	for _, d := range []*fiojob.Direction{m.Read, m.Write, m.Trim} {
-		if d != nil {
-			iops, bw = iops+d.IOPS, bw+d.BW
-		}
+	var all []figure
+	for _, r := range trialRates {
+		all = append(all, figure{r.export, r.total(m), measured})
 	}
-	all := []figure{{"iops", iops, measured}, {"bw-B/s", bw, measured}}
 	histograms := []struct {
 		name string
 		h    fiojob.Histogram
@@ -80,25 +77,19 @@ func figures(t results.Trial) []figure {
 		histograms[2].h = m.Sync.Latency
 	}
 	for _, h := range histograms {
-		for _, p := range []struct {
-			name string
-			p    float64
-		}{{"p50", 50}, {"p99", 99}, {"p999", 99.9}} {
-			ns, ok := h.h.Percentile(p.p)
-			if p.p == 99.9 && h.h.Count() < minP999 {
-				ok = false
-			}
-			all = append(all, figure{h.name + "-" + p.name + "-ns", float64(ns), ok})
+		for _, p := range percentiles {
+			ns, ok := h.h.Percentile(p.percent)
+			all = append(all, figure{h.name + "-" + p.name + "-ns", float64(ns), ok && h.h.Count() >= p.least})
 		}
 	}
 	path := t.Evidence.FlushPath
-	for _, l := range []struct {
-		name string
-		n    *int64
-	}{{"fio", path.Fio}, {"fio-dsync-writes", path.FioDsyncWrites}, {"guest", path.Guest}, {"qemu", path.QEMU}, {"image", path.Image}} {
-		f := figure{name: "flushes-" + l.name, ok: l.n != nil}
-		if f.ok {
-			f.value = float64(*l.n)
+	for _, l := range flushLayers {
+		if !l.export {
+			continue
+		}
+		f := figure{name: "flushes-" + l.name}
+		if n := *l.of(&path); n != nil {
+			f.value, f.ok = float64(*n), true
 		}
 		all = append(all, f)
 	}
@@ -155,18 +146,8 @@ func exportSafetyCSV(w io.Writer, run *results.Run) error {
 	out := csv.NewWriter(w)
 	header := append([]string{"class", "drive-cache"}, run.Manifest.Axes...)
 	header = append(header, "status", "method", "verdict", "predicted")
-	figures := []struct {
-		name  string
-		value func(results.Safety) any
-	}{
-		{"crash-points", func(s results.Safety) any { return s.CrashPoints }}, {"writes", func(s results.Safety) any { return s.Writes }},
-		{"promises", func(s results.Safety) any { return s.Promises }}, {"promises-lost", func(s results.Safety) any { return s.PromisesLost }},
-		{"points-lost", func(s results.Safety) any { return s.PointsLost }}, {"torn", func(s results.Safety) any { return s.Torn }},
-		{"exposed-writes", func(s results.Safety) any { return s.Exposure.Writes }}, {"exposed-bytes", func(s results.Safety) any { return s.Exposure.Bytes }},
-		{"exposed-ms", func(s results.Safety) any { return s.Exposure.MS }}, {"exposed-censored", func(s results.Safety) any { return s.Exposure.Censored }},
-	}
-	for _, f := range figures {
-		header = append(header, f.name)
+	for _, f := range safetyFigures {
+		header = append(header, f.export)
 	}
 	if err := out.Write(header); err != nil {
 		return err
@@ -178,7 +159,7 @@ func exportSafetyCSV(w io.Writer, run *results.Run) error {
 			row = append(row, a.Value.String())
 		}
 		row = append(row, s.Status, s.Method, s.Verdict, s.Predicted)
-		for _, f := range figures {
+		for _, f := range safetyFigures {
 			text := ""
 			if s.Status == results.OK {
 				text = cell.Value{V: f.value(s)}.String()

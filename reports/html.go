@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -55,6 +56,7 @@ type section struct {
 	Layers []layer
 	Marked []markedWarning
 	Charts []chart
+	Speeds []speedFigure
 	Losses lossTable // empty for a run without crash campaigns
 	Views  []answerView
 	Flush  []flushRow // by cell
@@ -224,7 +226,7 @@ func digest(text string) string {
 }
 
 func newSection(m *Model, id string, draw bool) (section, error) {
-	s := section{Model: m, ID: id, Kinds: shown(m.Cells), Layers: layers(m.Cells), Losses: newLossTable(m), Views: answerViews(m), Flush: flushRows(m), Raw: rawCells(m)}
+	s := section{Model: m, ID: id, Kinds: shown(m.Cells), Layers: layers(m.Cells), Speeds: speedFigures(m), Losses: newLossTable(m), Views: answerViews(m), Flush: flushRows(m), Raw: rawCells(m)}
 	for i, x := range m.Warnings {
 		s.Marked = append(s.Marked, markedWarning{x, letters(i), id + "warning-" + letters(i)})
 	}
@@ -474,28 +476,24 @@ func (s section) PhaseRows() []phaseRow {
 	return append(table, phaseRow{"wall time", fmt.Sprintf("%.1f", p.WallS), text.Percent(1)})
 }
 
-// share writes a part of 1 in percent.
-func share(v float64) string { return fmt.Sprintf("%.0f\u202f%%", 100*v) }
-
 // pageFuncs are the functions of page.html: they write values for people.
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
-		"text":      func(s string) string { return orAbsent(s != "", s) },
-		"upper":     upperFirst,
-		"whole":     func(n int) string { return orAbsent(n > 0, fmt.Sprint(n)) },
-		"bytes":     func(n int64) string { return orAbsent(n > 0, text.Bytes(float64(n))) },
-		"plural":    text.Plural[int],
-		"short":     short,
-		"share":     share,
-		"join":      strings.Join,
-		"command":   commandText,
-		"date":      date,
-		"iops":      iops,
-		"interval":  interval,
-		"bandwidth": bandwidth,
-		"latency":   latencyOf,
-		"count":     count,
-		"flags":     flagTexts,
+		"text":        func(s string) string { return orAbsent(s != "", s) },
+		"upper":       upperFirst,
+		"whole":       func(n int) string { return orAbsent(n > 0, fmt.Sprint(n)) },
+		"bytes":       func(n int64) string { return orAbsent(n > 0, text.Bytes(float64(n))) },
+		"plural":      text.Plural[int],
+		"short":       short,
+		"share":       text.Percent,
+		"join":        strings.Join,
+		"command":     commandText,
+		"date":        date,
+		"iops":        iops,
+		"percentiles": percentileLabels,
+		"latency":     latencyOf,
+		"count":       count,
+		"flags":       flagTexts,
 	}
 }
 
@@ -540,13 +538,55 @@ func interval(s *compare.Summary) string {
 
 func commandText(words []string) string { return orAbsent(len(words) > 0, text.Command(words)) }
 
-// latencyOf gives a cell's three percentiles of one kind of latency.
+// latencyOf returns a cell's percentiles of one kind of latency.
 func latencyOf(c Cell, kind string) []string {
 	l, ok := c.Latency[kind]
-	if !ok {
-		return []string{absent, absent, absent}
+	texts := make([]string, len(percentiles))
+	for i, p := range percentiles {
+		texts[i] = absent
+		if ok {
+			texts[i] = text.Duration(*p.of(&l))
+		}
 	}
-	return []string{text.Duration(l.P50), text.Duration(l.P99), text.Duration(l.P999)}
+	return texts
+}
+
+func percentileLabels() []string {
+	labels := make([]string, len(percentiles))
+	for i, p := range percentiles {
+		labels[i] = p.label
+	}
+	return labels
+}
+
+// speedFigure is a column of the page's table of speed.
+type speedFigure struct{ cellColumn }
+
+// Title returns the name of the column on the page.
+func (s speedFigure) Title() string { return cmp.Or(s.page, s.name) }
+
+// Text returns the figure of a cell.
+func (s speedFigure) Text(c Cell) string { return s.text(c) }
+
+// Class returns the style of a cell's figure.
+func (s speedFigure) Class(c Cell) string {
+	switch {
+	case s.name == "IOPS":
+		return "n strong"
+	case s.name == "failed" && c.Failed > 0:
+		return "n bad"
+	}
+	return "n"
+}
+
+// speedFigures returns the columns of the page's table of speed, the rates first.
+func speedFigures(m *Model) []speedFigure {
+	all := cellColumns(m)
+	var columns []speedFigure
+	for _, name := range []string{"IOPS", "95 % interval", "bandwidth", "n", "failed"} {
+		columns = append(columns, speedFigure{all[slices.IndexFunc(all, func(c cellColumn) bool { return c.name == name })]})
+	}
+	return columns
 }
 
 // flagTexts gives QEMU's three cache flags in the order writeback, direct, no-flush.

@@ -44,12 +44,12 @@ func answerViews(m *Model) []answerView {
 
 func newVerdictMatrix(m *Model, asked []cell.Question) verdictMatrix {
 	var t verdictMatrix
-	best, against := map[string]bool{}, map[string]string{}
+	best := map[string]*advantage{} // by the id of a workload's fastest SAFE cell
 	for _, g := range workloads(m.Cells) {
 		whole := g
 		g.cells = slices.DeleteFunc(slices.Clone(g.cells), func(c Cell) bool { return !m.safe(c, asked) })
 		if c, ok := g.fastest(); ok {
-			best[c.ID], against[c.ID] = true, m.standard.against(whole, c, func(c Cell) bool { return m.safe(c, asked) })
+			best[c.ID] = m.standard.against(whole, c, func(c Cell) bool { return m.safe(c, asked) })
 		}
 	}
 	column, row := map[string]int{}, map[string]int{}
@@ -75,13 +75,11 @@ func newVerdictMatrix(m *Model, asked []cell.Question) verdictMatrix {
 	}
 	for _, c := range m.Cells {
 		x := m.matrixCell(c, asked)
-		x.Best = best[c.ID]
-		x.Detail += against[c.ID]
-		if times, ok := strings.CutPrefix(against[c.ID], "; ×"); ok {
-			ratio, rest, _ := strings.Cut("×"+times, " ")
-			if from, to := strings.LastIndex(rest, "["), strings.LastIndex(rest, "]"); 0 <= from && from < to { // the last: a setting's name may have some
-				x.Note += " · " + ratio + " " + rest[from:to+1]
-			}
+		var gain *advantage
+		gain, x.Best = best[c.ID]
+		x.Detail += gain.String()
+		if note := gain.note(); note != "" {
+			x.Note += " · " + note
 		}
 		t.Rows[row[c.settings()]].Cells[column[c.work()]] = x
 	}

@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"fmt"
 	"io"
 	"strings"
 
@@ -96,28 +95,7 @@ func markdownCells(d *text.Markdown, m *Model) {
 		return
 	}
 	d.Linef("### Cells\n")
-	table := axisColumns(m)
-	kinds := shown(m.Cells)
-	for _, name := range []string{"n", "failed", "IOPS", "95 % interval", "bandwidth"} {
-		table = append(table, text.Column{Name: name, Right: true})
-	}
-	for _, k := range kinds {
-		table = append(table, text.Column{Name: k + " p99", Right: true})
-	}
-	table = append(table, text.Column{Name: "flushes", Right: true})
-	var rows [][]string
-	for _, c := range m.Cells {
-		row := append(axisTexts(c), fmt.Sprint(c.Trials), fmt.Sprint(c.Failed), iops(c.IOPS), interval(c.IOPS), bandwidth(c.BW))
-		for _, k := range kinds {
-			line := absent
-			if l, ok := c.Latency[k]; ok {
-				line = text.Duration(l.P99)
-			}
-			row = append(row, line)
-		}
-		rows = append(rows, append(row, flushText(c.FlushPath, c.Writes)))
-	}
-	d.Table(table, rows)
+	d.Table(cellRows(m, 0, cellColumns(m)))
 	d.Linef("Medians over the trials that went well; flushes: fio's sync calls → guest's block device → QEMU, per 100 writes; – was not measured.\n")
 	if note := flushNote(m.Cells); note != "" {
 		d.Linef("%s\n", text.EscapeMarkdown(note))

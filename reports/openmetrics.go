@@ -195,8 +195,10 @@ func cellFamilies(m *Model, labels map[string][]string) []*family {
 		return &family{name: name, kind: "gauge", unit: unit, help: help}
 	}
 	trials := gauge("platter_cell_trials", "", "Trials of a cell that were made, by status.")
-	iops := summaryFamilies("platter_cell_iops", "", "operations a second, of all directions together")
-	bw := summaryFamilies("platter_cell_bandwidth", "bytes_per_second", "bandwidth, of all directions together")
+	var summaries []summaryTriple
+	for _, r := range trialRates {
+		summaries = append(summaries, summaryFamilies(r.metric, r.unit, r.help))
+	}
 	latency := &family{name: "platter_cell_latency_seconds", kind: "summary", unit: "seconds",
 		help: "Latency over the merged histograms of a cell's trials, exact to fio's bins; op flush is fsync and its kin, write a write without it."}
 	writes := gauge("platter_cell_writes", "", "Writes over a cell's trials.")
@@ -207,19 +209,17 @@ func cellFamilies(m *Model, labels map[string][]string) []*family {
 		with := func(more ...string) []string { return append(slices.Clip(mine), more...) }
 		trials.add(float64(c.Trials), with("status", results.OK)...)
 		trials.add(float64(c.Failed), with("status", results.Failed)...)
-		iops.add(newJSONSummary(c.IOPS), mine)
-		bw.add(newJSONSummary(c.BW), mine)
+		for i, r := range trialRates {
+			summaries[i].add(newJSONSummary(r.of(c)), mine)
+		}
 		for _, kind := range directions {
 			l, ok := c.Latency[kind]
 			if !ok {
 				continue
 			}
-			for _, q := range []struct {
-				quantile string
-				ns       int64
-			}{{"0.5", l.P50}, {"0.99", l.P99}, {"0.999", l.P999}} {
-				if q.ns > 0 {
-					latency.add(float64(q.ns)/1e9, with("op", kind, "quantile", q.quantile)...)
+			for _, p := range percentiles {
+				if ns := *p.of(&l); ns > 0 {
+					latency.add(float64(ns)/1e9, with("op", kind, "quantile", p.quantile)...)
 				}
 			}
 			latency.samples = append(latency.samples, sample{"_count", with("op", kind), float64(l.Count)})
@@ -227,20 +227,20 @@ func cellFamilies(m *Model, labels map[string][]string) []*family {
 		if c.Trials > 0 {
 			writes.add(float64(c.Writes), mine...)
 		}
-		p := c.FlushPath
-		for _, layer := range []struct {
-			name  string
-			count *int64
-		}{{"fio", p.Fio}, {"fio_dsync_writes", p.FioDsyncWrites}, {"guest", p.Guest}, {"qemu", p.QEMU}, {"image", p.Image}, {"host_device", p.HostDevice}} {
-			if layer.count != nil {
-				flushes.add(float64(*layer.count), with("layer", layer.name)...)
+		for _, layer := range flushLayers {
+			if n := *layer.of(&c.FlushPath); n != nil {
+				flushes.add(float64(*n), with("layer", underlined(layer.name))...)
 			}
 		}
 		for _, g := range c.Guards {
 			guards.info(with("guard", g.Name, "message", g.Message)...)
 		}
 	}
-	return slices.Concat([]*family{trials}, iops.all(), bw.all(), []*family{latency, writes, flushes, guards})
+	all := []*family{trials}
+	for _, s := range summaries {
+		all = append(all, s.median, s.lo, s.hi)
+	}
+	return append(all, latency, writes, flushes, guards)
 }
 
 // summaryTriple is the three families of a median with its interval.
@@ -270,7 +270,8 @@ func (t summaryTriple) add(s *jsonSummary, labels []string) {
 	}
 }
 
-func (t summaryTriple) all() []*family { return []*family{t.median, t.lo, t.hi} }
+// underlined returns a name as OpenMetrics writes it.
+func underlined(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
 // safetyFamilies are the judged campaigns'; a campaign that failed has its status alone.
 func safetyFamilies(m *Model, labels map[string][]string) []*family {
@@ -278,21 +279,13 @@ func safetyFamilies(m *Model, labels map[string][]string) []*family {
 	verdict := &family{name: "platter_safety_verdict", kind: "stateset", help: "Verdict of a cell under a failure class behind a kind of drive cache, on a simulated disk: SAFE no promise broken at any judged crash point, LOSES, NO_PROMISE nothing was promised, INVALID a control failed or live cuts and replay disagree."}
 	predicted := &family{name: "platter_safety_predicted", kind: "stateset", help: "The verdict that the model of the flush path predicts."}
 	all := []*family{status, verdict, predicted}
-	var figures []func(r SafetyRow, labels []string)
-	figure := func(name, unit, help string, value func(SafetyRow) float64) {
-		f := &family{name: name, kind: "gauge", unit: unit, help: help}
-		all = append(all, f)
-		figures = append(figures, func(r SafetyRow, labels []string) { f.add(value(r), labels...) })
+	figures := make([]*family, len(safetyFigures))
+	for i, f := range safetyFigures {
+		figures[i] = &family{name: f.metric, kind: "gauge", unit: f.unit, help: f.help}
+		if f.metric != "" {
+			all = append(all, figures[i])
+		}
 	}
-	figure("platter_safety_crash_points", "", "Crash points judged; those of one log are not independent and bound no probability.", func(r SafetyRow) float64 { return float64(r.CrashPoints) })
-	figure("platter_safety_promises", "", "Promised writes of the whole log.", func(r SafetyRow) float64 { return float64(r.Promises) })
-	figure("platter_safety_promises_lost", "", "Promised writes that are gone at the worst crash point.", func(r SafetyRow) float64 { return float64(r.PromisesLost) })
-	figure("platter_safety_points_lost", "", "Crash points at which a promise is broken.", func(r SafetyRow) float64 { return float64(r.PointsLost) })
-	figure("platter_safety_torn", "", "Blocks that mix promised and newer sectors at the worst crash point.", func(r SafetyRow) float64 { return float64(r.Torn) })
-	figure("platter_safety_exposed_writes", "", "Acknowledged, unpromised writes that are gone at the worst crash point: a lower bound.", func(r SafetyRow) float64 { return float64(r.Exposure.Writes) })
-	figure("platter_safety_exposed_bytes", "bytes", "Acknowledged, unpromised bytes that are gone at the worst crash point: a lower bound.", func(r SafetyRow) float64 { return float64(r.Exposure.Bytes) })
-	figure("platter_safety_exposed_age_seconds", "seconds", "Age of the oldest exposed write at the worst crash point: a lower bound, and where platter_safety_exposed_age_censored is 1 no more than that it is as old as the campaign.", func(r SafetyRow) float64 { return r.Exposure.MS / 1000 })
-	figure("platter_safety_exposed_age_censored", "", "1 where the oldest exposed write dates from the start of the campaign.", func(r SafetyRow) float64 { return truth(r.Exposure.Censored) })
 	cuts := &family{name: "platter_safety_live_cuts", kind: "gauge", help: "Real cuts of the cell's group."}
 	lost := &family{name: "platter_safety_live_cuts_lost", kind: "gauge", help: "Real cuts of the cell's group that broke a promise."}
 	for _, r := range m.Safety.Rows {
@@ -305,8 +298,10 @@ func safetyFamilies(m *Model, labels map[string][]string) []*family {
 		if r.Predicted != "" {
 			predicted.states(verdicts, r.Predicted, mine...)
 		}
-		for _, f := range figures {
-			f(r, mine)
+		for i, f := range safetyFigures {
+			if f.metric != "" {
+				figures[i].add(f.gauge(r.Safety), mine...)
+			}
 		}
 		if r.Live != nil {
 			cuts.add(float64(r.Live.Cuts), mine...)

@@ -191,20 +191,16 @@ func newCell(c cell.Cell, trials []results.Trial) Cell {
 			continue
 		}
 		shown.Trials++
-		rate, bytes := 0.0, 0.0
 		for name, d := range map[string]*fiojob.Direction{"read": t.Metrics.Read, "write": t.Metrics.Write, "trim": t.Metrics.Trim} {
-			if d == nil {
-				continue
+			if d != nil {
+				histograms[name] = histograms[name].Merge(d.Latency)
 			}
-			rate += d.IOPS
-			bytes += d.BW
-			histograms[name] = histograms[name].Merge(d.Latency)
 		}
 		if t.Metrics.Write != nil {
 			shown.Writes += t.Metrics.Write.IOs
 		}
-		iops, bw = append(iops, rate), append(bw, bytes)
-		shown.Rates = append(shown.Rates, Rate{t.Block, rate, t.IOPSLog})
+		iops, bw = append(iops, trialRates[0].total(t.Metrics)), append(bw, trialRates[1].total(t.Metrics))
+		shown.Rates = append(shown.Rates, Rate{t.Block, iops[len(iops)-1], t.IOPSLog})
 		if t.Metrics.Sync != nil {
 			histograms["flush"] = histograms["flush"].Merge(t.Metrics.Sync.Latency)
 		}
@@ -239,10 +235,10 @@ func newLatency(h fiojob.Histogram) (Latency, bool) {
 	if l.Count == 0 {
 		return l, false
 	}
-	l.P50, _ = h.Percentile(50)
-	l.P99, _ = h.Percentile(99)
-	if l.Count >= minP999 {
-		l.P999, _ = h.Percentile(99.9)
+	for _, p := range percentiles {
+		if l.Count >= p.least {
+			*p.of(&l), _ = h.Percentile(p.percent)
+		}
 	}
 	return l, true
 }
@@ -251,15 +247,8 @@ func newLatency(h fiojob.Histogram) (Latency, bool) {
 // the sum over the others could not be compared with the other layers.
 func flushTotals(trials []results.FlushPath) results.FlushPath {
 	var total results.FlushPath
-	for _, layer := range []func(*results.FlushPath) **int64{
-		func(f *results.FlushPath) **int64 { return &f.Fio },
-		func(f *results.FlushPath) **int64 { return &f.FioDsyncWrites },
-		func(f *results.FlushPath) **int64 { return &f.Guest },
-		func(f *results.FlushPath) **int64 { return &f.QEMU },
-		func(f *results.FlushPath) **int64 { return &f.Image },
-		func(f *results.FlushPath) **int64 { return &f.HostDevice },
-	} {
-		*layer(&total) = sumOfAll(trials, layer)
+	for _, layer := range flushLayers {
+		*layer.of(&total) = sumOfAll(trials, layer.of)
 	}
 	for _, t := range trials {
 		total.IncludesRamp = total.IncludesRamp || t.IncludesRamp

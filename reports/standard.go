@@ -100,47 +100,67 @@ func (s standard) cell(w workload, other Cell) (Cell, bool) {
 	return w.cells[i], true
 }
 
-// against says by how much a cell is faster than the one that differs from it in the standard alone: "" where the workload has no such
-// cell.
-func (s standard) against(w workload, best Cell, safe func(Cell) bool) string {
-	other, ok := s.cell(w, best)
-	if !ok {
-		return ""
-	}
-	if other.ID == best.ID {
-		return "; " + s.is + s.change(w, best, safe)
-	}
-	times := timesText(pairedRates(other, best), s.name)
-	if times == "" {
-		return ""
-	}
-	text := "; " + times
-	if !safe(other) {
-		text += ", which is not SAFE"
-	}
-	return text
+// advantage is how fast a workload's best cell is beside the standard.
+type advantage struct {
+	over  standard
+	isIt  bool          // the best is the standard
+	ratio compare.Ratio // of the best to the standard; where the best is the standard, of the side after the change to it
+	safe  bool          // whether the other cell of the ratio is SAFE
 }
 
-// change says what becomes of the present setting's speed with the change; "" for a run that measured none.
-func (s standard) change(w workload, present Cell, safe func(Cell) bool) string {
-	if s.values[cell.SideAxis] != cell.SideBefore {
+// against compares a cell with the one that differs from it in the standard alone; nil where the workload has no such cell.
+func (s standard) against(w workload, best Cell, safe func(Cell) bool) *advantage {
+	other, ok := s.cell(w, best)
+	switch {
+	case !ok:
+		return nil
+	case other.ID != best.ID:
+		return &advantage{over: s, ratio: pairedRates(other, best), safe: safe(other)}
+	}
+	a := &advantage{over: s, isIt: true, ratio: compare.Ratio{Estimate: math.NaN()}}
+	if s.values[cell.SideAxis] == cell.SideBefore {
+		if after, ok := (standard{values: map[string]string{cell.SideAxis: cell.SideAfter}}).cell(w, best); ok {
+			a.ratio, a.safe = pairedRates(best, after), safe(after)
+		}
+	}
+	return a
+}
+
+// String returns the end of a sentence about the best cell: "; ×1.5 of cache=writeback, QEMU's default, …"; "" where there is nothing to
+// say.
+func (a *advantage) String() string {
+	if a == nil {
 		return ""
 	}
-	after, ok := standard{values: map[string]string{cell.SideAxis: cell.SideAfter}}.cell(w, present)
-	if !ok {
-		return ""
+	if !a.isIt {
+		times := timesText(a.ratio, a.over.name)
+		switch {
+		case times == "":
+			return ""
+		case !a.safe:
+			return "; " + times + ", which is not SAFE"
+		}
+		return "; " + times
 	}
-	times := timesText(pairedRates(present, after), "it")
+	times := timesText(a.ratio, "it")
 	switch {
 	case times == "":
-		return ""
-	case !safe(after):
-		return ", and after, which is not SAFE, is " + times
+		return "; " + a.over.is
+	case !a.safe:
+		return "; " + a.over.is + ", and after, which is not SAFE, is " + times
 	}
-	return ", and after is " + times
+	return "; " + a.over.is + ", and after is " + times
 }
 
-// timesText is "×1.5 of what [1.4 – 1.6]"; "" where there is nothing to compare.
+// note returns the ratio alone, "×1.49 [1.48 – 1.51]"; "" where the best is the standard, and where there is no interval.
+func (a *advantage) note() string {
+	if a == nil || a.isIt || math.IsNaN(a.ratio.Estimate) || !a.ratio.Bounded() {
+		return ""
+	}
+	return fmt.Sprintf("×%.3g [%.3g – %.3g]", a.ratio.Estimate, a.ratio.Lo, a.ratio.Hi)
+}
+
+// timesText returns "×1.5 of what, block by block [1.4 – 1.6]"; "" where there is nothing to compare.
 func timesText(r compare.Ratio, what string) string {
 	line := fmt.Sprintf("×%.3g of %s, block by block", r.Estimate, what)
 	switch {

@@ -139,53 +139,21 @@ func withHeadings(m *Model, lines []string, header, headed int) string {
 	return b.String()
 }
 
-// cellLines are the header and a line for each cell, without the first headed axes.
+// cellLines returns the header and a line for each cell, without the first headed axes. An interval has no brackets here: the terminal is
+// narrow; where no cell has one there is no column.
 func cellLines(m *Model, headed int) ([]string, error) {
-	columns := axisColumns(m)[headed:]
-	column := func(name string) { columns = append(columns, text.Column{Name: name, Right: true}) }
-	column("n")
-	column("IOPS")
-	intervals := slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.IOPS != nil && c.IOPS.Bounded() })
-	if intervals {
-		column("95 % interval")
-	}
-	kinds := shown(m.Cells)
-	for _, k := range kinds {
-		column(k + " p99")
-	}
-	column("flushes")
-
-	var rows [][]string
-	for _, c := range m.Cells {
-		rows = append(rows, cellRow(c, kinds, headed, intervals))
-	}
-	return text.Table(columns, rows)
-}
-
-func cellRow(c Cell, kinds []string, headed int, intervals bool) []string {
-	var row []string
-	for _, a := range c.Axes[headed:] {
-		row = append(row, a.Value.String())
-	}
-	iops, interval := absent, absent
-	if c.IOPS != nil {
-		iops = text.Number(c.IOPS.Median)
-		if c.IOPS.Bounded() {
-			interval = text.Number(c.IOPS.Lo) + "–" + text.Number(c.IOPS.Hi)
+	columns := without(cellColumns(m), "failed", "bandwidth")
+	at := slices.IndexFunc(columns, func(c cellColumn) bool { return c.name == "95 % interval" })
+	columns[at].text = func(c Cell) string {
+		if c.IOPS == nil || !c.IOPS.Bounded() {
+			return absent
 		}
+		return text.Number(c.IOPS.Lo) + "–" + text.Number(c.IOPS.Hi)
 	}
-	row = append(row, fmt.Sprint(c.Trials), iops)
-	if intervals {
-		row = append(row, interval)
+	if !slices.ContainsFunc(m.Cells, func(c Cell) bool { return c.IOPS != nil && c.IOPS.Bounded() }) {
+		columns = slices.Delete(columns, at, at+1)
 	}
-	for _, k := range kinds {
-		line := absent
-		if l, ok := c.Latency[k]; ok {
-			line = text.Duration(l.P99)
-		}
-		row = append(row, line)
-	}
-	return append(row, flushText(c.FlushPath, c.Writes))
+	return text.Table(cellRows(m, headed, columns))
 }
 
 // flushText is a cell's measured flush path per 100 writes, "25→25→25"; without writes in totals. Layers are rounded
