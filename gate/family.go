@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"platter/compare"
+	"platter/policy"
 	"platter/results"
 	"platter/text"
 )
@@ -97,7 +98,7 @@ func (j *judge) performance() {
 }
 
 // places are the places of rules in their family, by what they test.
-func places(rules []Rule) map[string]int {
+func places(rules []policy.Rule) map[string]int {
 	places := map[string]int{}
 	for _, r := range rules {
 		if _, known := places[hypothesis(r)]; !known {
@@ -108,7 +109,7 @@ func places(rules []Rule) map[string]int {
 }
 
 // hypothesis is what a rule tests: iops and bw are one figure in two units.
-func hypothesis(r Rule) string {
+func hypothesis(r policy.Rule) string {
 	metric := r.Metric
 	if metric == string(compare.BW) {
 		metric = string(compare.IOPS)
@@ -116,7 +117,7 @@ func hypothesis(r Rule) string {
 	return fmt.Sprint(metric, r.Cells)
 }
 
-func ruleText(r Rule) string {
+func ruleText(r policy.Rule) string {
 	if len(r.Cells) == 0 {
 		return r.Metric + " over all cells"
 	}
@@ -128,7 +129,7 @@ func ruleText(r Rule) string {
 }
 
 // rule measures what a rule is about.
-func (j *judge) rule(r Rule) RuleResult {
+func (j *judge) rule(r policy.Rule) RuleResult {
 	result := RuleResult{Rule: ruleText(r), Metric: r.Metric, Cells: r.Cells, Allowed: r.Regression, optional: r.Optional}
 	if len(j.unfit) > 0 {
 		result.problem("not compared: %s", j.unfit[0])
@@ -165,7 +166,7 @@ func (r *RuleResult) nothingDone() {
 }
 
 // chosen are the measured cells that a rule is about.
-func (j *judge) chosen(r Rule, result *RuleResult) []cellPair {
+func (j *judge) chosen(r policy.Rule, result *RuleResult) []cellPair {
 	var pairs []cellPair
 	for _, p := range j.pairs {
 		matches := true

@@ -11,6 +11,7 @@ import (
 	"platter/cell"
 	"platter/compare"
 	"platter/fiojob"
+	"platter/policy"
 	"platter/results"
 )
 
@@ -41,11 +42,11 @@ func sampled(random *rand.Rand, rules, blocks int, noise, weather, factor float6
 // outcomeOf is what JudgeAB makes of the values, each pair under a rule of its own.
 func outcomeOf(pairs []compare.Pair, floor float64) Outcome {
 	run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Started: today}}
-	policy := &Policy{}
-	for i, p := range pairs {
+	p := &policy.Policy{}
+	for i, pair := range pairs {
 		name := fmt.Sprint(i)
-		policy.Performance.Rules = append(policy.Performance.Rules, Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": name}, Regression: floor})
-		for side, values := range map[string]map[int]float64{Before: p.Before, After: p.After} {
+		p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": name}, Regression: floor})
+		for side, values := range map[string]map[int]float64{Before: pair.Before, After: pair.After} {
 			id := side + name
 			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: id, Axes: cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}}, {Name: "fio.fsync", Value: cell.Value{V: name}}}})
 			for b, v := range values {
@@ -53,7 +54,7 @@ func outcomeOf(pairs []compare.Pair, floor float64) Outcome {
 			}
 		}
 	}
-	return JudgeAB(policy, run, today, Facts{}).Outcome
+	return JudgeAB(p, run, today, Facts{}).Outcome
 }
 
 // benchstatFails is what a reader of benchstat does: any row with p < 0.05 of Mann and Whitney's test, unpaired and uncorrected, whose

@@ -1,3 +1,5 @@
+// Package gate judges a change: from a policy and from what was measured of both sides it makes one outcome, which can stop a pull
+// request.
 package gate
 
 import (
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/policy"
 	"platter/results"
 	"platter/text"
 )
@@ -81,7 +84,7 @@ type Facts struct{ Host, QEMU, Kernel, GuestImage string }
 
 // Judge judges the candidate's runs by a policy: safety by themselves, performance against the baseline's runs. Whatever is wrong
 // with the runs can turn a PASS into INCONCLUSIVE, and never a FAIL into anything: it is among the Reasons.
-func Judge(p *Policy, baseline, candidate []*results.Run, now time.Time, here Facts) *Verdict {
+func Judge(p *policy.Policy, baseline, candidate []*results.Run, now time.Time, here Facts) *Verdict {
 	j := newJudge(p, now, here)
 	j.baseline, j.candidate = views(baseline), views(candidate)
 	switch {
@@ -104,7 +107,7 @@ func Judge(p *Policy, baseline, candidate []*results.Run, now time.Time, here Fa
 
 // JudgeAB judges a run that measured both sides of a change: its cells have the axis variant.side with the values before and after,
 // and are compared within blocks.
-func JudgeAB(p *Policy, run *results.Run, now time.Time, here Facts) *Verdict {
+func JudgeAB(p *policy.Policy, run *results.Run, now time.Time, here Facts) *Verdict {
 	j := newJudge(p, now, here)
 	j.v.Paired = true
 	j.baseline = views([]*results.Run{run})
@@ -122,7 +125,7 @@ func JudgeAB(p *Policy, run *results.Run, now time.Time, here Facts) *Verdict {
 }
 
 // NewVerdict is a verdict by a policy that rests on no measurement: what lint or the change itself decides.
-func NewVerdict(p *Policy, outcome Outcome) *Verdict {
+func NewVerdict(p *policy.Policy, outcome Outcome) *Verdict {
 	v := newJudge(p, time.Time{}, Facts{}).v
 	v.Outcome, v.Baseline, v.Candidate = outcome, []Source{}, []Source{}
 	return v
@@ -133,7 +136,7 @@ func (v *Verdict) unmeasured() bool { return len(v.Baseline)+len(v.Candidate) ==
 
 // judge is a judgement in the making.
 type judge struct {
-	policy              *Policy
+	policy              *policy.Policy
 	now                 time.Time
 	here                Facts
 	v                   *Verdict
@@ -142,7 +145,7 @@ type judge struct {
 	unfit               []string // why the speed of the two sides cannot be compared at all
 }
 
-func newJudge(p *Policy, now time.Time, here Facts) *judge {
+func newJudge(p *policy.Policy, now time.Time, here Facts) *judge {
 	looks := max(1, len(p.Performance.Looks))
 	return &judge{policy: p, now: now, here: here, v: &Verdict{Schema: results.Schema, Policy: p.Name, Alpha: alphaOf(p), Looks: looks,
 		Rules: []RuleResult{}, Cells: []CellResult{}, Safety: []SafetyResult{}}}
@@ -151,7 +154,7 @@ func newJudge(p *Policy, now time.Time, here Facts) *judge {
 const defaultAlpha = 0.05
 
 // alphaOf is the policy's level, which one that was not read from a file may leave out.
-func alphaOf(p *Policy) float64 {
+func alphaOf(p *policy.Policy) float64 {
 	if p.Performance.Alpha <= 0 {
 		return defaultAlpha
 	}

@@ -12,6 +12,7 @@ import (
 
 	"platter/cell"
 	"platter/fiojob"
+	"platter/policy"
 	"platter/results"
 )
 
@@ -91,8 +92,8 @@ func newSafety(cell, class string) results.Safety {
 }
 
 // iopsPolicy has one rule and demands safety where it is asked to.
-func iopsPolicy(safety bool) *Policy {
-	p := &Policy{Name: "test", Performance: Performance{Alpha: 0.05, Rules: []Rule{{Metric: "iops", Regression: 0.05}}}}
+func iopsPolicy(safety bool) *policy.Policy {
+	p := &policy.Policy{Name: "test", Performance: policy.Performance{Alpha: 0.05, Rules: []policy.Rule{{Metric: "iops", Regression: 0.05}}}}
 	if safety {
 		p.Safety.Classes = []string{cell.HostCrash, cell.PowerLoss}
 	}
@@ -157,12 +158,12 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 	good := func() *results.Run {
 		return newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.01, factor: 1, both: true, safety: true})
 	}
-	policy := func() *Policy {
+	strict := func() *policy.Policy {
 		p := iopsPolicy(true)
-		p.Evidence = Evidence{Trials: 10, CrashPoints: 1000, MaxAge: 48 * time.Hour, Same: []string{"qemu", "kernel", "guest_image"}}
+		p.Evidence = policy.Evidence{Trials: 10, CrashPoints: 1000, MaxAge: 48 * time.Hour, Same: []string{"qemu", "kernel", "guest_image"}}
 		return p
 	}
-	wants(t, JudgeAB(policy(), good(), today, Facts{Host: "h", QEMU: "9.0.0", Kernel: "6.1"}), Pass, "1 rule")
+	wants(t, JudgeAB(strict(), good(), today, Facts{Host: "h", QEMU: "9.0.0", Kernel: "6.1"}), Pass, "1 rule")
 	at := func(r *results.Run, side, class string) *results.Safety {
 		i := slices.IndexFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, side) && s.Class == class })
 		return &r.Safety[i]
@@ -170,96 +171,98 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 	after := func(r *results.Run) *results.Safety { return at(r, After, cell.PowerLoss) }
 	for _, c := range []struct {
 		name    string
-		spoil   func(*results.Run, *Policy)
+		spoil   func(*results.Run, *policy.Policy)
 		outcome Outcome
 		says    string
 	}{
-		{"one broken promise", func(r *results.Run, _ *Policy) {
+		{"one broken promise", func(r *results.Run, _ *policy.Policy) {
 			s := after(r)
 			s.PromisesLost, s.PointsLost, s.Verdict = 1, 1, results.Loses
 		}, Fail, "1 of 1\u202f900 promises broken"},
-		{"a broken promise under a verdict that says SAFE", func(r *results.Run, _ *Policy) { after(r).PromisesLost = 1 }, Fail, "1 of 1\u202f900"},
-		{"a live cut that lost", func(r *results.Run, _ *Policy) { after(r).Live = &results.LiveCuts{Cuts: 1, Lost: 1, Agrees: true} }, Fail, "1 of 1\u202f900"},
-		{"a loss without controls", func(r *results.Run, _ *Policy) { s := after(r); s.Controls, s.PromisesLost = nil, 3 }, Fail, "3 of"},
-		{"more exposure than allowed", func(r *results.Run, p *Policy) {
+		{"a broken promise under a verdict that says SAFE", func(r *results.Run, _ *policy.Policy) { after(r).PromisesLost = 1 }, Fail, "1 of 1\u202f900"},
+		{"a live cut that lost", func(r *results.Run, _ *policy.Policy) {
+			after(r).Live = &results.LiveCuts{Cuts: 1, Lost: 1, Agrees: true}
+		}, Fail, "1 of 1\u202f900"},
+		{"a loss without controls", func(r *results.Run, _ *policy.Policy) { s := after(r); s.Controls, s.PromisesLost = nil, 3 }, Fail, "3 of"},
+		{"more exposure than allowed", func(r *results.Run, p *policy.Policy) {
 			after(r).Exposure.MS = 300
 			p.Safety.ExposureMS = map[string]float64{cell.PowerLoss: 200}
 		}, Fail, "300 ms exposed, and 200 ms are allowed"},
-		{"a censored exposure above its limit", func(r *results.Run, p *Policy) {
+		{"a censored exposure above its limit", func(r *results.Run, p *policy.Policy) {
 			after(r).Exposure = results.Exposure{MS: 5000, Censored: true}
 			p.Safety.ExposureMS = map[string]float64{cell.PowerLoss: 200}
 		}, Fail, "≥ 5\u202f000 ms"},
-		{"a limit above a censored exposure", func(r *results.Run, p *Policy) {
+		{"a limit above a censored exposure", func(r *results.Run, p *policy.Policy) {
 			after(r).Exposure = results.Exposure{MS: 5000, Censored: true}
 			p.Safety.ExposureMS = map[string]float64{cell.PowerLoss: 30000}
 		}, Inconclusive, "too short"},
-		{"an exposure that is no number", func(r *results.Run, _ *Policy) { after(r).Exposure.MS = math.NaN() }, Inconclusive, "no counts"},
-		{"an INVALID campaign", func(r *results.Run, _ *Policy) {
+		{"an exposure that is no number", func(r *results.Run, _ *policy.Policy) { after(r).Exposure.MS = math.NaN() }, Inconclusive, "no counts"},
+		{"an INVALID campaign", func(r *results.Run, _ *policy.Policy) {
 			s := after(r)
 			s.Verdict, s.Reason, s.PromisesLost = results.Invalid, "because", 7
 		}, Inconclusive, "INVALID: because"},
-		{"a failed campaign", func(r *results.Run, _ *Policy) {
+		{"a failed campaign", func(r *results.Run, _ *policy.Policy) {
 			s := after(r)
 			s.Status, s.Verdict, s.Failure = results.Failed, "", &results.Failure{Fault: "rig", Message: "no /dev/fuse"}
 		}, Inconclusive, "no /dev/fuse"},
-		{"a campaign without a verdict", func(r *results.Run, _ *Policy) { after(r).Verdict = "" }, Inconclusive, "is none"},
-		{"a campaign that judged no crash point", func(r *results.Run, _ *Policy) { after(r).CrashPoints = 0 }, Inconclusive, "no crash point"},
-		{"too few crash points", func(r *results.Run, _ *Policy) { after(r).CrashPoints = 999 }, Inconclusive, "the policy wants 1\u202f000"},
-		{"too few crash points beside the cuts that the verdict rests on", func(r *results.Run, _ *Policy) {
+		{"a campaign without a verdict", func(r *results.Run, _ *policy.Policy) { after(r).Verdict = "" }, Inconclusive, "is none"},
+		{"a campaign that judged no crash point", func(r *results.Run, _ *policy.Policy) { after(r).CrashPoints = 0 }, Inconclusive, "no crash point"},
+		{"too few crash points", func(r *results.Run, _ *policy.Policy) { after(r).CrashPoints = 999 }, Inconclusive, "the policy wants 1\u202f000"},
+		{"too few crash points beside the cuts that the verdict rests on", func(r *results.Run, _ *policy.Policy) {
 			s := after(r)
 			s.Method, s.CrashPoints, s.Live = results.Live, 999, &results.LiveCuts{Cuts: 1, Agrees: true}
 		}, Inconclusive, "the policy wants 1\u202f000"},
-		{"a verdict that rests on cuts without one", func(r *results.Run, _ *Policy) { after(r).Method = results.Live }, Inconclusive, "no cut was made"},
-		{"no control", func(r *results.Run, _ *Policy) { after(r).Controls = nil }, Inconclusive, "no control"},
-		{"a control that lost nothing", func(r *results.Run, _ *Policy) { after(r).Controls[0].Lost = false }, Inconclusive, "it must"},
-		{"a live cut that disagrees", func(r *results.Run, _ *Policy) { after(r).Live = &results.LiveCuts{Cuts: 1} }, Inconclusive, "disagree"},
-		{"SAFE with nothing promised", func(r *results.Run, _ *Policy) { after(r).Promises = 0 }, Inconclusive, "nothing was promised"},
-		{"promises before and none after", func(r *results.Run, _ *Policy) { s := after(r); s.Promises, s.Verdict = 0, results.NoPromise }, Inconclusive, "before the change"},
-		{"a broken file system called SAFE", func(r *results.Run, _ *Policy) { after(r).Filesystem = "e2fsck: no" }, Inconclusive, "e2fsck: no"},
-		{"a missing class", func(r *results.Run, _ *Policy) {
+		{"a verdict that rests on cuts without one", func(r *results.Run, _ *policy.Policy) { after(r).Method = results.Live }, Inconclusive, "no cut was made"},
+		{"no control", func(r *results.Run, _ *policy.Policy) { after(r).Controls = nil }, Inconclusive, "no control"},
+		{"a control that lost nothing", func(r *results.Run, _ *policy.Policy) { after(r).Controls[0].Lost = false }, Inconclusive, "it must"},
+		{"a live cut that disagrees", func(r *results.Run, _ *policy.Policy) { after(r).Live = &results.LiveCuts{Cuts: 1} }, Inconclusive, "disagree"},
+		{"SAFE with nothing promised", func(r *results.Run, _ *policy.Policy) { after(r).Promises = 0 }, Inconclusive, "nothing was promised"},
+		{"promises before and none after", func(r *results.Run, _ *policy.Policy) { s := after(r); s.Promises, s.Verdict = 0, results.NoPromise }, Inconclusive, "before the change"},
+		{"a broken file system called SAFE", func(r *results.Run, _ *policy.Policy) { after(r).Filesystem = "e2fsck: no" }, Inconclusive, "e2fsck: no"},
+		{"a missing class", func(r *results.Run, _ *policy.Policy) {
 			r.Manifest.SafetyClasses = nil
 			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return s.Class == cell.PowerLoss })
 		}, Inconclusive, "the policy asks for it"},
-		{"a missing record", func(r *results.Run, p *Policy) {
+		{"a missing record", func(r *results.Run, p *policy.Policy) {
 			p.Safety.Classes = nil
 			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, After+",fio.fsync=2") })
 		}, Inconclusive, "not judged"},
-		{"a limit on a class that was not judged", func(_ *results.Run, p *Policy) { p.Safety.BrokenPromises = map[string]int64{cell.QEMUKill: 5} }, Inconclusive, "qemu_kill"},
-		{"no safety at all", func(r *results.Run, _ *Policy) { r.Safety = nil }, Inconclusive, "not judged"},
-		{"too few live cuts", func(_ *results.Run, p *Policy) { p.Evidence.LiveCuts = 1 }, Inconclusive, "the policy wants 1"},
-		{"a record of a strange cell", func(r *results.Run, _ *Policy) { r.Safety = append(r.Safety, newSafety("x", cell.PowerLoss)) }, Inconclusive, "does not have"},
-		{"no trials", func(r *results.Run, _ *Policy) { r.Trials = nil }, Inconclusive, "there is no trial"},
-		{"nothing", func(r *results.Run, _ *Policy) { r.Trials, r.Safety = nil, nil }, Inconclusive, "neither trials nor safety"},
-		{"a cell without trials", func(r *results.Run, _ *Policy) { r.Trials = r.Trials[:30] }, Inconclusive, "there is no trial"},
-		{"a failed trial", func(r *results.Run, _ *Policy) {
+		{"a limit on a class that was not judged", func(_ *results.Run, p *policy.Policy) { p.Safety.BrokenPromises = map[string]int64{cell.QEMUKill: 5} }, Inconclusive, "qemu_kill"},
+		{"no safety at all", func(r *results.Run, _ *policy.Policy) { r.Safety = nil }, Inconclusive, "not judged"},
+		{"too few live cuts", func(_ *results.Run, p *policy.Policy) { p.Evidence.LiveCuts = 1 }, Inconclusive, "the policy wants 1"},
+		{"a record of a strange cell", func(r *results.Run, _ *policy.Policy) { r.Safety = append(r.Safety, newSafety("x", cell.PowerLoss)) }, Inconclusive, "does not have"},
+		{"no trials", func(r *results.Run, _ *policy.Policy) { r.Trials = nil }, Inconclusive, "there is no trial"},
+		{"nothing", func(r *results.Run, _ *policy.Policy) { r.Trials, r.Safety = nil, nil }, Inconclusive, "neither trials nor safety"},
+		{"a cell without trials", func(r *results.Run, _ *policy.Policy) { r.Trials = r.Trials[:30] }, Inconclusive, "there is no trial"},
+		{"a failed trial", func(r *results.Run, _ *policy.Policy) {
 			r.Trials[2].Status, r.Trials[2].Metrics = results.Failed, nil
 		}, Inconclusive, "1 of 10 trials have no iops"},
-		{"NaN", func(r *results.Run, _ *Policy) { r.Trials[2].Metrics.Write.IOPS = math.NaN() }, Inconclusive, "NaN"},
-		{"infinity", func(r *results.Run, _ *Policy) { r.Trials[2].Metrics.Write.IOPS = math.Inf(1) }, Inconclusive, "Inf"},
-		{"zero", func(r *results.Run, _ *Policy) { r.Trials[2].Metrics.Write.IOPS = 0 }, Inconclusive, "above 0"},
-		{"a metric that was not measured", func(_ *results.Run, p *Policy) { p.Performance.Rules[0].Metric = "read_p99" }, Inconclusive, "read_p99 was not measured"},
-		{"a metric that does not exist", func(_ *results.Run, p *Policy) { p.Performance.Rules[0].Metric = "speed" }, Inconclusive, "no such metric"},
-		{"a rule about cells that are not there", func(_ *results.Run, p *Policy) {
+		{"NaN", func(r *results.Run, _ *policy.Policy) { r.Trials[2].Metrics.Write.IOPS = math.NaN() }, Inconclusive, "NaN"},
+		{"infinity", func(r *results.Run, _ *policy.Policy) { r.Trials[2].Metrics.Write.IOPS = math.Inf(1) }, Inconclusive, "Inf"},
+		{"zero", func(r *results.Run, _ *policy.Policy) { r.Trials[2].Metrics.Write.IOPS = 0 }, Inconclusive, "above 0"},
+		{"a metric that was not measured", func(_ *results.Run, p *policy.Policy) { p.Performance.Rules[0].Metric = "read_p99" }, Inconclusive, "read_p99 was not measured"},
+		{"a metric that does not exist", func(_ *results.Run, p *policy.Policy) { p.Performance.Rules[0].Metric = "speed" }, Inconclusive, "no such metric"},
+		{"a rule about cells that are not there", func(_ *results.Run, p *policy.Policy) {
 			p.Performance.Rules[0].Cells = map[string]string{"disk.cache": "none"}
 		}, Inconclusive, "no measured cell"},
-		{"fewer trials than the policy wants", func(_ *results.Run, p *Policy) { p.Evidence.Trials = 11 }, Inconclusive, "it has 10 blocks and needs 11"},
-		{"old results", func(r *results.Run, _ *Policy) { r.Manifest.Started = today.Add(-49 * time.Hour) }, Inconclusive, "has expired"},
-		{"results of the future", func(r *results.Run, _ *Policy) { r.Manifest.Started = today.Add(time.Hour) }, Inconclusive, "age is not known"},
-		{"a run without a date", func(r *results.Run, _ *Policy) { r.Manifest.Started = time.Time{} }, Inconclusive, "age is not known"},
-		{"another QEMU than this host's", func(r *results.Run, _ *Policy) { r.Manifest.Host.QEMU = "8.0.0" }, Inconclusive, "this host has 9.0.0"},
-		{"an unknown guest image", func(r *results.Run, _ *Policy) { r.Manifest.Guest.ImageDigest = "" }, Inconclusive, "does not say its guest image"},
-		{"another schema", func(r *results.Run, _ *Policy) { r.Manifest.Schema = 3 }, Inconclusive, "schema 3"},
-		{"a cell on one side only", func(r *results.Run, _ *Policy) { r.Manifest.Cells = r.Manifest.Cells[:3] }, Inconclusive, "on one side only"},
-		{"a run of one side", func(r *results.Run, _ *Policy) {
+		{"fewer trials than the policy wants", func(_ *results.Run, p *policy.Policy) { p.Evidence.Trials = 11 }, Inconclusive, "it has 10 blocks and needs 11"},
+		{"old results", func(r *results.Run, _ *policy.Policy) { r.Manifest.Started = today.Add(-49 * time.Hour) }, Inconclusive, "has expired"},
+		{"results of the future", func(r *results.Run, _ *policy.Policy) { r.Manifest.Started = today.Add(time.Hour) }, Inconclusive, "age is not known"},
+		{"a run without a date", func(r *results.Run, _ *policy.Policy) { r.Manifest.Started = time.Time{} }, Inconclusive, "age is not known"},
+		{"another QEMU than this host's", func(r *results.Run, _ *policy.Policy) { r.Manifest.Host.QEMU = "8.0.0" }, Inconclusive, "this host has 9.0.0"},
+		{"an unknown guest image", func(r *results.Run, _ *policy.Policy) { r.Manifest.Guest.ImageDigest = "" }, Inconclusive, "does not say its guest image"},
+		{"another schema", func(r *results.Run, _ *policy.Policy) { r.Manifest.Schema = 3 }, Inconclusive, "schema 3"},
+		{"a cell on one side only", func(r *results.Run, _ *policy.Policy) { r.Manifest.Cells = r.Manifest.Cells[:3] }, Inconclusive, "on one side only"},
+		{"a run of one side", func(r *results.Run, _ *policy.Policy) {
 			for i := range r.Manifest.Cells {
 				r.Manifest.Cells[i].Axes = r.Manifest.Cells[i].Axes.Without(cell.SideAxis)
 			}
 		}, Inconclusive, "both sides"},
-		{"a cell that cannot be measured after the change", func(r *results.Run, _ *Policy) { r.Manifest.Cells[1].Excluded = "libvirt refuses" }, Inconclusive, "libvirt refuses"},
-		{"no cells", func(r *results.Run, _ *Policy) { r.Manifest.Cells = nil }, Inconclusive, "no cells"},
+		{"a cell that cannot be measured after the change", func(r *results.Run, _ *policy.Policy) { r.Manifest.Cells[1].Excluded = "libvirt refuses" }, Inconclusive, "libvirt refuses"},
+		{"no cells", func(r *results.Run, _ *policy.Policy) { r.Manifest.Cells = nil }, Inconclusive, "no cells"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			run, p := good(), policy()
+			run, p := good(), strict()
 			c.spoil(run, p)
 			wants(t, JudgeAB(p, run, today, Facts{Host: "h", QEMU: "9.0.0", Kernel: "6.1"}), c.outcome, c.says)
 		})
@@ -366,8 +369,8 @@ func TestRunsThatDoNotCompareNeverPass(t *testing.T) {
 func TestIopsAndBandwidthAreOneTest(t *testing.T) {
 	run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.01, factor: 1, both: true})
 	p := iopsPolicy(false)
-	p.Performance.Rules = append(p.Performance.Rules, Rule{Metric: "bw", Regression: 0.05}, Rule{Metric: "write_p99", Regression: 0.15},
-		Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": "1"}, Regression: 0.05})
+	p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "bw", Regression: 0.05}, policy.Rule{Metric: "write_p99", Regression: 0.15},
+		policy.Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": "1"}, Regression: 0.05})
 	if v := JudgeAB(p, run, today, Facts{}); v.Tests != 3 || len(v.Rules) != 4 {
 		t.Errorf("%d tests of %d rules, want 3 of 4", v.Tests, len(v.Rules))
 	}
@@ -393,7 +396,7 @@ func TestARuleIsAboutItsCells(t *testing.T) {
 func TestAnOptionalRulePassesWhereNothingOfTheKindWasDone(t *testing.T) {
 	run := newRun(shape{seed: 1, cells: 1, blocks: 10, noise: 0.01, factor: 1, both: true})
 	p := iopsPolicy(false)
-	p.Performance.Rules = append(p.Performance.Rules, Rule{Metric: "read_p99", Regression: 0.1, Optional: true})
+	p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "read_p99", Regression: 0.1, Optional: true})
 	wants(t, JudgeAB(p, run, today, Facts{}), Pass, "1 rule")
 	p.Performance.Rules = p.Performance.Rules[1:]
 	wants(t, JudgeAB(p, run, today, Facts{}), Inconclusive, "nothing was judged")
@@ -421,7 +424,7 @@ func TestExposureIsComparedBetweenRunsOnly(t *testing.T) {
 	} {
 		p := iopsPolicy(true)
 		p.Performance.Margin = c.margin
-		p.Performance.Rules = []Rule{{Metric: "exposure_ms", Regression: 0.5}}
+		p.Performance.Rules = []policy.Rule{{Metric: "exposure_ms", Regression: 0.5}}
 		if v := JudgeAB(p, exposed(c.before, c.after, c.censored), today, Facts{}); v.Outcome != c.outcome {
 			t.Errorf("%+v: %s because\n%s", c, v.Outcome, whyOf(v))
 		}

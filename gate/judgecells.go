@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"platter/compare"
+	"platter/policy"
 )
 
 // CellResult is one metric of one cell: an exploration, from which no outcome comes. Its level is compare.Confidence.
@@ -57,7 +58,7 @@ func (j *judge) explore() {
 	j.blame()
 }
 
-func matches(p cellPair, rule Rule) bool {
+func matches(p cellPair, rule policy.Rule) bool {
 	for name, value := range rule.Cells {
 		if p.axes.Text(name) != value {
 			return false

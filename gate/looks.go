@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"platter/compare"
+	"platter/policy"
 	"platter/results"
 	"platter/text"
 )
@@ -16,7 +17,7 @@ var defaultLooks = []int{10, 14, 20, 28}
 
 // LooksOf is what a run that may end early writes down about the policy before its first trial. An error says why the policy can
 // decide nothing early.
-func LooksOf(p *Policy) (*results.Looks, error) {
+func LooksOf(p *policy.Policy) (*results.Looks, error) {
 	looks := &results.Looks{Policy: p.Name, PolicyFile: p.File, PolicyText: p.Text, Alpha: alphaOf(p), Blocks: p.Performance.Looks}
 	if len(looks.Blocks) == 0 {
 		looks.Blocks = slices.Clone(defaultLooks)
@@ -30,15 +31,15 @@ func LooksOf(p *Policy) (*results.Looks, error) {
 		return nil, fmt.Errorf("policy %s has no rule about the speed of trials, so no look could decide anything", p.Name)
 	}
 	last := looks.Blocks[len(looks.Blocks)-1]
-	if need := p.blocksNeeded(len(looks.Blocks)); last < need {
+	if need := blocksNeeded(p, len(looks.Blocks)); last < need {
 		return nil, fmt.Errorf("policy %s: the last look is after %d blocks, and %d looks at %s need %d to decide: make the last look later, or have fewer looks or rules",
-			p.Name, last, len(looks.Blocks), text.Plural(p.tests(), "rule"), need)
+			p.Name, last, len(looks.Blocks), text.Plural(tests(p), "rule"), need)
 	}
 	return looks, nil
 }
 
 // ruleTerms are all that a rule says, exactly.
-func ruleTerms(r Rule) string {
+func ruleTerms(r policy.Rule) string {
 	text := ruleText(r) + ", at most " + strconv.FormatFloat(r.Regression, 'g', -1, 64) + " worse"
 	if r.Optional {
 		text += ", optional"
@@ -47,33 +48,33 @@ func ruleTerms(r Rule) string {
 }
 
 // Reachable tells whether a run with so many blocks, judged once at its end, can pass the policy at all; an error says how many would do.
-func (p *Policy) Reachable(blocks int) error {
+func Reachable(p *policy.Policy, blocks int) error {
 	if len(p.Performance.Rules) == 0 {
 		return nil
 	}
 	looks := max(1, len(p.Performance.Looks))
-	if need := p.blocksNeeded(looks); blocks < need {
+	if need := blocksNeeded(p, looks); blocks < need {
 		return fmt.Errorf("policy %s cannot be passed with %s: %s at alpha %s and %s need %d", p.Name, text.Plural(blocks, "block"),
-			text.Plural(p.tests(), "rule"), share(alphaOf(p)), text.Plural(looks, "look"), need)
+			text.Plural(tests(p), "rule"), share(alphaOf(p)), text.Plural(looks, "look"), need)
 	}
 	return nil
 }
 
 // blocksNeeded is how many blocks a rule needs to pass: for its test, and as evidence.
-func (p *Policy) blocksNeeded(looks int) int {
+func blocksNeeded(p *policy.Policy, looks int) int {
 	need := p.Evidence.Trials
-	if n := p.tests(); n > 0 {
+	if n := tests(p); n > 0 {
 		need = max(need, compare.Needed(alphaOf(p), n, looks))
 	}
 	return need
 }
 
 // tests is by how many rules alpha is shared.
-func (p *Policy) tests() int { return len(places(p.Performance.Rules)) }
+func tests(p *policy.Policy) int { return len(places(p.Performance.Rules)) }
 
 // Decided judges the first blocks of a run that may end early as the gate will, and tells whether every rule about the speed of
 // trials is decided: passed or failed. Exposures are not waited for, since no further block tells more about them.
-func Decided(p *Policy, run *results.Run, blocks int, now time.Time) bool {
+func Decided(p *policy.Policy, run *results.Run, blocks int, now time.Time) bool {
 	first := *run
 	first.Safety = nil
 	first.Trials = slices.DeleteFunc(slices.Clone(run.Trials), func(t results.Trial) bool { return t.Block >= blocks })

@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"platter/cell"
+	"platter/policy"
 	"platter/results"
 )
 
 // lookedAt is a run of both sides that was run until the policy decided, and that ended after so many blocks.
-func lookedAt(t *testing.T, p *Policy, s shape) *results.Run {
+func lookedAt(t *testing.T, p *policy.Policy, s shape) *results.Run {
 	t.Helper()
 	s.both = true
 	run := newRun(s)
@@ -26,24 +27,24 @@ func lookedAt(t *testing.T, p *Policy, s shape) *results.Run {
 }
 
 func TestNobodyChangesThePolicyOfARunThatMayEndEarly(t *testing.T) {
-	mine := func() *Policy {
+	mine := func() *policy.Policy {
 		p := iopsPolicy(false)
 		p.Performance.Looks = []int{10, 14, 20}
 		return p
 	}
 	run := lookedAt(t, mine(), shape{seed: 1, cells: 1, blocks: 10, noise: 0.005, factor: 1})
 	wants(t, JudgeAB(mine(), run, today, Facts{}), Pass, "within")
-	for name, change := range map[string]func(*Policy){
-		"alpha":      func(p *Policy) { p.Performance.Alpha = 0.1 },
-		"looks":      func(p *Policy) { p.Performance.Looks = []int{10, 14} },
-		"no looks":   func(p *Policy) { p.Performance.Looks = nil },
-		"regression": func(p *Policy) { p.Performance.Rules[0].Regression = 0.050001 },
-		"cells":      func(p *Policy) { p.Performance.Rules[0].Cells = map[string]string{"fio.fsync": "1"} },
-		"another":    func(p *Policy) { p.Performance.Rules[0].Metric = "write_p99" },
-		"one more": func(p *Policy) {
-			p.Performance.Rules = append(p.Performance.Rules, Rule{Metric: "write_p50", Regression: 1})
+	for name, change := range map[string]func(*policy.Policy){
+		"alpha":      func(p *policy.Policy) { p.Performance.Alpha = 0.1 },
+		"looks":      func(p *policy.Policy) { p.Performance.Looks = []int{10, 14} },
+		"no looks":   func(p *policy.Policy) { p.Performance.Looks = nil },
+		"regression": func(p *policy.Policy) { p.Performance.Rules[0].Regression = 0.050001 },
+		"cells":      func(p *policy.Policy) { p.Performance.Rules[0].Cells = map[string]string{"fio.fsync": "1"} },
+		"another":    func(p *policy.Policy) { p.Performance.Rules[0].Metric = "write_p99" },
+		"one more": func(p *policy.Policy) {
+			p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "write_p50", Regression: 1})
 		},
-		"none at all": func(p *Policy) { p.Performance.Rules = nil },
+		"none at all": func(p *policy.Policy) { p.Performance.Rules = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := mine()
@@ -92,7 +93,7 @@ func TestEachLookHasItsPartOfTheLevel(t *testing.T) {
 
 func TestDecidedLooksAtTheFirstBlocksAlone(t *testing.T) {
 	p := iopsPolicy(false)
-	p.Performance.Rules = append(p.Performance.Rules, Rule{Metric: exposureMetric, Regression: 0.1}) // no block tells about it
+	p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: exposureMetric, Regression: 0.1}) // no block tells about it
 	run := lookedAt(t, p, shape{seed: 1, cells: 1, blocks: 20, noise: 0.005, factor: 1})
 	for i := range run.Trials {
 		if run.Trials[i].Block >= 14 {
@@ -112,26 +113,26 @@ func TestDecidedLooksAtTheFirstBlocksAlone(t *testing.T) {
 func TestAPolicyThatCanDecideNothingIsRefusedBeforeTheRun(t *testing.T) {
 	many := iopsPolicy(false)
 	for i := range 40 {
-		many.Performance.Rules = append(many.Performance.Rules, Rule{Metric: "iops", Regression: 0.05, Cells: map[string]string{"fio.fsync": fmt.Sprint(i)}})
+		many.Performance.Rules = append(many.Performance.Rules, policy.Rule{Metric: "iops", Regression: 0.05, Cells: map[string]string{"fio.fsync": fmt.Sprint(i)}})
 	}
-	if err := many.Reachable(10); err == nil || !strings.Contains(err.Error(), "need 11") {
+	if err := Reachable(many, 10); err == nil || !strings.Contains(err.Error(), "need 11") {
 		t.Errorf("41 rules over 10 blocks: %v", err)
 	}
-	if err := many.Reachable(11); err != nil {
+	if err := Reachable(many, 11); err != nil {
 		t.Error(err)
 	}
 	many.Performance.Looks = []int{6, 8}
 	if _, err := LooksOf(many); err == nil || !strings.Contains(err.Error(), "need 12") {
 		t.Errorf("looks that come too early: %v", err)
 	}
-	for _, p := range []*Policy{{Name: "empty"}, {Name: "exposure", Performance: Performance{Rules: []Rule{{Metric: exposureMetric}}}}} {
+	for _, p := range []*policy.Policy{{Name: "empty"}, {Name: "exposure", Performance: policy.Performance{Rules: []policy.Rule{{Metric: exposureMetric}}}}} {
 		if _, err := LooksOf(p); err == nil {
 			t.Errorf("policy %s has nothing to decide early", p.Name)
 		}
 	}
 	wants10 := iopsPolicy(false)
 	wants10.Evidence.Trials = 10
-	if err := wants10.Reachable(9); err == nil || !strings.Contains(err.Error(), "need 10") {
+	if err := Reachable(wants10, 9); err == nil || !strings.Contains(err.Error(), "need 10") {
 		t.Errorf("evidence of 10 trials out of 9 blocks: %v", err)
 	}
 }

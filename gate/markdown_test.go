@@ -11,6 +11,7 @@ import (
 
 	"platter/cell"
 	"platter/internal/golden"
+	"platter/policy"
 	"platter/results"
 	"platter/text"
 )
@@ -36,8 +37,8 @@ func failing() *Verdict {
 	run.Trials[3].Status, run.Trials[3].Metrics = results.Failed, nil
 	run.Trials[3].Failure = &results.Failure{Fault: "guest", Message: "kernel | <panic> \x1b[31m"}
 	p := iopsPolicy(true)
-	p.Performance.Rules = append(p.Performance.Rules, Rule{Metric: "write_p99", Cells: map[string]string{"fio.fsync": "2"}, Regression: 0.15},
-		Rule{Metric: "read_p99", Regression: 0.15, Optional: true})
+	p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "write_p99", Cells: map[string]string{"fio.fsync": "2"}, Regression: 0.15},
+		policy.Rule{Metric: "read_p99", Regression: 0.15, Optional: true})
 	p.Evidence.LiveCuts = 1
 	return JudgeAB(p, run, today, Facts{})
 }

@@ -13,8 +13,10 @@ import (
 
 	"platter/cell"
 	"platter/gate"
+	"platter/lint"
 	"platter/matrices"
 	"platter/orchestrator"
+	"platter/policy"
 	"platter/results"
 )
 
@@ -107,7 +109,7 @@ func orTell(c *cli.Context, v *gate.Verdict, err error) error {
 }
 
 // measured measures each changed disk, those that change alike once, and gives the worst verdict, with the others' reasons.
-func measured(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matrix *matrices.Matrix, change *change, out string) (*gate.Verdict, error) {
+func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, change *change, out string) (*gate.Verdict, error) {
 	alike := change.alike()
 	var worst *gate.Verdict
 	var reasons []gate.Reason
@@ -160,7 +162,7 @@ func severity(o gate.Outcome) int {
 }
 
 // abDisk measures both sides of a change of one disk into a run directory and judges them.
-func abDisk(c *cli.Context, s orchestrator.Settings, policy *gate.Policy, matrix *matrices.Matrix, d diskChange, dir string) (*gate.Verdict, error) {
+func abDisk(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, d diskChange, dir string) (*gate.Verdict, error) {
 	var err error
 	if s.Matrix, err = matrices.Sides(matrix, d.before, d.after); err != nil {
 		return nil, &errUsage{fmt.Sprintf("ab: disk %s: %s", d.target, err)}
@@ -213,14 +215,14 @@ func (c *change) judgement(v *gate.Verdict) results.Judgement {
 
 // lintedVerdict is FAIL when lint has an error against the domain with the change, whatever the change is; only the disk that was asked
 // for, and the domain itself, where one was. Nil without an error.
-func lintedVerdict(policy *gate.Policy, change *change, only string) (*gate.Verdict, error) {
-	findings, err := gate.Lint(policy, change.afterName, change.afterDoc)
+func lintedVerdict(policy *policy.Policy, change *change, only string) (*gate.Verdict, error) {
+	findings, err := lint.Check(policy, change.afterName, change.afterDoc)
 	if err != nil {
 		return nil, err
 	}
 	v := gate.NewVerdict(policy, gate.Fail)
 	for _, f := range findings {
-		if f.Level == gate.LevelError && (only == "" || f.Disk == only || f.Disk == "") {
+		if f.Level == lint.LevelError && (only == "" || f.Disk == only || f.Disk == "") {
 			v.Reasons = append(v.Reasons, gate.Reason{Outcome: gate.Fail, Text: fmt.Sprintf("lint, %s:%d:%d: %s [%s]", f.File, f.Line, f.Column, f.Message, f.Rule)})
 		}
 	}
@@ -232,7 +234,7 @@ func lintedVerdict(policy *gate.Policy, change *change, only string) (*gate.Verd
 }
 
 // unmeasured is the verdict on a change that changes no disk in a way that can be measured.
-func unmeasured(policy *gate.Policy, change *change) *gate.Verdict {
+func unmeasured(policy *policy.Policy, change *change) *gate.Verdict {
 	v := gate.NewVerdict(policy, gate.Pass)
 	v.Reasons = []gate.Reason{{Outcome: gate.Pass, Text: "nothing that matters to a disk differs between the two files: nothing was measured"}}
 	if len(change.elsewhere) > 0 {

@@ -11,6 +11,7 @@ import (
 	"platter/compare"
 	"platter/fiojob"
 	"platter/gate"
+	"platter/policy"
 	"platter/results"
 )
 
@@ -63,7 +64,7 @@ func gated(blocks []block, floor float64) gate.Outcome {
 			run.Trials = append(run.Trials, results.Trial{Cell: side, Block: i, Status: results.OK, Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: iops}}})
 		}
 	}
-	policy := &gate.Policy{Name: "selftest", Performance: gate.Performance{Alpha: gateAlpha, Rules: []gate.Rule{{Metric: string(compare.IOPS), Regression: floor}}}}
+	policy := &policy.Policy{Name: "selftest", Performance: policy.Performance{Alpha: gateAlpha, Rules: []policy.Rule{{Metric: string(compare.IOPS), Regression: floor}}}}
 	return gate.JudgeAB(policy, run, time.Time{}, gate.Facts{}).Outcome
 }
 

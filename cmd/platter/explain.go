@@ -69,12 +69,12 @@ EXIT STATUS:
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 		},
 		Before: lateFlags,
-		Action: explain,
+		Action: explainAction,
 	}
 }
 
-// explain is the command's action.
-func explain(c *cli.Context) error {
+// explainAction is the action of explain.
+func explainAction(c *cli.Context) error {
 	name, err := oneArg(c, "DOMAIN|FILE.xml", "a domain, a file, or - for standard input")
 	if err != nil {
 		return err

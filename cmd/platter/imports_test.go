@@ -24,13 +24,15 @@ var allowed = map[string][]string{
 	"compare":                  {"cell", "results", "fiojob"},
 	"claims":                   {"text", "cell", "compare", "results", "fiojob"},
 	"reports":                  {"text", "cell", "claims", "compare", "results", "fiojob", "flushpath"},
-	"gate":                     {"text", "cell", "claims", "compare", "results", "fiojob", "matrices", "libvirtxml", "flushpath"},
+	"policy":                   {"cell", "matrices"},
+	"lint":                     {"cell", "policy", "libvirtxml", "flushpath"},
+	"gate":                     {"text", "cell", "policy", "claims", "compare", "results", "fiojob"},
 	"orchestrator/guest":       {"powercut/witness"},
 	"orchestrator/guest/probe": {"powercut/witness"},
 	"orchestrator/hypervisor":  {"libvirtxml", "results"},
 	"orchestrator": {"text", "cell", "orchestrator/guest", "orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob",
 		"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness"},
-	"cmd/platter": {"text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "gate", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
+	"cmd/platter": {"text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "policy", "lint", "gate", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"platter/gate"
+	"platter/lint"
+	"platter/policy"
 	"platter/text"
 )
 
@@ -43,12 +44,12 @@ EXIT STATUS:
    3    the result could not be written`,
 		Flags: []cli.Flag{
 			policyFlag(),
-			&cli.StringFlag{Name: "level", Usage: "print findings from this `LEVEL` on: error, warning or note", Value: gate.LevelNote},
+			&cli.StringFlag{Name: "level", Usage: "print findings from this `LEVEL` on: error, warning or note", Value: lint.LevelNote},
 			&cli.StringFlag{Name: "sarif", Usage: "write all findings to `FILE` as SARIF 2.1.0, too"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 		},
 		Before: lateFlags,
-		Action: lint,
+		Action: lintAction,
 	}
 }
 
@@ -58,10 +59,10 @@ type errFindings struct{ message string }
 func (e *errFindings) Error() string { return e.message }
 
 // levels are those of findings, the worst first.
-func levels() []string { return []string{gate.LevelError, gate.LevelWarning, gate.LevelNote} }
+func levels() []string { return []string{lint.LevelError, lint.LevelWarning, lint.LevelNote} }
 
-// lint is the command's action.
-func lint(c *cli.Context) error {
+// lintAction is the action of lint.
+func lintAction(c *cli.Context) error {
 	files, err := arguments(c)
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func lint(c *cli.Context) error {
 	if err := writeSARIF(c.String("sarif"), findings, failures); err != nil {
 		return err
 	}
-	report := lintReport{Schema: 1, Policy: policy.Name, Files: len(files) - len(failures), Findings: []gate.Finding{}, Failures: failures}
+	report := lintReport{Schema: 1, Policy: policy.Name, Files: len(files) - len(failures), Findings: []lint.Finding{}, Failures: failures}
 	for _, f := range findings {
 		if slices.Index(levels(), f.Level) <= shown {
 			report.Findings = append(report.Findings, f)
@@ -94,16 +95,16 @@ func lint(c *cli.Context) error {
 }
 
 // lintFiles judges file after file; one that cannot be read does not keep the others from it.
-func lintFiles(c *cli.Context, policy *gate.Policy, files []string) (findings []gate.Finding, failures []gate.LintFailure) {
-	failures = []gate.LintFailure{}
+func lintFiles(c *cli.Context, policy *policy.Policy, files []string) (findings []lint.Finding, failures []lint.Failure) {
+	failures = []lint.Failure{}
 	for _, file := range files {
 		name, doc, err := readDomain(c, file)
-		var found []gate.Finding
+		var found []lint.Finding
 		if err == nil {
-			found, err = gate.Lint(policy, name, doc)
+			found, err = lint.Check(policy, name, doc)
 		}
 		if err != nil {
-			failures = append(failures, gate.LintFailure{File: file, Message: err.Error()})
+			failures = append(failures, lint.Failure{File: file, Message: err.Error()})
 		}
 		findings = append(findings, found...)
 	}
@@ -111,13 +112,13 @@ func lintFiles(c *cli.Context, policy *gate.Policy, files []string) (findings []
 }
 
 // lintVerdict is nil where no finding is an error and every file was judged.
-func lintVerdict(findings []gate.Finding, failures []gate.LintFailure, files int) error {
+func lintVerdict(findings []lint.Finding, failures []lint.Failure, files int) error {
 	if len(failures) > 0 {
 		return &errUsage{fmt.Sprintf("lint: %d of %d files could not be judged", len(failures), files)}
 	}
 	bad := 0
 	for _, f := range findings {
-		if f.Level == gate.LevelError {
+		if f.Level == lint.LevelError {
 			bad++
 		}
 	}
@@ -128,7 +129,7 @@ func lintVerdict(findings []gate.Finding, failures []gate.LintFailure, files int
 }
 
 // writeSARIF writes the SARIF file; nothing without a name.
-func writeSARIF(file string, findings []gate.Finding, failures []gate.LintFailure) error {
+func writeSARIF(file string, findings []lint.Finding, failures []lint.Failure) error {
 	if file == "" {
 		return nil
 	}
@@ -137,7 +138,7 @@ func writeSARIF(file string, findings []gate.Finding, failures []gate.LintFailur
 		return fmt.Errorf("find the current directory: %w", err)
 	}
 	var b bytes.Buffer
-	if err := gate.WriteSARIF(&b, version(), root, findings, failures); err != nil {
+	if err := lint.WriteSARIF(&b, version(), root, findings, failures); err != nil {
 		return err
 	}
 	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
@@ -148,11 +149,11 @@ func writeSARIF(file string, findings []gate.Finding, failures []gate.LintFailur
 
 // lintReport is what the command prints.
 type lintReport struct {
-	Schema   int                `json:"schema"`
-	Policy   string             `json:"policy"`
-	Files    int                `json:"files"`
-	Findings []gate.Finding     `json:"findings"`
-	Failures []gate.LintFailure `json:"failures"`
+	Schema   int            `json:"schema"`
+	Policy   string         `json:"policy"`
+	Files    int            `json:"files"`
+	Findings []lint.Finding `json:"findings"`
+	Failures []lint.Failure `json:"failures"`
 }
 
 // write prints findings on out, and what could not be judged on errs; as JSON everything goes to out.

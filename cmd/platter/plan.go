@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"platter/cell"
+	"platter/gate"
 	"platter/matrices"
 	"platter/orchestrator"
 	"platter/text"
@@ -76,7 +77,7 @@ func reachable(c *cli.Context, trials int) error {
 	if err != nil {
 		return err
 	}
-	if err := policy.Reachable(trials); err != nil {
+	if err := gate.Reachable(policy, trials); err != nil {
 		return &errUsage{"plan: " + err.Error()}
 	}
 	return nil

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"platter/policy"
 
 	"github.com/urfave/cli/v2"
-
-	"platter/gate"
 )
 
 func policiesCommand() *cli.Command {
@@ -25,15 +24,15 @@ func policiesCommand() *cli.Command {
 		},
 		Subcommands: []*cli.Command{{
 			Name:        "show",
-			Usage:       "print the built-in policy, " + gate.DefaultPolicyName,
+			Usage:       "print the built-in policy, " + policy.DefaultName,
 			ArgsUsage:   "NAME",
 			Description: "EXAMPLES:\n   platter policies show default\n" + exitStatusHelp,
 			Action: func(c *cli.Context) error {
-				name, err := oneArg(c, "NAME", "the built-in one is "+gate.DefaultPolicyName)
+				name, err := oneArg(c, "NAME", "the built-in one is "+policy.DefaultName)
 				if err != nil {
 					return err
 				}
-				policy, err := gate.BuiltinPolicy(name)
+				policy, err := policy.Builtin(name)
 				if err != nil {
 					return &errUsage{err.Error()}
 				}
@@ -48,7 +47,7 @@ func policiesCommand() *cli.Command {
 				if err := noArgs(c); err != nil {
 					return err
 				}
-				text, err := gate.Schema()
+				text, err := policy.Schema()
 				if err != nil {
 					return err
 				}
@@ -61,23 +60,23 @@ func policiesCommand() *cli.Command {
 
 // policyFlag is the same wherever it stands.
 func policyFlag() cli.Flag {
-	return &cli.StringFlag{Name: "policy", Usage: "`FILE` of the policy, or a built-in name", Value: gate.DefaultPolicyName}
+	return &cli.StringFlag{Name: "policy", Usage: "`FILE` of the policy, or a built-in name", Value: policy.DefaultName}
 }
 
 // readPolicy is the policy of the flag of policyFlag: a file, or else a built-in one.
-func readPolicy(c *cli.Context) (*gate.Policy, error) {
+func readPolicy(c *cli.Context) (*policy.Policy, error) {
 	name := c.String("policy")
 	text, err := os.ReadFile(name)
 	if err == nil {
-		return gate.ParsePolicy(name, text)
+		return policy.Parse(name, text)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, &errUsage{fmt.Sprintf("%s: --policy: %v", c.Command.Name, err)}
 	}
-	policy, err := gate.BuiltinPolicy(name)
+	builtin, err := policy.Builtin(name)
 	if err != nil {
 		return nil, &errUsage{fmt.Sprintf("%s: --policy: no policy file and no built-in policy %q: platter policies show %s prints one to begin with",
-			c.Command.Name, name, gate.DefaultPolicyName)}
+			c.Command.Name, name, policy.DefaultName)}
 	}
-	return policy, nil
+	return builtin, nil
 }

@@ -11,6 +11,7 @@ import (
 	"platter/gate"
 	"platter/matrices"
 	"platter/orchestrator"
+	"platter/policy"
 	"platter/results"
 )
 
@@ -19,7 +20,7 @@ func untilDecidedFlag() cli.Flag {
 }
 
 // untilDecided makes settings those of a run that ends as soon as the policy is decided, and at the last look at the latest.
-func untilDecided(s *orchestrator.Settings, policy *gate.Policy) error {
+func untilDecided(s *orchestrator.Settings, policy *policy.Policy) error {
 	looks, err := gate.LooksOf(policy)
 	if err != nil {
 		return &errUsage{err.Error()}
@@ -33,14 +34,14 @@ func untilDecided(s *orchestrator.Settings, policy *gate.Policy) error {
 	return nil
 }
 
-func goOnUntilDecided(s *orchestrator.Settings, looks *results.Looks, policy *gate.Policy) {
+func goOnUntilDecided(s *orchestrator.Settings, looks *results.Looks, policy *policy.Policy) {
 	s.Looks = looks
 	s.Enough = func(run *results.Run, blocks int) bool { return gate.Decided(policy, run, blocks, time.Now()) }
 }
 
 // resumeUntilDecided takes the policy from the run, which was begun with it.
 func resumeUntilDecided(s *orchestrator.Settings, looks *results.Looks) error {
-	policy, err := gate.ParsePolicy(looks.PolicyFile, []byte(looks.PolicyText))
+	policy, err := policy.Parse(looks.PolicyFile, []byte(looks.PolicyText))
 	if err != nil {
 		return err
 	}

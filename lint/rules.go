@@ -1,18 +1,18 @@
-package gate
+package lint
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
 	"platter/cell"
 	"platter/flushpath"
 	"platter/libvirtxml"
+	"platter/policy"
 )
 
-// LintRule is one of the rules of Lint.
-type LintRule struct {
+// Rule is one of the rules.
+type Rule struct {
 	ID     string
 	Level  string // the usual one; a finding may be milder
 	Title  string // one line
@@ -38,9 +38,9 @@ const (
 	sourceMigrationSafe = "libvirt, src/qemu/qemu_migration.c, qemuMigrationSrcIsAllowed and qemuMigrationSrcIsSafe"
 )
 
-// LintRules are all rules of Lint, in the order of their weight.
-func LintRules() []LintRule {
-	return []LintRule{
+// Rules are all rules, in the order of their weight.
+func Rules() []Rule {
+	return []Rule{
 		{ruleCacheForbidden, LevelError, "the policy does not allow this cache mode on this disk",
 			"The first rule under disks in the policy that matches the disk decides. Choose a mode that it lists, or change the policy.",
 			"the policy file"},
@@ -82,7 +82,7 @@ func LintRules() []LintRule {
 
 // linter gathers the findings about one domain.
 type linter struct {
-	policy   *Policy
+	policy   *policy.Policy
 	file     string
 	domain   domain
 	findings []Finding
@@ -169,7 +169,7 @@ func (l *linter) disk(d lintDisk) {
 	if !d.hasMedium() || !d.writable() {
 		return
 	}
-	rule := l.policy.diskRule(d, l.domain)
+	rule := l.policy.RuleFor(l.domain.name, d.Target, d.serial, l.domain.label(d.Target))
 	allowed := l.cache(d, rule)
 	l.contradictions(d)
 	l.flushPath(d, rule, allowed)
@@ -179,38 +179,21 @@ func (l *linter) disk(d lintDisk) {
 	l.rbd(d)
 }
 
-// diskRule is the first rule of the policy that matches a disk; nil when none does.
-func (p *Policy) diskRule(d lintDisk, dom domain) *DiskRule {
-	label := dom.label(d.Target)
-	same := func(want, have string) bool { return want == "" || want == have }
-	for i, r := range p.Disks {
-		if r.Domain != "" {
-			if ok, err := path.Match(r.Domain, dom.name); err != nil || !ok {
-				continue
-			}
-		}
-		if same(r.Target, d.Target) && same(r.Serial, d.serial) && same(r.Label, label) {
-			return &p.Disks[i]
-		}
-	}
-	return nil
-}
-
 // cache asks the policy about the cache mode. A disk that no rule matches may have any mode but unsafe.
-func (l *linter) cache(d lintDisk, rule *DiskRule) (allowed bool) {
+func (l *linter) cache(d lintDisk, rule *policy.DiskRule) (allowed bool) {
 	mode := d.mode()
 	listed := rule != nil && slices.Contains(rule.Cache, mode)
 	switch {
 	case mode == "unsafe" && !listed:
 		l.add(ruleUnsafe, LevelError, d.where("cache"), d.Target,
 			"disk %s has cache=unsafe, which drops every flush, and %s does not allow that on this disk, %s",
-			d.Target, l.policy.says(rule), labelled(l.domain.label(d.Target)))
-	case mode == "unsafe" && rule.unsafeRefused() != "":
+			d.Target, l.source(rule), labelled(l.domain.label(d.Target)))
+	case mode == "unsafe" && rule.UnsafeRefused() != "":
 		l.add(ruleUnsafe, LevelError, d.where("cache"), d.Target,
-			"disk %s has cache=unsafe, and %s allows it %s", d.Target, l.policy.says(rule), rule.unsafeRefused())
+			"disk %s has cache=unsafe, and %s allows it %s", d.Target, l.source(rule), rule.UnsafeRefused())
 	case rule != nil && !listed:
 		l.add(ruleCacheForbidden, LevelError, d.where("cache"), d.Target,
-			"disk %s has %s, and %s allows %s there", d.Target, d.written(), l.policy.says(rule), strings.Join(rule.Cache, ", "))
+			"disk %s has %s, and %s allows %s there", d.Target, d.written(), l.source(rule), strings.Join(rule.Cache, ", "))
 	default:
 		return true
 	}
@@ -220,20 +203,20 @@ func (l *linter) cache(d lintDisk, rule *DiskRule) (allowed bool) {
 // labelled says what a disk's label has to do with unsafe.
 func labelled(label string) string {
 	switch label {
-	case Ephemeral:
-		return "though it is labelled " + Ephemeral + ": no rule for such disks allows unsafe there"
+	case policy.Ephemeral:
+		return "though it is labelled " + policy.Ephemeral + ": no rule for such disks allows unsafe there"
 	case "":
-		return "which has no label: unsafe is for disks labelled " + Ephemeral
+		return "which has no label: unsafe is for disks labelled " + policy.Ephemeral
 	}
-	return "which is labelled " + label + ": unsafe is for disks labelled " + Ephemeral
+	return "which is labelled " + label + ": unsafe is for disks labelled " + policy.Ephemeral
 }
 
-// says names the policy, with the line of a rule.
-func (p *Policy) says(rule *DiskRule) string {
+// source names the policy, with the line of the rule if there is one.
+func (l *linter) source(rule *policy.DiskRule) string {
 	if rule == nil {
-		return "the policy " + p.Name
+		return "the policy " + l.policy.Name
 	}
-	return fmt.Sprintf("the policy %s (line %d)", p.Name, rule.Line)
+	return fmt.Sprintf("the policy %s (line %d)", l.policy.Name, rule.Line)
 }
 
 func (l *linter) refusals(d lintDisk) {
@@ -262,7 +245,7 @@ func (l *linter) contradictions(d lintDisk) {
 }
 
 // flushPath asks the model where a flush of the guest ends.
-func (l *linter) flushPath(d lintDisk, rule *DiskRule, allowed bool) {
+func (l *linter) flushPath(d lintDisk, rule *policy.DiskRule, allowed bool) {
 	c := flushpath.Config{Cache: d.mode(), Bus: d.Bus, Format: d.format(), Protocol: d.Source.Protocol, Direct: true, Fsync: 1}
 	unknown := c.Check()
 	if unknown == nil && d.Source.Kind == "volume" {
@@ -273,7 +256,7 @@ func (l *linter) flushPath(d lintDisk, rule *DiskRule, allowed bool) {
 	case swallowed:
 		level, why := LevelWarning, ""
 		if allowed {
-			level, why = LevelNote, fmt.Sprintf("; allowed by %s: %s", l.policy.says(rule), rule.Reason)
+			level, why = LevelNote, fmt.Sprintf("; allowed by %s: %s", l.source(rule), rule.Reason)
 		}
 		l.add(ruleFlushEnds, level, d.where("cache"), d.Target, "disk %s: the guest's flush ends at the %s (%s); what fsync promised is lost by %s%s [%s]",
 			d.Target, layer.Name, layer.Reason, lostBy(c), why, layer.Source)

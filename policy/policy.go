@@ -1,8 +1,11 @@
-// Package gate judges a change: a policy, what lint sees in the domain XML, and what two sides of a comparison measured give one
-// outcome that can stop a pull request.
-package gate
+// Package policy reads policy files. A policy states what a change of a disk may cost, what it may risk, which cache modes disks may
+// have, and what evidence a verdict needs. Lint and gate apply it.
+package policy
 
-import "time"
+import (
+	"path"
+	"time"
+)
 
 // Policy is a policy file, checked: what a change may cost and what it may risk.
 type Policy struct {
@@ -49,6 +52,23 @@ type DiskRule struct {
 	Cache                 []string
 	Reason                string // why: required where unsafe is allowed
 	Line                  int
+}
+
+// RuleFor returns the first rule that matches a disk, or nil when none does. The arguments are the domain's name and the disk's target,
+// serial and label; what the domain does not state is empty.
+func (p *Policy) RuleFor(domain, target, serial, label string) *DiskRule {
+	same := func(want, have string) bool { return want == "" || want == have }
+	for i, r := range p.Disks {
+		if r.Domain != "" {
+			if ok, err := path.Match(r.Domain, domain); err != nil || !ok {
+				continue
+			}
+		}
+		if same(r.Target, target) && same(r.Serial, serial) && same(r.Label, label) {
+			return &p.Disks[i]
+		}
+	}
+	return nil
 }
 
 // Evidence is what a verdict must rest on.

@@ -1,4 +1,4 @@
-package gate
+package policy
 
 import (
 	"encoding/json"
@@ -19,7 +19,7 @@ import (
 
 func parsedDefault(t testing.TB) *Policy {
 	t.Helper()
-	p, err := BuiltinPolicy(DefaultPolicyName)
+	p, err := Builtin(DefaultName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func parsed(t *testing.T, file string) *Policy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := ParsePolicy(file, text)
+	p, err := Parse(file, text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestAPolicyIsReadAsItIsWritten(t *testing.T) {
 }
 
 func TestAlphaIsFivePercentUnlessItIsSaid(t *testing.T) {
-	p, err := ParsePolicy("p", []byte("name: a\n"))
+	p, err := Parse("p", []byte("name: a\n"))
 	if err != nil || p.Performance.Alpha != 0.05 {
 		t.Errorf("%+v, %v", p, err)
 	}
@@ -72,7 +72,7 @@ func TestBadPoliciesAreRefusedWithTheirPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = ParsePolicy(filepath.Base(file), text)
+		_, err = Parse(filepath.Base(file), text)
 		var e *matrices.Error
 		if !errors.As(err, &e) {
 			t.Errorf("%s: %v", file, err)
@@ -87,14 +87,14 @@ func TestAPolicyThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
 	for _, text := range []string{
 		strings.Repeat("a", maxPolicyBytes+1), strings.Repeat("- ", 30000), strings.Repeat("{a: ", 12000), strings.Repeat("a: b\n", 12000),
 	} {
-		if _, err := ParsePolicy("p", []byte(text)); err == nil {
+		if _, err := Parse("p", []byte(text)); err == nil {
 			t.Errorf("%.20q… was read", text)
 		}
 	}
 }
 
 func TestAnUnknownBuiltInPolicyIsAnError(t *testing.T) {
-	if _, err := BuiltinPolicy("strict"); err == nil || !strings.Contains(err.Error(), "default") {
+	if _, err := Builtin("strict"); err == nil || !strings.Contains(err.Error(), "default") {
 		t.Error(err)
 	}
 }
@@ -107,7 +107,7 @@ func TestThePolicySchemaIsThis(t *testing.T) {
 	golden.Equal(t, "testdata/schema.golden", string(text))
 }
 
-// TestThePolicySchemaHasTheKeysThatParsePolicyTakesAndNoOthers asks ParsePolicy for its keys with one that it does not know.
+// TestThePolicySchemaHasTheKeysThatParsePolicyTakesAndNoOthers asks Parse for its keys with one that it does not know.
 func TestThePolicySchemaHasTheKeysThatParsePolicyTakesAndNoOthers(t *testing.T) {
 	item := func(s schema) schema { return s["items"].(schema) }
 	top := policySchema()["properties"].(schema)
@@ -120,7 +120,7 @@ func TestThePolicySchemaHasTheKeysThatParsePolicyTakesAndNoOthers(t *testing.T) 
 		"name: a\ndisks: [{zzzzzzzzz: 1}]":        item(top["disks"].(schema)),
 		"name: a\nperformance: {rules: [{z: 1}]}": item(performance["rules"].(schema)),
 	} {
-		_, err := ParsePolicy("p", []byte(text))
+		_, err := Parse("p", []byte(text))
 		var e *matrices.Error
 		if !errors.As(err, &e) || !strings.HasPrefix(e.Hint, "it has ") {
 			t.Fatalf("%q: %v, %+v", text, err, e)
@@ -128,12 +128,12 @@ func TestThePolicySchemaHasTheKeysThatParsePolicyTakesAndNoOthers(t *testing.T) 
 		keys := strings.Split(strings.TrimPrefix(e.Hint, "it has "), ", ")
 		slices.Sort(keys)
 		if diff := cmp.Diff(keys, slices.Sorted(maps.Keys(s["properties"].(schema)))); diff != "" {
-			t.Errorf("%q (-ParsePolicy +schema):\n%s", text, diff)
+			t.Errorf("%q (-Parse +schema):\n%s", text, diff)
 		}
 	}
 }
 
-func FuzzParsePolicy(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/policies/*.yaml")
 	if err != nil {
 		f.Fatal(err)
@@ -147,7 +147,7 @@ func FuzzParsePolicy(f *testing.F) {
 	}
 	f.Add(defaultPolicy)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := ParsePolicy("p", text)
+		p, err := Parse("p", text)
 		if err != nil {
 			var e *matrices.Error
 			if !errors.As(err, &e) || e.Line < 1 || e.Column < 1 || strings.Contains(e.Message, "\n") {
@@ -164,7 +164,7 @@ func FuzzParsePolicy(f *testing.F) {
 			}
 		}
 		for _, d := range p.Disks {
-			if len(d.Cache) == 0 || slices.Contains(d.Cache, "unsafe") && d.unsafeRefused() != "" {
+			if len(d.Cache) == 0 || slices.Contains(d.Cache, "unsafe") && d.UnsafeRefused() != "" {
 				t.Fatalf("%+v", d)
 			}
 		}
@@ -178,7 +178,7 @@ func TestThePolicyOfTheDocumentationIsRead(t *testing.T) {
 	}
 	_, rest, _ := strings.Cut(string(text), "```yaml\n")
 	policy, _, found := strings.Cut(rest, "```")
-	if _, err := ParsePolicy("docs/lint.md", []byte(policy)); err != nil || !found {
+	if _, err := Parse("docs/lint.md", []byte(policy)); err != nil || !found {
 		t.Error(err)
 	}
 }

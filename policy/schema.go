@@ -1,4 +1,4 @@
-package gate
+package policy
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 type schema map[string]any
 
 // Schema is a JSON schema (draft 2020-12) of policy files, for editors that complete and check YAML. It takes every file
-// that ParsePolicy takes, but not only those: what depends on several settings is ParsePolicy's alone.
+// that Parse takes, but not only those: what depends on several settings is Parse's alone.
 func Schema() ([]byte, error) {
 	text, err := json.MarshalIndent(policySchema(), "", "  ")
 	if err != nil {

@@ -1,4 +1,4 @@
-package gate
+package lint
 
 import (
 	"bytes"
@@ -13,16 +13,40 @@ import (
 
 	"platter/internal/golden"
 	"platter/libvirtxml"
+	"platter/policy"
 )
 
-// linted are the findings about a file of the tests.
-func linted(t testing.TB, policy *Policy, file string) []Finding {
+func parsedDefault(t testing.TB) *policy.Policy {
 	t.Helper()
-	doc, err := os.ReadFile(filepath.Join("testdata/lint", file))
+	p, err := policy.Builtin(policy.DefaultName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := Lint(policy, file, doc)
+	return p
+}
+
+// good is the policy of the tests that uses every key.
+func good(t *testing.T) *policy.Policy {
+	t.Helper()
+	text, err := os.ReadFile("../policy/testdata/policies/good.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Parse("good.yaml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// linted are the findings about a file of the tests.
+func linted(t testing.TB, policy *policy.Policy, file string) []Finding {
+	t.Helper()
+	doc, err := os.ReadFile(filepath.Join("testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := Check(policy, file, doc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,12 +54,12 @@ func linted(t testing.TB, policy *Policy, file string) []Finding {
 }
 
 func TestFindingsAreThese(t *testing.T) {
-	files, err := filepath.Glob("testdata/lint/*.xml")
+	files, err := filepath.Glob("testdata/*.xml")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
 	var b strings.Builder
-	for _, policy := range []*Policy{parsedDefault(t), parsed(t, "good.yaml")} {
+	for _, policy := range []*policy.Policy{parsedDefault(t), good(t)} {
 		fmt.Fprintf(&b, "# %s\n", policy.Name)
 		for _, file := range files {
 			for _, f := range linted(t, policy, filepath.Base(file)) {
@@ -43,13 +67,13 @@ func TestFindingsAreThese(t *testing.T) {
 			}
 		}
 	}
-	golden.Equal(t, "testdata/lint/findings.golden", b.String())
+	golden.Equal(t, "testdata/findings.golden", b.String())
 }
 
 func TestEveryRuleFindsSomethingAndIsListed(t *testing.T) {
 	found := append(linted(t, parsedDefault(t), "all.xml"), linted(t, parsedDefault(t), "xen.xml")...)
-	found = append(found, linted(t, parsed(t, "good.yaml"), "all.xml")...)
-	for _, rule := range LintRules() {
+	found = append(found, linted(t, good(t), "all.xml")...)
+	for _, rule := range Rules() {
 		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Rule == rule.ID }) {
 			t.Errorf("nothing in the test files breaks %s", rule.ID)
 		}
@@ -58,16 +82,16 @@ func TestEveryRuleFindsSomethingAndIsListed(t *testing.T) {
 		}
 	}
 	for _, f := range found {
-		if !slices.ContainsFunc(LintRules(), func(r LintRule) bool { return r.ID == f.Rule }) {
+		if !slices.ContainsFunc(Rules(), func(r Rule) bool { return r.ID == f.Rule }) {
 			t.Errorf("the rule %s is not listed", f.Rule)
 		}
 	}
 }
 
 // errorsIn are the rules of the findings that are errors.
-func errorsIn(t *testing.T, policy *Policy, doc string) (rules []string) {
+func errorsIn(t *testing.T, policy *policy.Policy, doc string) (rules []string) {
 	t.Helper()
-	found, err := Lint(policy, "d.xml", []byte(doc))
+	found, err := Check(policy, "d.xml", []byte(doc))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,11 +114,11 @@ func TestUnsafeIsAnErrorUnlessLabelPolicyAndReasonAreThere(t *testing.T) {
 		other = "<p:disks xmlns:p='urn:platter:disks'><p:disk target='vda' label='ephemeral'/></p:disks>"
 		alien = "<p:disks xmlns:p='urn:somebody'><p:disk target='vdb' label='ephemeral'/></p:disks>"
 	)
-	none := &Policy{Name: "none"}
-	unlabelled := &Policy{Name: "unlabelled", Disks: []DiskRule{{Cache: []string{"unsafe"}, Reason: "because"}}}
-	noReason := &Policy{Name: "no-reason", Disks: []DiskRule{{Label: Ephemeral, Cache: []string{"unsafe"}}}}
+	none := &policy.Policy{Name: "none"}
+	unlabelled := &policy.Policy{Name: "unlabelled", Disks: []policy.DiskRule{{Cache: []string{"unsafe"}, Reason: "because"}}}
+	noReason := &policy.Policy{Name: "no-reason", Disks: []policy.DiskRule{{Label: policy.Ephemeral, Cache: []string{"unsafe"}}}}
 	for _, c := range []struct {
-		policy   *Policy
+		policy   *policy.Policy
 		metadata string
 		ok       bool
 	}{
@@ -108,7 +132,7 @@ func TestUnsafeIsAnErrorUnlessLabelPolicyAndReasonAreThere(t *testing.T) {
 }
 
 func TestTheFirstRuleThatMatchesADiskDecides(t *testing.T) {
-	policy := &Policy{Name: "p", Disks: []DiskRule{
+	policy := &policy.Policy{Name: "p", Disks: []policy.DiskRule{
 		{Domain: "db-*", Target: "vdb", Cache: []string{"directsync"}, Line: 3},
 		{Domain: "db-*", Cache: []string{"none"}, Line: 4},
 		{Serial: "LOG", Cache: []string{"writethrough"}, Line: 5},
@@ -138,7 +162,7 @@ func TestWhiteSpaceAndOrderDoNotChangeTheFindings(t *testing.T) {
 	a := domainOf("d", "", "<disk type='block'><driver cache='unsafe' type='raw'/><source dev='/a'/><target dev='vda' bus='virtio'/></disk>")
 	b := domainOf("d", "", "<disk  type = \"block\" >\r\n<target bus='virtio' dev='vda'/><source dev='/a'/>\t<driver type='raw'\n cache='uns&#97;fe'/></disk>")
 	say := func(doc string) (all []string) {
-		found, err := Lint(parsedDefault(t), "d", []byte(doc))
+		found, err := Check(parsedDefault(t), "d", []byte(doc))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +179,7 @@ func TestWhiteSpaceAndOrderDoNotChangeTheFindings(t *testing.T) {
 
 func TestWhatIsNoDomainIsAnError(t *testing.T) {
 	for _, doc := range []string{"", "<", "<network/>", "<domain>", "<domain/><domain/>"} {
-		_, err := Lint(parsedDefault(t), "d", []byte(doc))
+		_, err := Check(parsedDefault(t), "d", []byte(doc))
 		var bad *libvirtxml.Error
 		if !errors.As(err, &bad) {
 			t.Errorf("%q: %v", doc, err)
@@ -170,10 +194,10 @@ func TestSARIFHasWhatItsSchemaAndCodeHostsDemand(t *testing.T) {
 	found[0].File = "/srv/repo/with space/a.xml"
 	found[1].File = "/elsewhere/b.xml"
 	var b bytes.Buffer
-	if err := WriteSARIF(&b, "v1", "/srv/repo", found, []LintFailure{{"bad.xml", "bad.xml:1:1: malformed"}}); err != nil {
+	if err := WriteSARIF(&b, "v1", "/srv/repo", found, []Failure{{"bad.xml", "bad.xml:1:1: malformed"}}); err != nil {
 		t.Fatal(err)
 	}
-	golden.Equal(t, "testdata/lint/sarif.golden", b.String())
+	golden.Equal(t, "testdata/sarif.golden", b.String())
 	var log sarifLog
 	dec := json.NewDecoder(&b)
 	dec.DisallowUnknownFields()
@@ -185,7 +209,7 @@ func TestSARIFHasWhatItsSchemaAndCodeHostsDemand(t *testing.T) {
 	}
 	run := log.Runs[0]
 	driver := run.Tool.Driver
-	if driver.Name == "" || len(driver.Rules) != len(LintRules()) || run.ColumnKind != "unicodeCodePoints" {
+	if driver.Name == "" || len(driver.Rules) != len(Rules()) || run.ColumnKind != "unicodeCodePoints" {
 		t.Errorf("%+v", driver)
 	}
 	for _, r := range driver.Rules {
@@ -221,7 +245,7 @@ func TestSARIFWithoutFindingsHasAnEmptyListOfThem(t *testing.T) {
 }
 
 func FuzzLint(f *testing.F) {
-	files, err := filepath.Glob("testdata/lint/*.xml")
+	files, err := filepath.Glob("testdata/*.xml")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -242,7 +266,7 @@ func FuzzLint(f *testing.F) {
 	}
 	policy := parsedDefault(f)
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		found, err := Lint(policy, "f", doc)
+		found, err := Check(policy, "f", doc)
 		_, accepted := libvirtxml.Disks("f", doc)
 		if (err == nil) != (accepted == nil) {
 			t.Fatalf("Lint says %v, libvirtxml %v", err, accepted)
@@ -256,16 +280,16 @@ func FuzzLint(f *testing.F) {
 	})
 }
 
-// BenchmarkLint600Files is a pull request over 600 domains, each with the 25 disks of all.xml.
-func BenchmarkLint600Files(b *testing.B) {
-	doc, err := os.ReadFile("testdata/lint/all.xml")
+// Benchmark600Files is a pull request over 600 domains, each with the 25 disks of all.xml.
+func Benchmark600Files(b *testing.B) {
+	doc, err := os.ReadFile("testdata/all.xml")
 	if err != nil {
 		b.Fatal(err)
 	}
 	policy := parsedDefault(b)
 	for b.Loop() {
 		for range 600 {
-			if _, err := Lint(policy, "all.xml", doc); err != nil {
+			if _, err := Check(policy, "all.xml", doc); err != nil {
 				b.Fatal(err)
 			}
 		}

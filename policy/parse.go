@@ -1,4 +1,4 @@
-package gate
+package policy
 
 import (
 	_ "embed"
@@ -16,8 +16,8 @@ import (
 	"platter/cell"
 )
 
-// DefaultPolicyName is the policy that comes with platter and is used when none is named.
-const DefaultPolicyName = "default"
+// DefaultName is the policy that comes with platter and is used when none is named.
+const DefaultName = "default"
 
 // Ephemeral is the label of a disk whose data may be lost: the only one on which a policy can allow cache=unsafe.
 const Ephemeral = "ephemeral"
@@ -25,17 +25,17 @@ const Ephemeral = "ephemeral"
 //go:embed default.yaml
 var defaultPolicy []byte
 
-// BuiltinPolicy is the policy of this name that comes with platter; there is one, DefaultPolicyName.
-func BuiltinPolicy(name string) (*Policy, error) {
-	if name != DefaultPolicyName {
-		return nil, fmt.Errorf("there is no built-in policy %q: the built-in one is %s", name, DefaultPolicyName)
+// Builtin is the policy of this name that comes with platter; there is one, DefaultName.
+func Builtin(name string) (*Policy, error) {
+	if name != DefaultName {
+		return nil, fmt.Errorf("there is no built-in policy %q: the built-in one is %s", name, DefaultName)
 	}
-	return ParsePolicy(DefaultPolicyName+".yaml", defaultPolicy)
+	return Parse(DefaultName+".yaml", defaultPolicy)
 }
 
-// ParsePolicy reads a policy file. File is its name for messages. Every error is a *matrices.Error, which says where; the
+// Parse reads a policy file. File is its name for messages. Every error is a *matrices.Error, which says where; the
 // first one found is given. What the file does not say is zero, but for Alpha, which is 0.05.
-func ParsePolicy(file string, text []byte) (*Policy, error) {
+func Parse(file string, text []byte) (*Policy, error) {
 	f, root, err := readPolicyFile(file, text)
 	if err != nil {
 		return nil, err
@@ -259,7 +259,7 @@ func (r *policyReader) disks(what string, n ast.Node) error {
 
 // diskRule checks a rule in itself and against those before it.
 func (r *policyReader) diskRule(n ast.Node, rule DiskRule) error {
-	if why := rule.unsafeRefused(); why != "" && slices.Contains(rule.Cache, "unsafe") {
+	if why := rule.UnsafeRefused(); why != "" && slices.Contains(rule.Cache, "unsafe") {
 		return r.at(n, "write {label: ephemeral, cache: [unsafe], reason: why its data may be lost}", "the rule allows unsafe %s", why)
 	}
 	for _, before := range r.policy.Disks {
@@ -272,8 +272,8 @@ func (r *policyReader) diskRule(n ast.Node, rule DiskRule) error {
 	return nil
 }
 
-// unsafeRefused says what a rule lacks that may allow unsafe; "" when nothing.
-func (d DiskRule) unsafeRefused() string {
+// UnsafeRefused tells what the rule lacks to allow cache=unsafe: the label Ephemeral, or a reason. It is empty when it lacks nothing.
+func (d DiskRule) UnsafeRefused() string {
 	switch {
 	case d.Label != Ephemeral:
 		return "on disks without the label " + Ephemeral
@@ -283,7 +283,7 @@ func (d DiskRule) unsafeRefused() string {
 	return ""
 }
 
-// covers says that a rule matches every disk that other matches, as far as their texts tell.
+// covers reports whether a rule matches every disk that other matches, as far as can be seen from their texts.
 func (d DiskRule) covers(other DiskRule) bool {
 	within := func(wide, narrow string) bool { return wide == "" || wide == narrow }
 	return within(d.Target, other.Target) && within(d.Serial, other.Serial) && within(d.Label, other.Label) &&

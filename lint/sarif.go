@@ -1,4 +1,4 @@
-package gate
+package lint
 
 import (
 	"encoding/json"
@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// LintFailure is a file that could not be judged.
-type LintFailure struct {
+// Failure is a file that could not be judged.
+type Failure struct {
 	File    string `json:"file"`
 	Message string `json:"message"` // with the file and the place, where there is one
 }
@@ -19,7 +19,7 @@ type LintFailure struct {
 // WriteSARIF writes findings as SARIF 2.1.0, the format that code hosts show beside the lines of a pull request. Version is
 // the tool's. Files are named relative to the directory root (absolute), where they lie below it; failures become
 // notifications, and the invocation then counts as unsuccessful.
-func WriteSARIF(w io.Writer, version, root string, findings []Finding, failures []LintFailure) error {
+func WriteSARIF(w io.Writer, version, root string, findings []Finding, failures []Failure) error {
 	log := sarifLog{
 		Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0",
 		Runs: []sarifRun{{
@@ -29,10 +29,10 @@ func WriteSARIF(w io.Writer, version, root string, findings []Finding, failures 
 		}},
 	}
 	run := &log.Runs[0]
-	rules := LintRules()
+	rules := Rules()
 	for _, f := range findings {
 		run.Results = append(run.Results, sarifResult{
-			RuleID: f.Rule, RuleIndex: slices.IndexFunc(rules, func(r LintRule) bool { return r.ID == f.Rule }),
+			RuleID: f.Rule, RuleIndex: slices.IndexFunc(rules, func(r Rule) bool { return r.ID == f.Rule }),
 			Level: f.Level, Message: sarifText{f.Message},
 			Locations: []sarifLocation{{Physical: sarifPhysical{
 				Artifact: artifact(root, f.File), Region: &sarifRegion{f.Line, f.Column},
@@ -57,7 +57,7 @@ func WriteSARIF(w io.Writer, version, root string, findings []Finding, failures 
 
 func sarifRules() []sarifRule {
 	var rules []sarifRule
-	for _, r := range LintRules() {
+	for _, r := range Rules() {
 		rules = append(rules, sarifRule{
 			ID: r.ID, Short: sarifText{r.Title}, Full: sarifText{r.Title + ". " + r.Help},
 			Help: sarifText{r.Help + "\n\nSource: " + r.Source}, Configuration: sarifConfiguration{r.Level},

@@ -1,10 +1,13 @@
-package gate
+// Package lint looks at a domain XML and at nothing else: it finds disks that a policy forbids, that libvirt refuses, or that lose what
+// the guest was promised.
+package lint
 
 import (
 	"cmp"
 	"slices"
 
 	"platter/libvirtxml"
+	"platter/policy"
 )
 
 // Levels of a finding, in SARIF's words. An error stops a change.
@@ -14,9 +17,9 @@ const (
 	LevelNote    = "note"
 )
 
-// Finding is something that lint has to say about a disk, at a place of the domain XML.
+// Finding is one fault of a disk or of the domain, with its place in the domain XML.
 type Finding struct {
-	Rule    string `json:"rule"`  // the ID of one of LintRules
+	Rule    string `json:"rule"`  // the ID of one of Rules
 	Level   string `json:"level"` // LevelError, LevelWarning or LevelNote
 	Message string `json:"message"`
 	File    string `json:"file"`
@@ -26,10 +29,10 @@ type Finding struct {
 	Disk    string `json:"disk"`   // its target; empty for what is about the domain
 }
 
-// Lint says what a policy and the rules of LintRules have against a domain XML; name is what doc is called in errors and
-// findings. It reads the document and nothing else. Findings stand in the order of the document. The error, a
-// *libvirtxml.Error, is for what is no domain XML: malformed, too large, another root element.
-func Lint(policy *Policy, name string, doc []byte) ([]Finding, error) {
+// Check applies a policy and the Rules to the disks of a domain XML. It reads doc and nothing else; name is what doc is called in errors
+// and findings. Findings are in the order of the document. The error, a *libvirtxml.Error, is for what is no domain XML: malformed, too
+// large, another root element.
+func Check(policy *policy.Policy, name string, doc []byte) ([]Finding, error) {
 	disks, err := libvirtxml.Disks(name, doc)
 	if err != nil {
 		return nil, err

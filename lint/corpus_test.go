@@ -1,4 +1,4 @@
-package gate
+package lint
 
 import (
 	"bytes"
@@ -96,7 +96,7 @@ func TestEveryDomainOfLibvirtsOwnTestsIsRead(t *testing.T) {
 	docs := corpus(t)
 	findings, refused := 0, 0
 	for file, doc := range docs {
-		found, err := Lint(policy, file, doc)
+		found, err := Check(policy, file, doc)
 		if err != nil {
 			if refused++; !refusedByLibvirt(file) {
 				t.Errorf("libvirt reads it: %v", err)
