@@ -3,10 +3,12 @@ package orchestrator
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,13 +18,22 @@ import (
 	"platter/results"
 )
 
-// realProgram builds platter, which serves the simulated disk.
+// builtProgram builds platter once for all tests. It lies beside this test binary, which go test throws away.
+var builtProgram = sync.OnceValues(func() (string, error) {
+	path := os.Args[0] + ".platter"
+	if out, err := exec.Command("go", "build", "-o", path, "platter/cmd/platter").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build platter: %v: %s", err, out)
+	}
+	return path, nil
+})
+
+// realProgram returns the path of platter, which serves the simulated disk.
 func realProgram(t testing.TB) string {
 	t.Helper()
 	needReal(t)
-	path := filepath.Join(t.TempDir(), "platter")
-	if out, err := exec.Command("go", "build", "-o", path, "platter/cmd/platter").CombinedOutput(); err != nil {
-		t.Fatalf("build platter: %v: %s", err, out)
+	path, err := builtProgram()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
@@ -159,7 +170,18 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 	}
 	killed := make(chan error, 1)
 	go func() {
-		time.Sleep(900 * time.Millisecond)
+		for logged := false; !logged; { // until the probe writes
+			logs, _ := filepath.Glob(filepath.Join(run.Storage, "oplog-*"))
+			for _, log := range logs {
+				info, err := os.Stat(log)
+				logged = logged || err == nil && info.Size() > 64<<10
+			}
+			if t.Context().Err() != nil {
+				killed <- t.Context().Err()
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 		p, err := os.FindProcess(run.crashes.disk.PID())
 		if err == nil {
 			err = p.Kill()

@@ -49,23 +49,50 @@ type browser struct {
 	requests []string
 }
 
-func newBrowser(t *testing.T) *browser {
-	t.Helper()
+// chromiumProcess is the one browser of all tests; each test has a tab of its own in it, with nothing of another test's.
+var chromiumProcess = sync.OnceValues(func() (context.Context, error) {
+	profile, err := os.MkdirTemp("", "platter-browser-")
+	if err != nil {
+		return nil, err
+	}
 	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(chromium), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.NoSandbox,
+		chromedp.ExecPath(chromium), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.NoSandbox,
 		chromedp.NoFirstRun, chromedp.DisableGPU, chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.Flag("hide-scrollbars", true),
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
-	t.Cleanup(stop)
-	ctx, stop = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(stop)
+	ctx, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, stop := chromedp.NewContext(ctx)
+	closeChromium = func() {
+		stop()
+		stopAllocator()
+		os.RemoveAll(profile)
+	}
+	return ctx, chromedp.Do(ctx) // starts it
+})
+
+// closeChromium ends the browser, if a test started it.
+var closeChromium = func() {}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	closeChromium()
+	os.Exit(code)
+}
+
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	process, err := chromiumProcess()
+	if err != nil {
+		t.Fatalf("start chromium: %v", err)
+	}
 	b := &browser{}
-	b.ctx, stop = chromedp.NewContext(ctx)
+	tab, stop := chromedp.NewContext(process, chromedp.WithNewBrowserContext())
 	t.Cleanup(stop)
-	_, err := chromedp.Call(b.ctx, network.Enable, network.EnableParams{})
+	b.ctx, stop = context.WithTimeout(tab, 2*time.Minute)
+	t.Cleanup(stop)
+	_, err = chromedp.Call(b.ctx, network.Enable, network.EnableParams{})
 	if err == nil {
 		_, err = chromedp.Call(b.ctx, log.Enable, cdp.Empty{})
 	}

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +30,15 @@ fio: {rw: randwrite, bs: 4k, ioengine: libaio, iodepth: 1, direct: 1, size: 64m,
 trials: 2
 `
 
+// builtProgram builds the program once for all tests. It lies beside this test binary, which go test throws away.
+var builtProgram = sync.OnceValues(func() (string, error) {
+	path := os.Args[0] + ".platter"
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %v: %s", err, out)
+	}
+	return path, nil
+})
+
 // rig is a directory with the program, a matrix, and a storage directory that QEMU's user can enter.
 type rig struct {
 	t       *testing.T
@@ -41,8 +52,12 @@ func newRig(t *testing.T) *rig {
 		t.Skip("needs libvirt, QEMU and the guest image: make test sets PLATTER_REAL=1")
 	}
 	r := &rig{t: t, dir: t.TempDir()}
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(r.dir, "platter"), ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	program, err := builtProgram()
+	if err == nil {
+		err = os.Symlink(program, filepath.Join(r.dir, "platter"))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(r.dir, "real.yaml"), []byte(realMatrix), 0o644); err != nil {
 		t.Fatal(err)

@@ -99,7 +99,20 @@ safety: {classes: [host_crash], seconds: 2, size: 4MiB}
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	time.Sleep(time.Second) // into the next campaign
+	for logged := false; !logged && cmd.ProcessState == nil; { // into the next campaign, which keeps a log
+		logs, err := filepath.Glob(filepath.Join(r.storage, "*", "oplog-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, log := range logs {
+			info, err := os.Stat(log)
+			logged = logged || err == nil && info.Size() > 0
+		}
+		if t.Context().Err() != nil {
+			t.Fatal("no campaign keeps a log")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,11 +19,16 @@ var allQuestions = []cell.Question{
 
 // TestEveryPointIsJudgedAsItsSurvivorIs holds the judge that keeps sums against the bytes that a naive disk leaves, at every
 // crash point of random logs, and Survivor and Check against the same.
-func TestEveryPointIsJudgedAsItsSurvivorIs(t *testing.T) {
-	logs := 400
-	if testing.Short() {
-		logs = 60
+func TestEveryPointIsJudgedAsItsSurvivorIs(t *testing.T) { bruteForce(t, 60) }
+
+// BenchmarkBruteForce is TestEveryPointIsJudgedAsItsSurvivorIs with more logs, which take their time.
+func BenchmarkBruteForce(b *testing.B) {
+	for b.Loop() {
+		bruteForce(b, 400)
 	}
+}
+
+func bruteForce(t testing.TB, logs int) {
 	scratch, err := os.Create(filepath.Join(t.TempDir(), "image"))
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +53,7 @@ func TestEveryPointIsJudgedAsItsSurvivorIs(t *testing.T) {
 }
 
 type brute struct {
-	t       *testing.T
+	t       testing.TB
 	c       Campaign
 	s       *script
 	r       *rand.Rand
