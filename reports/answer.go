@@ -14,7 +14,7 @@ import (
 // maxAnswers is for how many workloads the answer has a line of its own; of more it counts them.
 const maxAnswers = 3
 
-// answer says in a few lines what the run found: for each workload, since only cells that do the same work compare, the fastest of
+// answer returns in a few lines what the run found: for each workload, since only cells that do the same work compare, the fastest of
 // the disk's settings, and where safety was measured the fastest that is SAFE under everything that was asked.
 func answer(m *Model) []string {
 	groups := workloads(m.Cells)
@@ -44,7 +44,7 @@ func answer(m *Model) []string {
 		places := newStandings(groups)
 		for _, g := range groups {
 			best, _ := g.fastest()
-			lines = append(lines, "Fastest"+g.at()+": "+g.praise(best, places)+".")
+			lines = append(lines, "Fastest"+g.at()+": "+g.describeBest(best, places)+".")
 		}
 	}
 	last := scope(m) + "."
@@ -54,7 +54,7 @@ func answer(m *Model) []string {
 	return append(lines, last)
 }
 
-// scope is on how much the answer rests.
+// scope returns the number of trials, cells and crash points that the answer rests on, as a sentence without its point.
 func scope(m *Model) string {
 	line := fmt.Sprintf("%s, %s", text.Plural(m.OK, "trial"), text.Plural(len(m.Cells), "cell"))
 	if m.Manifest.Host.Accel == "tcg" {
@@ -83,7 +83,7 @@ func plannedVerdicts(m *Model) int {
 	return n
 }
 
-// awaited says how much of the crash campaigns is there, in a run that is to have more; "" where all is.
+// awaited returns how much of the crash campaigns is there, in a run that is to have more; "" where all is.
 func (m *Model) awaited() string {
 	if len(m.Safety.Rows) >= m.planned {
 		return ""
@@ -126,7 +126,7 @@ func safeAnswers(m *Model, groups []workload, asked []cell.Question) []string {
 			lines = append(lines, "No SAFE answer"+g.at()+": "+m.whyNone(g, asked)+".")
 			continue
 		}
-		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals[i].praise(best, places)+m.standard.against(g, best, isSafe).String()+".")
+		lines = append(lines, "Fastest SAFE"+g.at()+": "+rivals[i].describeBest(best, places)+m.standard.against(g, best, isSafe).String()+".")
 	}
 	return lines
 }
@@ -165,7 +165,7 @@ func classAnswers(m *Model) []ClassAnswer {
 	return all
 }
 
-// asked are the questions of the matrix; those of a run that does not say are the ones that any cell answers.
+// asked returns the questions of the matrix; those of a run that does not say are the ones that any cell answers.
 func (m *Model) asked() []cell.Question {
 	var all []cell.Question
 	for _, class := range m.Manifest.SafetyClasses {
@@ -179,7 +179,7 @@ func (m *Model) asked() []cell.Question {
 	return all
 }
 
-// safe says whether the cell is SAFE under all the questions, each of which it must have answered.
+// safe reports whether the cell is SAFE under all the questions, each of which it must have answered.
 func (m *Model) safe(c Cell, asked []cell.Question) bool {
 	return len(asked) > 0 && !slices.ContainsFunc(asked, func(q cell.Question) bool {
 		r := m.Safety.row(c.ID, q)
@@ -187,7 +187,7 @@ func (m *Model) safe(c Cell, asked []cell.Question) bool {
 	})
 }
 
-// whyNone says why no cell of a workload is SAFE under all the questions, and under which classes some are.
+// whyNone returns a text on why no cell of a workload is SAFE under all the questions, and under which classes some are.
 func (m *Model) whyNone(g workload, asked []cell.Question) string {
 	counts := map[string]int{} // by the worst that is said of a cell
 	for _, c := range g.cells {
@@ -198,7 +198,8 @@ func (m *Model) whyNone(g workload, asked []cell.Question) string {
 	}
 	var parts []string
 	for _, w := range []struct{ verdict, text string }{
-		{results.Loses, "lose promises"}, {results.Invalid, "are not validly judged"}, {"", "are not judged under everything"}, {results.NoPromise, "promise nothing"},
+		{results.Loses, "lose promises"}, {results.Invalid, "are not validly judged"}, {"", "are not judged under everything"},
+		{results.NoPromise, "promise nothing"},
 	} {
 		if n := counts[w.verdict]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d of %d cells %s", n, len(g.cells), w.text))
@@ -217,7 +218,7 @@ func (m *Model) whyNone(g workload, asked []cell.Question) string {
 	return text
 }
 
-// worst is the verdict that keeps a cell from being SAFE: LOSES, INVALID, "" for one that is missing, NO_PROMISE, SAFE.
+// worst returns the verdict that keeps a cell from being SAFE: LOSES, INVALID, "" for one that is missing, NO_PROMISE, SAFE.
 func (m *Model) worst(c Cell, asked []cell.Question) string {
 	have := map[string]bool{}
 	for _, q := range asked {
@@ -323,7 +324,7 @@ func ofDisk(axis string) bool {
 	return strings.HasPrefix(axis, "disk.") || strings.HasPrefix(axis, "storage.") || axis == cell.SideAxis
 }
 
-// at is " at fsync=1", or nothing.
+// at returns " at fsync=1", or nothing.
 func (w workload) at() string {
 	if w.name == "" {
 		return ""
@@ -331,7 +332,7 @@ func (w workload) at() string {
 	return " at " + w.name
 }
 
-// fastest is the workload's cell with the highest median; false when it has no cells.
+// fastest returns the workload's cell with the highest median; false when it has no cells.
 func (w workload) fastest() (Cell, bool) {
 	if len(w.cells) == 0 {
 		return Cell{}, false
@@ -345,7 +346,7 @@ func (w workload) fastest() (Cell, bool) {
 	return best, true
 }
 
-// settings are the values of the cell's axes that are the disk's: "cache=none, io=native".
+// settings returns the values of the cell's axes that are the disk's: "cache=none, io=native".
 func (c Cell) settings() string {
 	var axes cell.Settings
 	for _, a := range c.Axes {
@@ -358,8 +359,8 @@ func (c Cell) settings() string {
 
 func number(c Cell) string { return text.Number(c.IOPS.Median) + " IOPS" }
 
-// praise names a cell, and how many others of the workload it is not set apart from.
-func (w workload) praise(best Cell, places standings) string {
+// describeBest names a cell and says how many others of the workload are not set apart from it.
+func (w workload) describeBest(best Cell, places standings) string {
 	var near []string
 	for _, c := range w.cells {
 		if places.of[c.ID].near() {

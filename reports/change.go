@@ -40,7 +40,7 @@ type risk struct {
 	ages    []string // of what is exposed there: "≥1.0 s at fsync=0"
 }
 
-// newRisks are what a crash takes after the change and did not take before: a line for the promises, then one for each failure that
+// newRisks returns what a crash takes after the change and did not take before: a line for the promises, then one for each failure that
 // exposes what it did not expose.
 func newRisks(m *Model) []string {
 	before := standard{values: map[string]string{cell.SideAxis: cell.SideBefore}}
@@ -74,7 +74,8 @@ func newRisks(m *Model) []string {
 		lines = append(lines, "New with the change: promises are broken by "+strings.Join(failures, ", ")+atAll(slices.Compact(works))+".")
 	}
 	for _, r := range exposures {
-		lines = append(lines, fmt.Sprintf("New with the change: a %s takes unpromised writes (before: none), as old as %s.", r.failure, named(r.ages)))
+		lines = append(lines, fmt.Sprintf("New with the change: a %s takes unpromised writes (before: none), as old as %s.", r.failure,
+			named(r.ages)))
 	}
 	return lines
 }
@@ -94,7 +95,7 @@ func addRisk(risks []risk, failure, work string, r *SafetyRow) []risk {
 	return risks
 }
 
-// atAll is " at fsync=0; fsync=1", or nothing.
+// atAll returns " at fsync=0; fsync=1", or nothing.
 func atAll(works []string) string {
 	if len(works) == 0 || len(works) == 1 && works[0] == "" {
 		return ""

@@ -121,7 +121,7 @@ func flatRows(cells []Cell, axes []int) []row {
 	return all
 }
 
-// varyingAxes gives the positions of the axes that have more than one value among the cells.
+// varyingAxes returns the positions of the axes that have more than one value among the cells.
 func varyingAxes(cells []Cell) []int {
 	var varying []int
 	if len(cells) == 0 {
@@ -147,7 +147,7 @@ func axesLabel(c Cell, axes []int) string {
 	return labelOf(some.Axes)
 }
 
-// categories are the labels of rows as ECharts wants them on an axis; names of groups are bold and not cut short.
+// categories returns the labels of rows as ECharts wants them on an axis; names of groups are bold and not cut short.
 func categories(all []row) []any {
 	var data []any
 	for _, r := range all {
@@ -162,7 +162,7 @@ func categories(all []row) []any {
 	return data
 }
 
-// labelWidth is about the width that the labels of cells need, in CSS pixels.
+// labelWidth returns about the width that the labels of cells need, in CSS pixels.
 func labelWidth(all []row) int {
 	longest := 0
 	for _, r := range all {
@@ -173,7 +173,7 @@ func labelWidth(all []row) int {
 	return min(letterWidth*longest+16, maxLabelWidth)
 }
 
-// rowAxis is the vertical axis: a row a cell, from the top.
+// rowAxis returns the vertical axis: a row a cell, from the top.
 func rowAxis(all []row) opts.YAxis {
 	width := labelWidth(all)
 	return opts.YAxis{
@@ -184,7 +184,7 @@ func rowAxis(all []row) opts.YAxis {
 	}
 }
 
-// valueAxis is the horizontal axis of numbers.
+// valueAxis returns the horizontal axis of numbers.
 func valueAxis(kind string, from, to any) opts.XAxis {
 	return opts.XAxis{
 		Type: kind, Min: from, Max: to, SplitNumber: 4,
@@ -193,7 +193,7 @@ func valueAxis(kind string, from, to any) opts.XAxis {
 	}
 }
 
-// frame is what the charts have in common.
+// frame returns what the charts have in common.
 func frame(id string, x opts.XAxis, y opts.YAxis, right int) []charts.GlobalOpts {
 	top, bottom := "8", "26"
 	if x.Position == "top" {
@@ -232,7 +232,7 @@ func iopsChart(m *Model, prefix string) (*chart, error) {
 	return c.withOption(bar.JSON())
 }
 
-// iopsData are a bar and whiskers for each row, and whether there is anything to see.
+// iopsData returns a bar and whiskers for each row, and whether there is anything to see.
 func iopsData(all []row) (bars []opts.BarData, whiskers []opts.CustomData, measured bool) {
 	for i, r := range all {
 		bar := opts.BarData{Value: "-"} // ECharts' word for nothing
@@ -255,14 +255,14 @@ func iopsData(all []row) (bars []opts.BarData, whiskers []opts.CustomData, measu
 	return bars, whiskers, measured
 }
 
-// custom is a series whose shapes page.js draws. Its data are [row, …] with a label as name.
+// custom returns a series whose shapes page.js draws. Its data are [row, …] with a label as name.
 func custom(name string, data []opts.CustomData, encode opts.Encode, more ...charts.SeriesOpts) *charts.Custom {
 	c := charts.NewCustom()
 	c.AddSeries(name, data, append(more, charts.WithEncodeOpts(encode))...)
 	return c
 }
 
-// markOf is how a kind of latency looks: kinds are told apart by shape as well as by colour.
+// markOf returns how a kind of latency looks: kinds are told apart by shape as well as by colour.
 func markOf(kind string) legendEntry {
 	shape := map[string]string{"read": "triangle", "write": "circle", "trim": "square", "flush": "diamond"}[kind]
 	return legendEntry{Name: kind, Shape: shape, Class: kind}
@@ -278,8 +278,9 @@ func latencyChart(m *Model, prefix string) (*chart, error) {
 	lowest, highest := decades(m.Cells)
 	c := &chart{
 		ID: prefix + "latency", Title: "Latency by cell", Draw: "latency",
-		Height:  axisHeight + (laneHeight*len(kinds)+10)*len(all),
-		Caption: "Boxes: the middle half of the operations (p25 to p75). Hollow marks: median. Filled marks with their value: p99. The scale is logarithmic: each line is ten times the one before.",
+		Height: axisHeight + (laneHeight*len(kinds)+10)*len(all),
+		Caption: "Boxes: the middle half of the operations (p25 to p75). Hollow marks: median. Filled marks with their value: p99. The scale " +
+			"is logarithmic: each line is ten times the one before.",
 		Summary: "Chart of the latencies of each cell on a logarithmic scale; the values stand in the table of latencies.",
 	}
 	drawing := charts.NewCustom()
@@ -307,7 +308,7 @@ func latencyChart(m *Model, prefix string) (*chart, error) {
 	return c.withOption(drawing.JSON())
 }
 
-// decades are the powers of ten around all p50 and p99, in ns.
+// decades returns the powers of ten around all p50 and p99, in ns.
 func decades(cells []Cell) (lowest, highest float64) {
 	lo, hi := int64(math.MaxInt64), int64(1)
 	for _, c := range cells {
@@ -330,7 +331,7 @@ type layer struct {
 	Count func(Cell) *int64
 }
 
-// perWrite is a count over the writes that it belongs to; nil where it was not measured.
+// perWrite returns a count over the writes that it belongs to; nil where it was not measured.
 func perWrite(n *int64, writes int64) *float64 {
 	if n == nil || writes == 0 {
 		return nil
@@ -342,7 +343,7 @@ func perWrite(n *int64, writes int64) *float64 {
 // flushPoint is what was counted at a layer and what the model expects there, in flushes a write; nil where it is not known.
 type flushPoint struct{ measured, expected *float64 }
 
-// flushPoints are those of a cell at each layer. What no trial counts at the image, the cell's crash campaign does.
+// flushPoints returns those of a cell at each layer. What no trial counts at the image, the cell's crash campaign does.
 func flushPoints(c Cell, r flushRow, path []layer) []flushPoint {
 	points := make([]flushPoint, len(path))
 	for i, l := range path {
@@ -376,7 +377,7 @@ func flushPoints(c Cell, r flushRow, path []layer) []flushPoint {
 	return points
 }
 
-// layers are the places where flushes are counted, from the application down. Writes with O_DSYNC are one where there
+// layers returns the places where flushes are counted, from the application down. Writes with O_DSYNC are one where there
 // are any.
 func layers(cells []Cell) []layer {
 	all := []layer{
@@ -437,7 +438,8 @@ func flushChart(m *Model, prefix string) (*chart, error) {
 	}
 	c := &chart{
 		ID: prefix + "flushes", Title: "Flushes per write, layer by layer", Draw: "flushes", Height: axisHeight + flushHeight*len(all),
-		Caption: fmt.Sprintf("From the application down: bars are what was counted, the tick on each what the model expects of what came from above. A full bar is %s a write; %s was not measured.%s %s",
+		Caption: fmt.Sprintf("From the application down: bars are what was counted, the tick on each what the model expects of what came from "+
+			"above. A full bar is %s a write; %s was not measured.%s %s",
 			ratio(most), absent, campaignNote(m), flushNote(m.Cells)),
 		Summary: "Chart of the flushes per write at each layer of each cell; the counts stand in the table of the flush path.",
 	}
@@ -460,7 +462,7 @@ func campaignNote(m *Model) string {
 	return " Those at the image are the crash campaign’s, on the simulated disk, where the trials’ cannot be counted."
 }
 
-// flushNote says what the counts of a run have in them beside what fio counts.
+// flushNote returns what the counts of a run have in them beside what fio counts.
 func flushNote(cells []Cell) string {
 	for _, c := range cells {
 		if c.FlushPath.IncludesRamp {

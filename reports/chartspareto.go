@@ -23,7 +23,7 @@ func (d *viewData) addFronts(m *Model) {
 	}
 }
 
-// front are the cells that no other cell of their workload beats: none is at least as fast and as safe, and better in one of the two.
+// front returns the cells that no other cell of their workload beats: none is at least as fast and as safe, and better in one of the two.
 // Medians alone decide.
 func (d *viewData) front(metric, question int) []int {
 	type candidate struct {

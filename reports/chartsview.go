@@ -127,7 +127,8 @@ func (d *viewData) addMetrics(m *Model) {
 		d.Questions = append(d.Questions, questionName(m, q))
 	}
 	for _, name := range d.Questions {
-		d.Metrics = append(d.Metrics, viewMetric{Name: "promises lost, " + name, Unit: "part", Safe: true}, viewMetric{Name: "exposure, " + name, Unit: "ms", Safe: true})
+		d.Metrics = append(d.Metrics, viewMetric{Name: "promises lost, " + name, Unit: "part", Safe: true},
+			viewMetric{Name: "exposure, " + name, Unit: "ms", Safe: true})
 	}
 }
 
@@ -203,7 +204,7 @@ type viewCourse struct {
 	Steady *float64 `json:"s,omitempty"`
 }
 
-// newViewCourse is nil for a trial without a log.
+// newViewCourse returns nil for a trial without a log.
 func newViewCourse(r Rate, every int) *viewCourse {
 	if r.Log == nil || len(r.Log.IOPS) < every || !(r.Log.IntervalS > 0) {
 		return nil
@@ -226,7 +227,7 @@ func (d *viewData) work(name string) int {
 	return len(d.Works) - 1
 }
 
-// newViewLoss is nil for a row without a valid verdict.
+// newViewLoss returns nil for a row without a valid verdict.
 func newViewLoss(r *SafetyRow) *viewLoss {
 	if r == nil || r.Status != results.OK || r.Verdict == results.Invalid {
 		return nil
@@ -242,7 +243,7 @@ func newViewLoss(r *SafetyRow) *viewLoss {
 	return &l
 }
 
-// quantiles are where the curves of latency have their points: denser towards the slowest.
+// quantiles returns where the curves of latency have their points: denser towards the slowest.
 func quantiles() []float64 {
 	all := []float64{0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85}
 	for _, tail := range []float64{0.1, 0.01, 0.001, 0.0001} {
@@ -253,7 +254,7 @@ func quantiles() []float64 {
 	return all
 }
 
-// curve is a distribution at quantiles, as far as it has operations enough: ten beyond the last.
+// curve returns a distribution at quantiles, as far as it has operations enough: ten beyond the last.
 func curve(l Latency) []int64 {
 	var points []int64
 	for _, q := range quantiles() {
@@ -269,7 +270,7 @@ func curve(l Latency) []int64 {
 	return points
 }
 
-// thinned are the means of so many values each; a last one of fewer is left out.
+// thinned returns the means of so many values each; a last one of fewer is left out.
 func thinned(values []float64, every int) []float64 {
 	var all []float64
 	for ; len(values) >= every; values = values[every:] {

@@ -15,11 +15,12 @@ import (
 // viewHeight is of a chart with choosers, in CSS pixels, where the number of its rows does not make it.
 const viewHeight = 380
 
-// newViews are the charts with choosers for which the run has figures. Their options have axes and empty series: page.js fills them
+// newViews returns the charts with choosers for which the run has figures. Their options have axes and empty series: page.js fills them
 // from the data as the choosers say.
 func newViews(d viewData, prefix string) ([]chart, error) {
 	var drawn []chart
-	for _, draw := range []func(viewData) (*chart, *charts.RectChart){paretoView, heatView, curvesView, blocksView, courseView, stripsView, exposureView} {
+	for _, draw := range []func(viewData) (*chart, *charts.RectChart){paretoView, heatView, curvesView, blocksView, courseView, stripsView,
+		exposureView} {
 		c, skeleton := draw(d)
 		if c == nil {
 			continue
@@ -41,7 +42,7 @@ func (c *chart) over(skeleton *charts.RectChart) (*chart, error) {
 	return c.withOption(skeleton.JSON())
 }
 
-// skeleton is what the views have in common.
+// skeleton returns what the views have in common.
 func skeleton(series string, xKind, yKind, xName, yName string) *charts.RectChart {
 	c := &charts.NewLine().RectChart
 	label := &opts.AxisLabel{Color: "var(--muted)", FontSize: 12, HideOverlap: opts.Bool(true)}
@@ -69,14 +70,18 @@ func paretoView(d viewData) (*chart, *charts.RectChart) {
 		}
 	}
 	c := &chart{Draw: "pareto", Title: "Speed and loss of each cell", Height: viewHeight,
-		Caption: "One mark a cell: ● SAFE, ◆ LOSES, ○ nothing promised. The line joins the unbeaten cells of a workload: no other is as fast and as safe (promises lost, then exposure). Dimmed cells are beaten. Cells that lose promises stand above all others. Medians alone decide.",
+		Caption: "One mark a cell: ● SAFE, ◆ LOSES, ○ nothing promised. The line joins the unbeaten cells of a workload: no other is as fast " +
+			"and as safe (promises lost, then exposure). Dimmed cells are beaten. Cells that lose promises stand above all others. Medians alone " +
+			"decide.",
 		Summary: "Scatter chart of speed against what a crash takes; the table below it has its numbers.",
-		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "metric", Label: "Speed", Options: metrics},
-			{Key: "loss", Label: "Loss", Options: []string{"exposure", "promises lost"}}, {Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
+		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()},
+			{Key: "metric", Label: "Speed", Options: metrics},
+			{Key: "loss", Label: "Loss", Options: []string{"exposure", "promises lost"}},
+			{Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
 	return c, skeleton(types.ChartScatter, "value", "value", "", "")
 }
 
-// worstQuestion is the one under which most is exposed or lost: the last with the most cells that lose anything.
+// worstQuestion returns the one under which most is exposed or lost: the last with the most cells that lose anything.
 func (d viewData) worstQuestion() int {
 	worst, most := 0, -1
 	for q := range d.Questions {
@@ -93,12 +98,12 @@ func (d viewData) worstQuestion() int {
 	return worst
 }
 
-// has says whether any cell has a figure.
+// has reports whether any cell has a figure.
 func (d viewData) has(metric int) bool {
 	return slices.ContainsFunc(d.Cells, func(c viewCell) bool { return c.Metrics[metric] != nil })
 }
 
-// varying are the axes with more than one value, by name and position.
+// varying returns the axes with more than one value, by name and position.
 func (d viewData) varying() (names []string, at []int) {
 	for i, a := range d.Axes {
 		if len(a.Values) > 1 {
@@ -108,7 +113,7 @@ func (d viewData) varying() (names []string, at []int) {
 	return names, at
 }
 
-// firstAxes are the varying axes to begin with, as positions among varying: the cache mode and what promises.
+// firstAxes returns the varying axes to begin with, as positions among varying: the cache mode and what promises.
 func (d viewData) firstAxes() (disk, work int) {
 	names, at := d.varying()
 	disk = max(0, slices.Index(names, "cache"))
@@ -167,9 +172,11 @@ func curvesView(d viewData) (*chart, *charts.RectChart) {
 		return nil, nil
 	}
 	c := &chart{Draw: "curves", Title: "Latency by percentile", Height: viewHeight,
-		Caption:  "From the merged histograms of all trials of a cell. Both scales are logarithmic, towards the slowest operations; a curve ends where fewer than ten operations are slower.",
-		Summary:  "Curves of latency by percentile; the table below has their numbers.",
-		Choosers: append([]chooser{{Key: "kind", Label: "Operation", Options: d.Kinds, Chosen: max(0, slices.Index(d.Kinds, "write"))}}, lineChoosers(d)...)}
+		Caption: "From the merged histograms of all trials of a cell. Both scales are logarithmic, towards the slowest operations; a curve " +
+			"ends where fewer than ten operations are slower.",
+		Summary: "Curves of latency by percentile; the table below has their numbers.",
+		Choosers: append([]chooser{{Key: "kind", Label: "Operation", Options: d.Kinds, Chosen: max(0, slices.Index(d.Kinds, "write"))}},
+			lineChoosers(d)...)}
 	return c, skeleton(types.ChartLine, "value", "log", "percentile", "")
 }
 
@@ -195,7 +202,9 @@ func courseView(d viewData) (*chart, *charts.RectChart) {
 		return nil, nil
 	}
 	c := &chart{Draw: "course", Title: "IOPS in the course of each trial", Height: viewHeight,
-		Caption:  fmt.Sprintf("A line for each trial of the cell, without fio’s ramp time. Shaded is where all of them are steady by SNIA’s rule: five rounds to the end that differ by at most %.0f\u202f%% and drift by at most %.0f\u202f%%.", 100*compare.SteadyRange, 100*compare.SteadyDrift),
+		Caption: fmt.Sprintf("A line for each trial of the cell, without fio’s ramp time. Shaded is where all of them are steady by SNIA’s "+
+			"rule: five rounds to the end that differ by at most %.0f\u202f%% and drift by at most %.0f\u202f%%.", 100*compare.SteadyRange,
+			100*compare.SteadyDrift),
 		Summary:  "Lines of the IOPS in the course of each trial; the table below has their numbers.",
 		Choosers: []chooser{{Key: "cell", Label: "Cell", Options: cells}}}
 	return c, skeleton(types.ChartLine, "value", "value", "seconds", "IOPS")
@@ -206,9 +215,11 @@ func stripsView(d viewData) (*chart, *charts.RectChart) {
 		return nil, nil
 	}
 	c := &chart{Draw: "strips", Title: "What each crash point takes", Height: viewHeight,
-		Caption: "Each cell’s operation log from its first event to its last: the higher, the more is lost if the failure happens there. Heights are relative to the most of any cell, or of the logs’ length.",
+		Caption: "Each cell’s operation log from its first event to its last: the higher, the more is lost if the failure happens there. " +
+			"Heights are relative to the most of any cell, or of the logs’ length.",
 		Summary: "Strips of losses over the operation log of each cell; the table below names the worst points.",
-		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "loss", Label: "Loss", Options: []string{"promises lost", "exposure"}},
+		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()},
+			{Key: "loss", Label: "Loss", Options: []string{"promises lost", "exposure"}},
 			{Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
 	return c, skeleton(types.ChartCustom, "value", "category", "ms since the log began", "")
 }
@@ -218,8 +229,11 @@ func exposureView(d viewData) (*chart, *charts.RectChart) {
 		return nil, nil
 	}
 	c := &chart{Draw: "exposure", Title: "How old the unpromised writes are that a crash takes", Height: viewHeight,
-		Caption:  "A line for each cell: for so much of its log’s time a crash takes no acknowledged writes that are older. They were not promised, so no verdict counts them. Each of the log’s stretches, of which there are at most 200, counts with the worst of its crash points; ages are lower bounds.",
-		Summary:  "Curves of the age of exposed writes over the share of the log’s time; the table below has their numbers.",
-		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()}, {Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
+		Caption: "A line for each cell: for so much of its log’s time a crash takes no acknowledged writes that are older. They were not " +
+			"promised, so no verdict counts them. Each of the log’s stretches, of which there are at most 200, counts with the worst of its " +
+			"crash points; ages are lower bounds.",
+		Summary: "Curves of the age of exposed writes over the share of the log’s time; the table below has their numbers.",
+		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()},
+			{Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
 	return c, skeleton(types.ChartLine, "value", "log", "share of the log’s time", "")
 }

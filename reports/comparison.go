@@ -67,7 +67,8 @@ func NewComparison(runs ...*results.Run) (*Comparison, error) {
 	c := &Comparison{}
 	for i, run := range runs {
 		m := run.Manifest
-		c.Runs = append(c.Runs, ComparedRun{strings.ToUpper(letters(i)), run.Dir, m.Name, len(run.Trials), m.Started, m.Host.Name, m.Host.Accel, banners(m)})
+		c.Runs = append(c.Runs, ComparedRun{strings.ToUpper(letters(i)), run.Dir, m.Name, len(run.Trials), m.Started, m.Host.Name, m.Host.Accel,
+			banners(m)})
 	}
 	c.Differences = differences(runs)
 	for i, run := range runs[1:] {
@@ -124,7 +125,7 @@ func (s *ComparedSide) compareSafety(first, other *results.Run) {
 	s.OneSided += len(before)
 }
 
-// differences are the facts that are not the same in all runs: those of the manifest, the lines of the matrix, and those of the cells'
+// differences returns the facts that are not the same in all runs: those of the manifest, the lines of the matrix, and those of the cells'
 // domain XML.
 func differences(runs []*results.Run) []Difference {
 	var all []Difference
@@ -215,7 +216,9 @@ func matrixDifferences(runs []*results.Run) []Difference {
 	for i, run := range runs {
 		for line := range strings.Lines(run.Manifest.Matrix) {
 			line = strings.TrimRight(line, " \t\r\n")
-			if text := strings.TrimSpace(line); text == "" || strings.HasPrefix(text, "#") || strings.HasPrefix(line, "name:") || strings.HasPrefix(line, "trials:") || slices.Contains(lines[i], line) {
+			said := strings.TrimSpace(line)
+			if said == "" || said[0] == '#' || strings.HasPrefix(line, "name:") || strings.HasPrefix(line, "trials:") ||
+				slices.Contains(lines[i], line) {
 				continue
 			}
 			lines[i] = append(lines[i], line)
@@ -257,7 +260,7 @@ type comparedRow struct {
 	Missing                             string // why there is none; then A to Adjusted are empty
 }
 
-// Rows are the comparisons of a side in words.
+// Rows returns the comparisons of a side in words.
 func (s ComparedSide) Rows() []comparedRow {
 	var rows []comparedRow
 	for _, c := range s.Cells {
@@ -289,7 +292,7 @@ func ratioText(r compare.Ratio) string {
 	return fmt.Sprintf("%.3f (%.3f to %.3f)", r.Estimate, r.Lo, r.Hi)
 }
 
-// AllWarnings are what is wrong with the comparisons, each once with how many it concerns, then what could not be set side by side.
+// AllWarnings returns what is wrong with the comparisons, each once with how many it concerns, then what could not be set side by side.
 func (s ComparedSide) AllWarnings() []string {
 	warned := map[string]int{}
 	var texts []string
@@ -306,7 +309,7 @@ func (s ComparedSide) AllWarnings() []string {
 	return append(texts, s.Warnings...)
 }
 
-// SafetyText says how much of safety was compared; empty where neither run has any.
+// SafetyText returns a text on how much of safety was compared; empty where neither run has any.
 func (s ComparedSide) SafetyText() string {
 	if s.Judged+s.OneSided == 0 {
 		return ""
@@ -320,23 +323,25 @@ func (s ComparedSide) SafetyText() string {
 
 // ExploratoryText stands above every comparison.
 func (c *Comparison) ExploratoryText() string {
-	return fmt.Sprintf("Exploratory: %d comparisons, p adjusted over all of them (Holm). Two runs of the same thing differ by more than this shows: it is no verdict (platter gate is). Latencies are medians of the trials' own percentiles, and not the percentiles of all trials together.", c.Tests)
+	return fmt.Sprintf("Exploratory: %d comparisons, p adjusted over all of them (Holm). Two runs of the same thing differ by more than "+
+		"this shows: it is no verdict (platter gate is). Latencies are medians of the trials' own percentiles, and not the percentiles of all "+
+		"trials together.", c.Tests)
 }
 
-// SharedBanners are those that all the runs have.
+// SharedBanners returns the banners that all the runs have.
 func (c *Comparison) SharedBanners() []string {
 	return slices.DeleteFunc(slices.Clone(c.Runs[0].Banners), func(b string) bool {
 		return slices.ContainsFunc(c.Runs, func(r ComparedRun) bool { return !slices.Contains(r.Banners, b) })
 	})
 }
 
-// OwnBanners are those of a run that not all have.
+// OwnBanners returns the banners of a run that not all runs have.
 func (c *Comparison) OwnBanners(r ComparedRun) []string {
 	shared := c.SharedBanners()
 	return slices.DeleteFunc(slices.Clone(r.Banners), func(b string) bool { return slices.Contains(shared, b) })
 }
 
-// Said is what a reader wants to know first: how many figures differ, the cell whose speed changed most of those that do, and which
+// Said returns what a reader wants to know first: how many figures differ, the cell whose speed changed most of those that do, and which
 // verdicts are others.
 func (c *Comparison) Said() []string {
 	lines := []string{c.DifferentText()}
@@ -352,7 +357,7 @@ func (c *Comparison) Said() []string {
 	return lines
 }
 
-// largest is the comparison of IOPS that differs by the largest factor; nil where none differs.
+// largest returns the comparison of IOPS that differs by the largest factor; nil where none differs.
 func (s ComparedSide) largest() *compare.CellComparison {
 	var most *compare.CellComparison
 	factor := func(x *compare.CellComparison) float64 { return math.Abs(math.Log(x.Ratio.Estimate)) }
@@ -364,12 +369,12 @@ func (s ComparedSide) largest() *compare.CellComparison {
 	return most
 }
 
-// DifferentText says how many comparisons stand out.
+// DifferentText returns how many comparisons stand out.
 func (c *Comparison) DifferentText() string {
 	return fmt.Sprintf("%d of %d figures differ by more than the trials of these runs explain.", c.Different, c.Tests) + c.tooFew()
 }
 
-// tooFew says how many trials a difference would need to count at all, where no comparison has so many; else "".
+// tooFew returns how many trials a difference would need to count at all, where no comparison has so many; else "".
 func (c *Comparison) tooFew() string {
 	most, needed := 0, compare.NeededRuns(1-compare.Confidence, c.Tests, 1)
 	for _, s := range c.Sides {
@@ -382,5 +387,6 @@ func (c *Comparison) tooFew() string {
 	if c.Tests == 0 || most >= needed {
 		return ""
 	}
-	return fmt.Sprintf(" %s of a cell are too few for any to count, however large: %d are needed.", upperFirst(text.Plural(most, "trial")), needed)
+	return fmt.Sprintf(" %s of a cell are too few for any to count, however large: %d are needed.", upperFirst(text.Plural(most, "trial")),
+		needed)
 }

@@ -77,7 +77,8 @@ func newChangesData(c *Comparison) changesData {
 			if x.Ratio.Bounded() {
 				ratio = append(ratio, significant(x.Ratio.Lo), significant(x.Ratio.Hi))
 			}
-			d.Changes = append(d.Changes, changeData{i, at, x.Cell, [4]string{rows[k].A, rows[k].B, rows[k].Ratio, rows[k].Adjusted}, ratio, rows[k].Differs})
+			d.Changes = append(d.Changes, changeData{i, at, x.Cell, [4]string{rows[k].A, rows[k].B, rows[k].Ratio, rows[k].Adjusted}, ratio,
+				rows[k].Differs})
 		}
 	}
 	return d
@@ -85,7 +86,8 @@ func newChangesData(c *Comparison) changesData {
 
 func changesChart(d changesData) (*chart, error) {
 	c := &chart{ID: "comparison-changes", Draw: "changes", Title: "Each cell’s change", Height: viewHeight,
-		Caption: "How many times the first run’s figure the other’s is, with its 95\u202f% interval where the trials suffice for one. ● differs after Holm’s adjustment over all comparisons; ○ does not.",
+		Caption: "How many times the first run’s figure the other’s is, with its 95\u202f% interval where the trials suffice for one. ● " +
+			"differs after Holm’s adjustment over all comparisons; ○ does not.",
 		Summary: "Chart of the ratio of each cell’s figures in two runs; the table below it has its numbers.",
 		Choosers: []chooser{{Key: "side", Label: "Runs", Options: d.Sides}, {Key: "metric", Label: "Figure", Options: d.Metrics},
 			{Key: "show", Label: "Cells", Options: []string{"all", "those that differ"}}}}

@@ -16,7 +16,8 @@ func (c *Comparison) Text(w io.Writer) error {
 		p.Item("! ", b)
 	}
 	for _, r := range c.Runs {
-		p.Item(r.Mark+"  ", fmt.Sprintf("%s: %d trials, %s, host %s, %s", r.Dir, r.Trials, r.Started.UTC().Format("2006-01-02 15:04"), r.Host, r.Accel))
+		p.Item(r.Mark+"  ", fmt.Sprintf("%s: %d trials, %s, host %s, %s", r.Dir, r.Trials, r.Started.UTC().Format("2006-01-02 15:04"), r.Host,
+			r.Accel))
 		for _, b := range c.OwnBanners(r) {
 			p.Item("   ! ", b)
 		}

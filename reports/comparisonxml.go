@@ -17,7 +17,8 @@ var volatile = []struct {
 	found *regexp.Regexp
 	put   string
 }{
-	{regexp.MustCompile(`<(name|uuid|label|imagelabel)>.*?</(name|uuid|label|imagelabel)>|<address [^>]*/>|<alias [^>]*/>|<platter:run [^>]*/>`), ""},
+	{regexp.MustCompile(`<(name|uuid|label|imagelabel)>.*?</(name|uuid|label|imagelabel)>`), ""},
+	{regexp.MustCompile(`<address [^>]*/>|<alias [^>]*/>|<platter:run [^>]*/>`), ""},
 	{regexp.MustCompile(`(<domain [^>]*?) id='\d+'`), "$1"},
 	{regexp.MustCompile(` index='\d+'`), ""},
 	{regexp.MustCompile(`([>'])[^<>']*/(run|guest)-[0-9a-f]+/`), "$1…/"},
@@ -58,7 +59,7 @@ func xmlDifferences(runs []*results.Run) []Difference {
 	return all
 }
 
-// xmlPaths are by cell the paths, below the run directory, of the domain XML of the first trial that went well.
+// xmlPaths returns, by cell, the paths, below the run directory, of the domain XML of the first trial that went well.
 func xmlPaths(run *results.Run) map[string]string {
 	first, paths := map[string]int{}, map[string]string{}
 	for _, t := range run.Trials {
@@ -74,7 +75,7 @@ func xmlPaths(run *results.Run) map[string]string {
 	return paths
 }
 
-// cellXMLDifference are by run the lines that not all have; nil where there are none or where a run has no XML.
+// cellXMLDifference returns, by run, the lines that not all runs have; nil where there are none or where a run has no XML.
 func cellXMLDifference(runs []*results.Run, paths []map[string]string, cell string) []string {
 	lines, count := make([][]string, len(runs)), map[string]int{}
 	for i, run := range runs {

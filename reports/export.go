@@ -15,7 +15,7 @@ import (
 	"platter/results"
 )
 
-// Formats are what Export writes.
+// Formats returns what Export writes.
 func Formats() []string { return []string{"csv", "safety-csv", "json", "benchfmt", "openmetrics"} }
 
 // Export writes the trials of a run, one by one: as CSV with a header, as one JSON object, or in the Go benchmark format
@@ -52,7 +52,7 @@ type figure struct {
 	ok    bool // whether it was measured
 }
 
-// figures are the numbers of a trial in a fixed order; IOPS and bandwidth are of all directions together.
+// figures returns the numbers of a trial in a fixed order; IOPS and bandwidth are of all directions together.
 func figures(t results.Trial) []figure {
 	m := t.Metrics
 	measured := m != nil
@@ -188,8 +188,9 @@ func exportBenchfmt(w io.Writer, run *results.Run) error {
 			name += "/" + benchName(short(a.Name)) + "=" + benchName(a.Value.String())
 		}
 		r := &benchfmt.Result{Name: benchfmt.Name(name), Iters: 1}
-		for _, c := range [][2]string{{"matrix", run.Manifest.Name}, {"host", run.Manifest.Host.Name}, {"qemu", run.Manifest.Host.QEMU}, {"accel", run.Manifest.Host.Accel}} {
-			r.Config = append(r.Config, benchfmt.Config{Key: c[0], Value: []byte(oneLine(c[1])), File: true})
+		for _, c := range [][2]string{{"matrix", run.Manifest.Name}, {"host", run.Manifest.Host.Name}, {"qemu", run.Manifest.Host.QEMU},
+			{"accel", run.Manifest.Host.Accel}} {
+			r.Config = append(r.Config, benchfmt.Config{Key: c[0], Value: []byte(strings.Join(strings.Fields(c[1]), " ")), File: true})
 		}
 		for _, f := range figures(t) {
 			if f.ok {
@@ -212,5 +213,3 @@ func benchName(text string) string {
 		return r
 	}, text)
 }
-
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

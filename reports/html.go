@@ -105,7 +105,7 @@ type markedWarning struct {
 	Mark, ID string
 }
 
-// Scope says which check a warning is of, and how many trials it concerns.
+// Scope returns which check a warning is of, and how many trials it concerns.
 func (x markedWarning) Scope() string {
 	var parts []string
 	if x.Name != "trials" {
@@ -144,7 +144,7 @@ func writeHTML(w io.Writer, files fs.FS, c *Comparison, models []*Model) error {
 	return nil
 }
 
-// pageTemplate is the page with all of its parts.
+// pageTemplate returns the page with all of its parts.
 func pageTemplate(files fs.FS) (*template.Template, error) {
 	text, err := fs.ReadFile(files, "page.html")
 	if err != nil {
@@ -206,7 +206,7 @@ func (p *htmlPage) addScripts(files fs.FS) error {
 	return nil
 }
 
-// policy is the content security policy of the page: its own style and scripts, named by their digests, and nothing
+// policy returns the content security policy of the page: its own style and scripts, named by their digests, and nothing
 // from anywhere (W3C, Content Security Policy Level 3, section 8.4).
 func (p *htmlPage) policy() string {
 	directives := []string{"default-src 'none'", "style-src " + digest(string(p.Style)), "base-uri 'none'", "form-action 'none'"}
@@ -226,7 +226,8 @@ func digest(text string) string {
 }
 
 func newSection(m *Model, id string, draw bool) (section, error) {
-	s := section{Model: m, ID: id, Kinds: shown(m.Cells), Layers: layers(m.Cells), Speeds: speedFigures(m), Losses: newLossTable(m), Views: answerViews(m), Flush: flushRows(m), Raw: rawCells(m)}
+	s := section{Model: m, ID: id, Kinds: shown(m.Cells), Layers: layers(m.Cells), Speeds: speedFigures(m), Losses: newLossTable(m),
+		Views: answerViews(m), Flush: flushRows(m), Raw: rawCells(m)}
 	for i, x := range m.Warnings {
 		s.Marked = append(s.Marked, markedWarning{x, letters(i), id + "warning-" + letters(i)})
 	}
@@ -248,7 +249,7 @@ func newSection(m *Model, id string, draw bool) (section, error) {
 	return s, err
 }
 
-// Chart is the chart that is drawn in a way; nil without.
+// Chart returns the chart with that Draw; nil where the section has none.
 func (s section) Chart(draw string) *chart {
 	i := slices.IndexFunc(s.Charts, func(c chart) bool { return c.Draw == draw })
 	if i < 0 {
@@ -265,7 +266,7 @@ type framed struct {
 	Table  bool   // it has a table of its own, which follows the choosers
 }
 
-// Figure is the chart that is drawn in a way; nil without.
+// Figure returns the chart with that Draw in its place on the page; nil where the section has none.
 func (s section) Figure(draw string) *framed {
 	c := s.Chart(draw)
 	if c == nil {
@@ -284,13 +285,13 @@ type worstPoint struct {
 // maxWorstPoints is how many rows that table has at most.
 const maxWorstPoints = 1000
 
-// WorstPoints are the rows that lose anything.
+// WorstPoints returns the rows that lose anything.
 func (s section) WorstPoints() []worstPoint {
 	all := s.losing()
 	return all[:min(len(all), maxWorstPoints)]
 }
 
-// WorstLeftOut is how many of them the table has no room for.
+// WorstLeftOut returns how many of them the table has no room for.
 func (s section) WorstLeftOut() int { return max(0, len(s.losing())-maxWorstPoints) }
 
 func (s section) losing() []worstPoint {
@@ -300,7 +301,8 @@ func (s section) losing() []worstPoint {
 			continue
 		}
 		p := worstPoint{SafetyRow: r, Question: slices.Index(s.Safety.Questions, r.Answers()), Failure: questionName(s.Model, r.Answers()),
-			Class: strings.ToLower(r.Safety.Verdict), Text: r.Safety.Verdict, Lost: text.Count(r.PromisesLost) + " of " + text.Count(r.Promises), Exposed: text.Count(r.Exposure.Writes), At: absent}
+			Class: strings.ToLower(r.Safety.Verdict), Text: r.Safety.Verdict, Lost: text.Count(r.PromisesLost) + " of " + text.Count(r.Promises),
+			Exposed: text.Count(r.Exposure.Writes), At: absent}
 		if r.Safety.Verdict == results.NoPromise {
 			p.Class, p.Text, p.Lost = "quiet", "no promise", absent
 		}
@@ -312,16 +314,17 @@ func (s section) losing() []worstPoint {
 	return all
 }
 
-// Again is the command that makes such a run once more from the matrix's text, in the same order.
+// Again returns the command that makes such a run once more from the matrix's text, in the same order.
 func (s section) Again() string {
 	file := filepath.Base(s.Manifest.MatrixFile)
 	if s.Manifest.MatrixFile == "" {
 		file = s.Manifest.Name + ".yaml"
 	}
-	return text.Command([]string{"platter", "run", "./" + file, "--seed", fmt.Sprint(s.Manifest.Seed), "--trials", fmt.Sprint(s.Manifest.Trials)})
+	return text.Command([]string{"platter", "run", "./" + file, "--seed", fmt.Sprint(s.Manifest.Seed), "--trials",
+		fmt.Sprint(s.Manifest.Trials)})
 }
 
-// DeviceRows are the settings that the matrix makes for the simulated disk.
+// DeviceRows returns the settings that the matrix makes for the simulated disk.
 func (s section) DeviceRows() []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(s.Manifest.Device)) {
@@ -339,7 +342,7 @@ func letters(i int) string {
 	return text
 }
 
-// Marks are the warnings that concern a cell.
+// Marks returns the warnings that concern a cell.
 func (s section) Marks(cell string) []markedWarning {
 	var mine []markedWarning
 	for _, x := range s.Marked {
@@ -352,12 +355,12 @@ func (s section) Marks(cell string) []markedWarning {
 	return mine
 }
 
-// Everywhere tells whether a warning concerns all the cells.
+// Everywhere reports whether a warning concerns all the cells.
 func (s section) Everywhere(x markedWarning) bool {
 	return len(x.Cells) == len(s.Cells) && len(s.Cells) > 1
 }
 
-// GroupStart tells whether the first axis has another value at cell i than at the one before.
+// GroupStart reports whether the first axis has another value at cell i than at the one before.
 func (s section) GroupStart(i int) bool {
 	return i > 0 && len(s.Cells[i].Axes) > 1 && s.Cells[i].Axes[0].Value.String() != s.Cells[i-1].Axes[0].Value.String()
 }
@@ -396,22 +399,22 @@ func (s section) FailedAlike() []alike {
 	return all
 }
 
-// Planned is the number of trials that the run was to have.
+// Planned returns the number of trials that the run was to have.
 func (s section) Planned() int { return s.Manifest.Trials * len(s.Cells) }
 
-// Done is the number of trials that were made, well or not.
+// Done returns the number of trials that were made, well or not.
 func (s section) Done() int { return s.OK + s.Failed }
 
-// WritesText is the number of a cell's writes; a cell without a trial that went well has none.
+// WritesText returns the number of a cell's writes; a cell without a trial that went well has none.
 func (s section) WritesText(c Cell) string { return orAbsent(c.Trials > 0, text.Count(c.Writes)) }
 
 // Many says that there are more cells than anyone looks at at once.
 func (s section) Many() bool { return len(s.Cells) > pageRows }
 
-// ScopeText is on how much the answer rests.
+// ScopeText returns what the answer rests on, as a sentence.
 func (s section) ScopeText() string { return upperFirst(scope(s.Model)) + "." }
 
-// Wrong is what keeps verdicts from being valid or sure, beside the warnings: what has no valid verdict, and what the model did not
+// Wrong returns what keeps verdicts from being valid or sure, beside the warnings: what has no valid verdict, and what the model did not
 // predict.
 func (s section) Wrong() []string {
 	all := s.Safety.Invalids()
@@ -427,19 +430,19 @@ func (s section) Wrong() []string {
 // maxWrong is how many of them the top of the page has room for.
 const maxWrong = 4
 
-// StandardName is what the best settings are held against.
+// StandardName returns the name of what the best settings are compared with.
 func (s section) StandardName() string { return s.standard.name }
 
 // LegendText explains the short verdicts.
 func (s section) LegendText() string { return legendText }
 
-// SimulatedText says what of the verdicts is simulation.
+// SimulatedText returns what of the verdicts is simulation.
 func (s section) SimulatedText() string { return upperFirst(simulatedText) }
 
-// PointsText says how much was judged.
+// PointsText returns how much was judged.
 func (s section) PointsText() string { return upperFirst(pointsText(s.Safety)) }
 
-// FlushNote says what the counts have in them beside what fio counts.
+// FlushNote returns what the counts have in them beside what fio counts.
 func (s section) FlushNote() string { return flushNote(s.Cells) }
 
 // phaseRow is a line of the table of where the time went.
@@ -476,7 +479,7 @@ func (s section) PhaseRows() []phaseRow {
 	return append(table, phaseRow{"wall time", fmt.Sprintf("%.1f", p.WallS), text.Percent(1)})
 }
 
-// pageFuncs are the functions of page.html: they write values for people.
+// pageFuncs returns the functions of page.html: they write values for people.
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
 		"text":        func(s string) string { return orAbsent(s != "", s) },
@@ -589,7 +592,7 @@ func speedFigures(m *Model) []speedFigure {
 	return columns
 }
 
-// flagTexts gives QEMU's three cache flags in the order writeback, direct, no-flush.
+// flagTexts returns QEMU's three cache flags in the order writeback, direct, no-flush.
 func flagTexts(f *results.CacheFlags) []string {
 	if f == nil {
 		return []string{absent, absent, absent}

@@ -33,7 +33,7 @@ type matrixCell struct {
 	Best                      bool // the fastest SAFE one of its workload
 }
 
-// answerViews are the answers with their verdicts; for a run without crash campaigns none.
+// answerViews returns the answers with their verdicts; for a run without crash campaigns none.
 func answerViews(m *Model) []answerView {
 	var views []answerView
 	for _, a := range m.Answers {
@@ -111,7 +111,7 @@ func (t *verdictMatrix) name(axes []string) {
 	}
 }
 
-// work is the values of the cell's axes that are not the disk's: "fsync=1".
+// work returns the values of the cell's axes that are not the disk's: "fsync=1".
 func (c Cell) work() string {
 	var axes cell.Settings
 	for _, a := range c.Axes {
@@ -122,7 +122,7 @@ func (c Cell) work() string {
 	return labelOf(axes)
 }
 
-// matrixCell is the worst verdict under the questions, with the classes that it is under where it is not under all.
+// matrixCell returns the worst verdict under the questions, with the classes that it is under where it is not under all.
 func (m *Model) matrixCell(c Cell, asked []cell.Question) matrixCell {
 	worst := m.worst(c, asked)
 	x := matrixCell{Note: iops(c.IOPS)}
@@ -168,7 +168,7 @@ func (m *Model) matrixCell(c Cell, asked []cell.Question) matrixCell {
 	return x
 }
 
-// distinct are the questions' names, each once.
+// distinct returns the questions' names, each once.
 func distinct(asked []cell.Question) []string {
 	var names []string
 	for _, q := range asked {
@@ -179,7 +179,7 @@ func distinct(asked []cell.Question) []string {
 	return names
 }
 
-// shortNames are names of questions as the matrix has room for. What a power loss takes from behind a protected cache it takes from
+// shortNames returns names of questions as the matrix has room for. What a power loss takes from behind a protected cache it takes from
 // behind a volatile one, too.
 func shortNames(names []string) []string {
 	volatile := cell.Question{Class: cell.PowerLoss, DriveCache: "volatile"}.String()

@@ -16,7 +16,7 @@ type flushRow struct {
 	Differs  bool                // from what is expected
 }
 
-// flushRows are those of the cells, one each.
+// flushRows returns a row for each cell.
 func flushRows(m *Model) []flushRow {
 	configs := map[string]flushpath.Config{}
 	for _, c := range m.Manifest.Cells {
@@ -61,7 +61,7 @@ func (r *flushRow) compare(c Cell) {
 	}
 }
 
-// aboveImage is what flushes at the image are held against: QEMU's own, or the writes where QEMU makes one for each.
+// aboveImage returns what flushes at the image are compared with: QEMU's own, or the writes where QEMU makes one for each.
 func (r *flushRow) aboveImage(writes int64, qemu *int64) *int64 {
 	if r.Expected.Guest == flushpath.NoneNeeded {
 		return &writes
@@ -98,10 +98,10 @@ func sum(a, b *int64) *int64 {
 	return &n
 }
 
-// FoundText is for people.
+// FoundText returns Found in one line.
 func (r flushRow) FoundText() string { return orAbsent(len(r.Found) > 0, strings.Join(r.Found, "; ")) }
 
-// ExpectedTexts are what is expected at the guest's disk, at QEMU and at the image.
+// ExpectedTexts returns what is expected at the guest's disk, at QEMU and at the image.
 func (r flushRow) ExpectedTexts() []string {
 	if r.Expected == nil {
 		return []string{absent, absent, absent}
@@ -109,7 +109,7 @@ func (r flushRow) ExpectedTexts() []string {
 	return []string{string(r.Expected.Guest), string(r.Expected.QEMU), string(r.Expected.Image)}
 }
 
-// CampaignTexts are the campaign's writes, syncs (or writes that sync), and flushes of QEMU and at the image.
+// CampaignTexts returns the campaign's writes, syncs (or writes that sync), and flushes of QEMU and at the image.
 func (r flushRow) CampaignTexts() []string {
 	if r.Campaign == nil {
 		return []string{absent, absent, absent, absent}

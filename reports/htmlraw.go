@@ -43,7 +43,8 @@ func rawCells(m *Model) []rawCell {
 			continue
 		}
 		dir := filepath.Join("raw", c.ID, strconv.Itoa(slices.Min(blocks)))
-		raw := rawCell{Cell: c.ID, Path: dir, Job: readCapped(m.Dir, filepath.Join(dir, "job.fio")), Domain: readCapped(m.Dir, filepath.Join(dir, "domain.xml"))}
+		raw := rawCell{Cell: c.ID, Path: dir, Job: readCapped(m.Dir, filepath.Join(dir, "job.fio")),
+			Domain: readCapped(m.Dir, filepath.Join(dir, "domain.xml"))}
 		if raw.Job == "" && raw.Domain == "" {
 			continue
 		}
@@ -83,7 +84,7 @@ func readCapped(dir, name string) string {
 	return string(text) + end
 }
 
-// scratchDisk is the scratch disk's element of a domain's XML; all of it where there is none.
+// scratchDisk returns the scratch disk's element of a domain's XML; all of it where there is none.
 func scratchDisk(domain string) string {
 	at := strings.Index(domain, scratchSerial)
 	if at < 0 {

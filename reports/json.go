@@ -188,7 +188,8 @@ func axisValues(axes cell.Settings) map[string]any {
 }
 
 func newJSONSafety(r SafetyRow) jsonSafety {
-	j := jsonSafety{Cell: r.Cell, Axes: axisValues(r.Axes), Class: r.Class, DriveCache: r.DriveCache, Method: r.Method, Status: r.Status, Failure: r.Failure}
+	j := jsonSafety{Cell: r.Cell, Axes: axisValues(r.Axes), Class: r.Class, DriveCache: r.DriveCache, Method: r.Method, Status: r.Status,
+		Failure: r.Failure}
 	if r.Status != results.OK {
 		return j
 	}
@@ -196,7 +197,8 @@ func newJSONSafety(r SafetyRow) jsonSafety {
 	if r.Predicted != "" {
 		j.PredictedExp = &r.PredictedExposed
 	}
-	j.jsonJudged = &jsonJudged{r.CrashPoints, r.Writes, r.Promises, r.PromisesLost, r.PointsLost, r.Torn, r.Exposure, r.Filesystem, r.IODepth, r.Seconds, r.FlushPath, r.Effective}
+	j.jsonJudged = &jsonJudged{r.CrashPoints, r.Writes, r.Promises, r.PromisesLost, r.PointsLost, r.Torn, r.Exposure, r.Filesystem, r.IODepth,
+		r.Seconds, r.FlushPath, r.Effective}
 	j.Worst, j.Replay, j.Live, j.Controls = r.Worst, r.Replay, r.Live, r.Controls
 	return j
 }

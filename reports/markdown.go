@@ -96,7 +96,8 @@ func markdownCells(d *text.Markdown, m *Model) {
 	}
 	d.Linef("### Cells\n")
 	d.Table(cellRows(m, 0, cellColumns(m)))
-	d.Linef("Medians over the trials that went well; flushes: fio's sync calls → guest's block device → QEMU, per 100 writes; – was not measured.\n")
+	d.Linef("Medians over the trials that went well; flushes: fio's sync calls → guest's block device → QEMU, per 100 writes; – was not " +
+		"measured.\n")
 	if note := flushNote(m.Cells); note != "" {
 		d.Linef("%s\n", text.EscapeMarkdown(note))
 	}

@@ -102,7 +102,8 @@ func metricsText(text string) string {
 var (
 	verdicts = []string{results.Safe, results.Loses, results.NoPromise, results.Invalid}
 	statuses = []string{results.OK, results.Failed}
-	outcomes = []string{string(claims.Confirmed), string(claims.Refuted), string(claims.ConsistentSimulated), string(claims.ConsistentEmulated), string(claims.InconsistentSimulated), string(claims.InconsistentEmulated), string(claims.Inconclusive)}
+	outcomes = []string{string(claims.Confirmed), string(claims.Refuted), string(claims.ConsistentSimulated),
+		string(claims.ConsistentEmulated), string(claims.InconsistentSimulated), string(claims.InconsistentEmulated), string(claims.Inconclusive)}
 )
 
 func families(m *Model) []*family {
@@ -152,7 +153,7 @@ func labelNames(axes []string) []string {
 	return names
 }
 
-// axisLabels are the labels of a cell's axes, name and value in turn.
+// axisLabels returns the labels of a cell's axes, name and value in turn.
 func axisLabels(names []string, axes cell.Settings) []string {
 	var labels []string
 	for i, a := range axes {
@@ -165,7 +166,8 @@ func runFamilies(m *Model, run []string) []*family {
 	info := &family{name: "platter_run", kind: "info", help: "What was run, and on what."}
 	x := m.Manifest
 	labels := slices.Clip(run)
-	for _, fact := range [][2]string{{"matrix", x.Name}, {"tool", x.Tool}, {"host", x.Host.Name}, {"kernel", x.Host.Kernel}, {"cpu", x.Host.CPU},
+	for _, fact := range [][2]string{{"matrix", x.Name}, {"tool", x.Tool}, {"host", x.Host.Name}, {"kernel", x.Host.Kernel},
+		{"cpu", x.Host.CPU},
 		{"libvirt", x.Host.Libvirt}, {"qemu", x.Host.QEMU}, {"accel", x.Host.Accel}, {"guest_kernel", x.Guest.Kernel}, {"fio", x.Guest.Fio}} {
 		if fact[1] != "" {
 			labels = append(labels, fact[0], fact[1])
@@ -176,8 +178,10 @@ func runFamilies(m *Model, run []string) []*family {
 	if !x.Started.IsZero() {
 		started.add(float64(x.Started.UnixMilli())/1000, run...)
 	}
-	simulated := &family{name: "platter_run_simulated_trials", kind: "gauge", help: "1 where speed, too, was measured on a simulated disk: its figures are settings."}
-	emulated := &family{name: "platter_run_emulated", kind: "gauge", help: "1 where guests ran under emulation: compare ratios between cells, not absolute numbers."}
+	simulated := &family{name: "platter_run_simulated_trials", kind: "gauge",
+		help: "1 where speed, too, was measured on a simulated disk: its figures are settings."}
+	emulated := &family{name: "platter_run_emulated", kind: "gauge", help: "1 where guests ran under emulation: compare ratios between " +
+		"cells, not absolute numbers."}
 	simulated.add(truth(x.SimulatedTrials), run...)
 	emulated.add(truth(x.Host.Accel == "tcg"), run...)
 	return []*family{info, started, simulated, emulated}
@@ -200,7 +204,8 @@ func cellFamilies(m *Model, labels map[string][]string) []*family {
 		summaries = append(summaries, summaryFamilies(r.metric, r.unit, r.help))
 	}
 	latency := &family{name: "platter_cell_latency_seconds", kind: "summary", unit: "seconds",
-		help: "Latency over the merged histograms of a cell's trials, exact to fio's bins; op flush is fsync and its kin, write a write without it."}
+		help: "Latency over the merged histograms of a cell's trials, exact to fio's bins; op flush is fsync and its kin, write a write " +
+			"without it."}
 	writes := gauge("platter_cell_writes", "", "Writes over a cell's trials.")
 	flushes := gauge("platter_cell_flushes", "", "Flushes counted at a layer over a cell's trials.")
 	guards := &family{name: "platter_cell_guard", kind: "info", help: "A check of the measurement that the cell violates."}
@@ -273,10 +278,13 @@ func (t summaryTriple) add(s *jsonSummary, labels []string) {
 // underlined returns a name as OpenMetrics writes it.
 func underlined(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
-// safetyFamilies are the judged campaigns'; a campaign that failed has its status alone.
+// safetyFamilies returns the families of the judged campaigns; a campaign that failed has its status alone.
 func safetyFamilies(m *Model, labels map[string][]string) []*family {
-	status := &family{name: "platter_safety_campaign_status", kind: "stateset", help: "Whether a cell's crash campaign went well; one that failed has no verdict."}
-	verdict := &family{name: "platter_safety_verdict", kind: "stateset", help: "Verdict of a cell under a failure class behind a kind of drive cache, on a simulated disk: SAFE no promise broken at any judged crash point, LOSES, NO_PROMISE nothing was promised, INVALID a control failed or live cuts and replay disagree."}
+	status := &family{name: "platter_safety_campaign_status", kind: "stateset",
+		help: "Whether a cell's crash campaign went well; one that failed has no verdict."}
+	verdict := &family{name: "platter_safety_verdict", kind: "stateset", help: "Verdict of a cell under a failure class behind a kind of " +
+		"drive cache, on a simulated disk: SAFE no promise broken at any judged crash point, LOSES, NO_PROMISE nothing was promised, INVALID " +
+		"a control failed or live cuts and replay disagree."}
 	predicted := &family{name: "platter_safety_predicted", kind: "stateset", help: "The verdict that the model of the flush path predicts."}
 	all := []*family{status, verdict, predicted}
 	figures := make([]*family, len(safetyFigures))

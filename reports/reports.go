@@ -1,5 +1,6 @@
-// Package reports shows runs: one model of what is to be shown, and its drawings as HTML, terminal table and JSON. The
-// drawings only draw: they cannot disagree about a number.
+// Package reports shows runs. New makes one Model of a run, and everything is drawn from it: the terminal's table (Table, Spark), the page
+// (HTML, Watch), Markdown, JSON and OpenMetrics; Export writes the trials themselves. The figures that are shown are listed once, in
+// figures.go, so that no two outputs disagree about a number. NewComparison sets runs side by side. Nothing here needs libvirt or root.
 package reports
 
 import (
@@ -39,7 +40,7 @@ type Model struct {
 	// Change says of such a run what the verdict on the change was and what a crash takes only after it; the first lines of Answer.
 	Change   []string
 	planned  int      // safety verdicts that the run is to have
-	standard standard // that the answers hold the best settings against
+	standard standard // that the answers compare the best settings with
 }
 
 // Cell is what is shown of a measured cell.
@@ -67,8 +68,8 @@ type Rate struct {
 	Log   *results.IOPSLog // nil where the trial has none
 }
 
-// steadyFrom is from how many seconds on the trial is steady to its end; false where it is not, and long where it lasted long enough to
-// tell.
+// steadyFrom returns the second from which on the trial is steady to its end. steady is false where it is not, and long where it did not
+// last long enough to tell.
 func (r Rate) steadyFrom() (seconds float64, steady, long bool) {
 	if r.Log == nil || !(r.Log.IntervalS > 0) || float64(len(r.Log.IOPS))*r.Log.IntervalS < compare.SteadySeconds {
 		return 0, false, false
@@ -149,7 +150,7 @@ func New(run *results.Run) *Model {
 	m.Safety = newSafety(run, m.Cells)
 	m.planned = plannedVerdicts(m)
 	m.Change = changeLines(m, run.Judgement)
-	m.hold(theDefault(run.Manifest.Axes))
+	m.answerAgainst(theDefault(run.Manifest.Axes))
 	return m
 }
 
@@ -248,28 +249,21 @@ func newLatency(h fiojob.Histogram) (Latency, bool) {
 func flushTotals(trials []results.FlushPath) results.FlushPath {
 	var total results.FlushPath
 	for _, layer := range flushLayers {
-		*layer.of(&total) = sumOfAll(trials, layer.of)
+		sum, counted := int64(0), 0
+		for i := range trials {
+			if n := *layer.of(&trials[i]); n != nil {
+				sum += *n
+				counted++
+			}
+		}
+		if counted == len(trials) && counted > 0 {
+			*layer.of(&total) = &sum
+		}
 	}
 	for _, t := range trials {
 		total.IncludesRamp = total.IncludesRamp || t.IncludesRamp
 	}
 	return total
-}
-
-// sumOfAll is nil where one of the trials, or all for want of trials, has no count.
-func sumOfAll(trials []results.FlushPath, layer func(*results.FlushPath) **int64) *int64 {
-	if len(trials) == 0 {
-		return nil
-	}
-	sum := int64(0)
-	for i := range trials {
-		n := *layer(&trials[i])
-		if n == nil {
-			return nil
-		}
-		sum += *n
-	}
-	return &sum
 }
 
 // warnings gathers what is wrong with the measurement, each message once, the one that concerns most trials first.
@@ -321,7 +315,7 @@ func warnings(m *Model, trials []results.Trial) []Warning {
 // maxBlockRatio is by how much the blocks of a run may differ before it is said.
 const maxBlockRatio = 1.5
 
-// unequalBlocks says by how much the machine's speed changed between two blocks, all cells together; "" where it did not.
+// unequalBlocks returns a sentence on how much the machine's speed changed between two blocks, all cells together; "" where it did not.
 func unequalBlocks(cells []Cell) string {
 	level, counted := map[int]float64{}, map[int]int{}
 	measured := 0
@@ -356,10 +350,11 @@ func unequalBlocks(cells []Cell) string {
 	if !(ratio < 1/maxBlockRatio) {
 		return ""
 	}
-	return fmt.Sprintf("all cells together ran ×%.2g as fast in block %d as in block %d: the machine did not keep its speed", ratio, slow+1, fast+1)
+	return fmt.Sprintf("all cells together ran ×%.2g as fast in block %d as in block %d: the machine did not keep its speed", ratio, slow+1,
+		fast+1)
 }
 
-// short is an axis name without its namespace.
+// short returns an axis name without its namespace.
 func short(axis string) string {
 	_, name, ok := strings.Cut(axis, ".")
 	if !ok {
@@ -371,7 +366,7 @@ func short(axis string) string {
 // directions are the kinds of latency in the order in which they are shown.
 var directions = []string{"read", "write", "trim", "flush"}
 
-// shown gives those kinds of latency that any of the cells has.
+// shown returns those kinds of latency that any of the cells has.
 func shown(cells []Cell) []string {
 	have := map[string]bool{}
 	for _, c := range cells {

@@ -31,7 +31,7 @@ type SafetyRow struct {
 	Replay string // the command that makes the worst point's survivor again; empty where there is none
 }
 
-// Answers are the question of a row.
+// Answers returns the question of a row.
 func (r SafetyRow) Answers() cell.Question {
 	return cell.Question{Class: r.Class, DriveCache: r.DriveCache}
 }
@@ -80,14 +80,15 @@ func replayCommand(dir string, r results.Safety) string {
 	if r.Worst == nil {
 		return ""
 	}
-	words := []string{"platter", "replay", dir, "--cell", r.Cell, "--at", fmt.Sprint(r.Worst.Point), "--class", r.Class, "--drive-cache", r.DriveCache}
+	words := []string{"platter", "replay", dir, "--cell", r.Cell, "--at", fmt.Sprint(r.Worst.Point), "--class", r.Class, "--drive-cache",
+		r.DriveCache}
 	if r.Worst.Seed != 0 {
 		words = append(words, "--seed", fmt.Sprint(r.Worst.Seed))
 	}
 	return text.Command(words)
 }
 
-// row is a cell's answer to a question, nil when it has none.
+// row returns a cell's answer to a question, nil when it has none.
 func (s Safety) row(id string, q cell.Question) *SafetyRow {
 	i, answered := s.at[cell.Question{Cell: id, Class: q.Class, DriveCache: q.DriveCache}]
 	if !answered {
@@ -96,7 +97,7 @@ func (s Safety) row(id string, q cell.Question) *SafetyRow {
 	return &s.Rows[i]
 }
 
-// Verdict is a row's verdict with its figure in a few characters, "LOSES 3 367/3 375" or, of unpromised writes, "– ≥5.0 s";
+// Verdict returns a row's verdict with its figure in a few characters, "LOSES 3 367/3 375" or, of unpromised writes, "– ≥5.0 s";
 // ≠ stands behind one that the model did not predict.
 func (s Safety) Verdict(cell string, q cell.Question) string {
 	r := s.row(cell, q)
@@ -128,7 +129,7 @@ func (r SafetyRow) verdict() string {
 	return r.Verdict
 }
 
-// Age is how old the oldest exposed write was: "≥5.0 s" when it dates from the start of the campaign.
+// Age returns how old the oldest exposed write was: "≥5.0 s" when it dates from the start of the campaign.
 func (r SafetyRow) Age() string {
 	text := fmt.Sprintf("%.1f\u202fs", r.Exposure.MS/1000)
 	if r.Exposure.MS < 99.5 { // more would be 1e+02
@@ -140,7 +141,7 @@ func (r SafetyRow) Age() string {
 	return text
 }
 
-// Surprise says in a line how a measured row differs from what the model predicts; empty when it does not, or when there is no
+// Surprise returns in a line how a measured row differs from what the model predicts; empty when it does not, or when there is no
 // valid measurement or no prediction.
 func (r SafetyRow) Surprise() string {
 	where := labelOf(r.Axes) + ", " + r.Answers().String()
@@ -148,7 +149,8 @@ func (r SafetyRow) Surprise() string {
 	case r.Status != results.OK || r.Verdict == results.Invalid || r.Predicted == "":
 		return ""
 	case r.Verdict != r.Predicted && r.Verdict == results.Loses:
-		return fmt.Sprintf("%s: %s of %s promises lost, and the model predicts %s", where, text.Count(r.PromisesLost), text.Count(r.Promises), r.Predicted)
+		return fmt.Sprintf("%s: %s of %s promises lost, and the model predicts %s", where, text.Count(r.PromisesLost), text.Count(r.Promises),
+			r.Predicted)
 	case r.Verdict != r.Predicted:
 		return fmt.Sprintf("%s: measured %s, and the model predicts %s", where, r.Verdict, r.Predicted)
 	case r.Exposure.Writes > 0 && !r.PredictedExposed:
@@ -159,7 +161,7 @@ func (r SafetyRow) Surprise() string {
 	return ""
 }
 
-// Surprises are the rows' that have one.
+// Surprises returns the surprise of each row that has one.
 func (s Safety) Surprises() []string {
 	var all []string
 	for _, r := range s.Rows {
@@ -191,7 +193,7 @@ func (s Safety) Invalids() []string {
 	return all
 }
 
-// ControlsText says what the controls lost, which must lose: "unsafe lost 5 999 of 6 000 (host crash)".
+// ControlsText returns what the controls lost, which must lose: "unsafe lost 5 999 of 6 000 (host crash)".
 func (s Safety) ControlsText() string {
 	var parts []string
 	for _, c := range s.Controls {
@@ -209,7 +211,7 @@ func (s Safety) ControlsText() string {
 // crossCheck is below how many clean cuts of a kind a bound says too little to be called one.
 const crossCheck = 30
 
-// CutsText says what the real cuts say beside the judged logs; empty without any.
+// CutsText returns what the real cuts say beside the judged logs; empty without any.
 func (s Safety) CutsText() string {
 	if s.Cuts == 0 {
 		return ""
@@ -241,9 +243,10 @@ func (s Safety) CutsText() string {
 }
 
 // simulatedText stands wherever a verdict does.
-const simulatedText = "host page cache, drive cache and medium are simulated below the real QEMU: a SAFE cell says that nothing above the drive breaks a promise; firmware and the host's own file system are not judged"
+const simulatedText = "host page cache, drive cache and medium are simulated below the real QEMU: a SAFE cell says that nothing above " +
+	"the drive breaks a promise; firmware and the host's own file system are not judged"
 
-// pointsText says how many crash points were judged, and what their number is not.
+// pointsText returns how many crash points were judged, and what their number is not.
 func pointsText(s Safety) string {
 	return text.Count(s.Points) + " crash points judged; points of one log are not independent and bound no probability"
 }
@@ -252,7 +255,8 @@ func pointsText(s Safety) string {
 func upperFirst(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // legendText explains the short verdicts.
-const legendText = "LOSES a/b: of b promised writes a gone at the worst crash point · – nothing was promised; behind it how old the oldest acknowledged write was that is gone (≥: as old as the campaign), 0 none is gone"
+const legendText = "LOSES a/b: of b promised writes a gone at the worst crash point · – nothing was promised; behind it how old the " +
+	"oldest acknowledged write was that is gone (≥: as old as the campaign), 0 none is gone"
 
 // labelOf names a cell by its axes without their namespaces: "cache=none, fsync=1".
 func labelOf(axes cell.Settings) string {

@@ -62,7 +62,7 @@ type verdictColumn struct {
 	texts []string // by cell
 }
 
-// merged are the columns of the questions. Questions with one answer throughout share a column.
+// merged returns the columns of the questions. Questions with one answer throughout share a column.
 func merged(s Safety, cells []Cell) []verdictColumn {
 	var columns []verdictColumn
 	for _, q := range s.Questions {
@@ -136,7 +136,7 @@ func claimLines(p *text.Printer, all []claims.Claim) {
 	}
 }
 
-// decidingFigures are the first figures of a claim, and before them why it is undecided, where it is.
+// decidingFigures returns the first figures of a claim, and before them why it is undecided, where it is.
 func decidingFigures(c claims.Claim) []string {
 	figures := c.Figures
 	if c.Why != "" {

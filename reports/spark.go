@@ -71,7 +71,7 @@ func Spark(w io.Writer, m *Model, look SparkLook) error {
 	return p.Err
 }
 
-// sparkNote says what the lines above are, and which axes' values name a cell.
+// sparkNote returns what the lines above are, and which axes' values name a cell.
 func sparkNote(m *Model, shown int) string {
 	if len(m.Cells) == 0 {
 		return "no cells"
@@ -83,7 +83,7 @@ func sparkNote(m *Model, shown int) string {
 	return cutTo(strings.Join(axisNames(m), "/"), text.Columns-text.Width(note)) + note
 }
 
-// sparkUnit is what a bar stands for.
+// sparkUnit returns what a bar stands for.
 func sparkUnit(cells []Cell) string {
 	if slices.ContainsFunc(cells, func(c Cell) bool { return bySecond(c) }) {
 		return "seconds"
@@ -95,7 +95,7 @@ func bySecond(c Cell) bool {
 	return slices.ContainsFunc(c.Rates, func(r Rate) bool { return r.seconds() != nil })
 }
 
-// seconds are the rates by second; nil for a trial that was logged more finely, which is too short to fill the lines.
+// seconds returns the rates by second; nil for a trial that was logged more finely, which is too short to fill the lines.
 func (r Rate) seconds() []float64 {
 	if r.Log == nil || r.Log.IntervalS < 1 {
 		return nil
@@ -103,7 +103,7 @@ func (r Rate) seconds() []float64 {
 	return r.Log.IOPS
 }
 
-// sparkCells are the cells that are shown, in the order of the matrix.
+// sparkCells returns the cells that are shown, in the order of the matrix.
 func sparkCells(m *Model) []Cell {
 	if len(m.Cells) <= 2*sparkRows {
 		return m.Cells
@@ -141,7 +141,7 @@ func sparkCells(m *Model) []Cell {
 	return cells
 }
 
-// bars are a cell's rates in the order of the run, NaN for a trial that failed.
+// bars returns a cell's rates in the order of the run, NaN for a trial that failed.
 func bars(m *Model, c Cell) []float64 {
 	type bar struct {
 		block int
@@ -298,7 +298,7 @@ func cutTo(s string, columns int) string {
 	return text.Cut(text.Visible(strings.Join(strings.Fields(s), " ")), columns)
 }
 
-// padded is a text in exactly so many columns; of one that is wider the middle is left out, since cells differ at both ends.
+// padded returns a text in exactly so many columns; of one that is wider the middle is left out, since cells differ at both ends.
 func padded(line string, columns int) string {
 	r := []rune(text.Visible(line))
 	if len(r) > columns {

@@ -16,14 +16,14 @@ import (
 // defaultCache is what QEMU does with a disk for which libvirt's XML names no cache mode (QEMU's manual, cache.writeback=on).
 const defaultCache = "writeback"
 
-// standard is the settings that a workload's best is held against.
+// standard is the settings that the best of a workload is compared with.
 type standard struct {
 	values map[string]string // by axis
 	name   string            // "cache=writeback, QEMU's default"
 	is     string            // what is said of a best that is it
 }
 
-// theDefault is the setting before a change, where the run measured both sides of one, else the default cache mode.
+// theDefault returns the setting before a change, where the run measured both sides of one, else the default cache mode.
 func theDefault(axes []string) standard {
 	if slices.Contains(axes, cell.SideAxis) {
 		return standard{map[string]string{cell.SideAxis: cell.SideBefore}, "before, the present setting", "it is the present setting"}
@@ -31,7 +31,7 @@ func theDefault(axes []string) standard {
 	return standard{map[string]string{"disk.cache": defaultCache}, "cache=" + defaultCache + ", QEMU's default", "it is QEMU's default"}
 }
 
-// Present has the model hold the best settings against those that are in force, and not against a default. Each setting is
+// Present compares the best settings with those that are in force, and not with a default. Each setting is
 // AXIS=VALUE, of an axis of the disk (disk.*, storage.*) and a value that the run has; others are an error. None changes nothing.
 func (m *Model) Present(settings ...string) error {
 	if len(settings) == 0 {
@@ -70,18 +70,18 @@ func (m *Model) Present(settings ...string) error {
 		axes = append(axes, cell.Setting{Name: name, Value: cell.Value{V: value}})
 	}
 	present.name = labelOf(axes) + ", " + present.name
-	m.hold(present)
+	m.answerAgainst(present)
 	return nil
 }
 
-// hold makes the answers against a standard.
-func (m *Model) hold(s standard) {
+// answerAgainst writes the answers, which compare the best settings with a standard.
+func (m *Model) answerAgainst(s standard) {
 	m.standard = s
 	m.Answer = answer(m)
 	m.Answers = classAnswers(m)
 }
 
-// cell is the workload's cell that differs from another one in having the standard's values alone; it may be the same.
+// cell returns the workload's cell that differs from another one in having the standard's values alone; it may be the same.
 func (s standard) cell(w workload, other Cell) (Cell, bool) {
 	i := slices.IndexFunc(w.cells, func(c Cell) bool {
 		found := 0

@@ -69,7 +69,7 @@ func rates(c Cell) []float64 {
 	return all
 }
 
-// tooFew says how many trials a comparison would need, where there are not so many; "" where there are.
+// tooFew returns how many trials a comparison would need, where there are not so many; "" where there are.
 func (s standings) tooFew() string {
 	needed := compare.NeededRuns(1-compare.Confidence, s.pairs, 1)
 	if s.pairs == 0 || s.trials >= needed {
@@ -78,7 +78,7 @@ func (s standings) tooFew() string {
 	return fmt.Sprintf("%s a cell are too few to set any apart: %d are needed", text.Plural(s.trials, "trial"), needed)
 }
 
-// text says what was compared, for the legend of ≈.
+// text returns what was compared, for the legend of ≈.
 func (s standings) text() string {
 	line := fmt.Sprintf("by a rank test of the trials, adjusted over %s of cells (Holm)", text.Plural(s.pairs, "pair"))
 	if few := s.tooFew(); few != "" {

@@ -60,7 +60,8 @@ func Table(w io.Writer, m *Model) error {
 		p.Item("", a)
 	}
 	if s := m.Phases; s.WallS > 0 {
-		p.Item("", fmt.Sprintf("Wall time of the trials %.0f s: boot %.0f, fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, collect %.0f; %.0f %% of the time after boot spent measuring.",
+		p.Item("", fmt.Sprintf("Wall time of the trials %.0f s: boot %.0f, fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, "+
+			"collect %.0f; %.0f %% of the time after boot spent measuring.",
 			s.WallS, s.BootS, s.PrefillS, s.AttachS, s.PrepareS, s.RampS, s.MeasureS, s.CollectS, 100*s.MeasuringShare))
 	}
 	return p.Err
@@ -156,7 +157,7 @@ func cellLines(m *Model, headed int) ([]string, error) {
 	return text.Table(cellRows(m, headed, columns))
 }
 
-// flushText is a cell's measured flush path per 100 writes, "25→25→25"; without writes in totals. Layers are rounded
+// flushText returns a cell's measured flush path per 100 writes, "25→25→25"; without writes in totals. Layers are rounded
 // to whole flushes, but never to 0.
 func flushText(f results.FlushPath, writes int64) string {
 	per := func(n *int64) string {

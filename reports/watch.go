@@ -28,7 +28,8 @@ var (
 )
 
 const (
-	watchStyle = "html,body{margin:0;height:100%}body{display:flex;flex-direction:column}iframe{flex:1;border:0;width:100%}p{margin:0;padding:.5em 1em;font:1rem sans-serif}"
+	watchStyle = "html,body{margin:0;height:100%}body{display:flex;flex-direction:column}iframe{flex:1;border:0;width:100%}" +
+		"p{margin:0;padding:.5em 1em;font:1rem sans-serif}"
 
 	// watchPause is how often the page asks whether the run has grown. A report of many trials takes seconds to make and to load:
 	// while it loads, nothing is asked.
@@ -61,7 +62,8 @@ func ListenLoopback(address string) (net.Listener, error) {
 // journals has changed and the report is asked for. The page at / reloads the report by itself. A run that cannot be read at some
 // moment is an answer with status 500, not the end. The error is one of serving; nil when ctx ended.
 func Watch(ctx context.Context, l net.Listener, dir string) error {
-	server := &http.Server{Handler: watchHandler(dir), ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	server := &http.Server{Handler: watchHandler(dir), ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	select {
@@ -105,7 +107,7 @@ func watchHandler(dir string) http.Handler {
 	})
 }
 
-// loopbackName tells whether a Host header names this machine and nothing else.
+// loopbackName reports whether a Host header names this machine and nothing else.
 func loopbackName(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -174,7 +176,7 @@ func (w *watched) report(out http.ResponseWriter, _ *http.Request) {
 	out.Write(line)
 }
 
-// newest is the report of the run as it is. A run that changes while it is read has another version afterwards, and is read again
+// newest returns the report of the run as it is. A run that changes while it is read has another version afterwards, and is read again
 // when it is asked for next.
 func (w *watched) newest() ([]byte, error) {
 	w.mu.Lock()
