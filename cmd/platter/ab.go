@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,7 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"platter/cell"
+	"platter/change"
 	"platter/gate"
 	"platter/lint"
 	"platter/matrices"
@@ -81,23 +82,23 @@ func ab(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	change, err := readChange(c.String("before"), c.String("after"), c.String("disk"))
+	diff, afterDoc, err := readChange(c.String("before"), c.String("after"), c.String("disk"))
 	if err != nil {
 		return err
 	}
 	if !c.Bool("measure-anyway") {
-		if v, err := lintedVerdict(policy, change, c.String("disk")); v != nil || err != nil {
+		if v, err := lintedVerdict(policy, diff, filepath.Clean(c.String("after")), afterDoc, c.String("disk")); v != nil || err != nil {
 			return orTell(c, v, err)
 		}
 	}
-	if len(change.disks) == 0 {
-		return tell(c, unmeasured(policy, change))
+	if len(diff.Disks) == 0 {
+		return tell(c, unmeasured(policy, diff))
 	}
 	out := c.String("output")
 	if out == "" {
 		out = fmt.Sprintf("%s-ab-%s", matrix.Name, time.Now().Format("20060102-150405"))
 	}
-	v, err := measured(c, base, policy, matrix, change, out)
+	v, err := measured(c, base, policy, matrix, diff, out)
 	return orTell(c, v, err)
 }
 
@@ -109,25 +110,25 @@ func orTell(c *cli.Context, v *gate.Verdict, err error) error {
 }
 
 // measured measures each changed disk, those that change alike once, and gives the worst verdict, with the others' reasons.
-func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, change *change, out string) (*gate.Verdict, error) {
-	alike := change.alike()
+func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, diff *change.Change, out string) (*gate.Verdict, error) {
+	alike := diff.Alike()
 	var worst *gate.Verdict
 	var reasons []gate.Reason
 	for _, disks := range alike {
 		dir := out
 		if len(alike) > 1 {
-			dir = out + "-" + disks[0].target
+			dir = out + "-" + disks[0].Target
 		}
 		v, err := abDisk(c, s, policy, matrix, disks[0], dir)
 		if err != nil {
 			return nil, err
 		}
-		if err := change.judgement(v).Write(dir); err != nil {
+		if err := judgement(diff, v).Write(dir); err != nil {
 			return nil, err
 		}
 		for _, r := range v.Reasons {
 			if len(alike) > 1 {
-				r.Text = disks[0].target + ": " + r.Text + " (platter gate --candidate " + dir + ")"
+				r.Text = disks[0].Target + ": " + r.Text + " (platter gate --candidate " + dir + ")"
 			}
 			reasons = append(reasons, r)
 		}
@@ -135,7 +136,7 @@ func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, ma
 			worst = v
 		}
 	}
-	if r, some := change.notMeasured(); some {
+	if r, some := notMeasured(diff); some {
 		reasons = append(reasons, r)
 		if worst.Outcome == gate.Pass {
 			worst.Outcome = gate.Inconclusive
@@ -145,7 +146,7 @@ func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, ma
 	if worst.Outcome != gate.Pass {
 		reasons = slices.DeleteFunc(reasons, func(r gate.Reason) bool { return r.Outcome == gate.Pass })
 	}
-	worst.Reasons, worst.Changes = reasons, change.lines()
+	worst.Reasons, worst.Changes = reasons, diff.Lines()
 	return worst, nil
 }
 
@@ -162,10 +163,10 @@ func severity(o gate.Outcome) int {
 }
 
 // abDisk measures both sides of a change of one disk into a run directory and judges them.
-func abDisk(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, d diskChange, dir string) (*gate.Verdict, error) {
+func abDisk(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, d change.Disk, dir string) (*gate.Verdict, error) {
 	var err error
-	if s.Matrix, err = matrices.Sides(matrix, d.before, d.after); err != nil {
-		return nil, &errUsage{fmt.Sprintf("ab: disk %s: %s", d.target, err)}
+	if s.Matrix, err = matrices.Sides(matrix, d.Before, d.After); err != nil {
+		return nil, &errUsage{fmt.Sprintf("ab: disk %s: %s", d.Target, err)}
 	}
 	s.Dir, s.Trials, s.Seed = dir, s.Matrix.Trials, rand.Uint64()>>12
 	if c.IsSet("trials") {
@@ -191,14 +192,14 @@ func abDisk(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matr
 }
 
 // notMeasured is the reason for which a change of which not all was measured is not PASS; false where all was.
-func (c *change) notMeasured() (gate.Reason, bool) {
-	return gate.Reason{Outcome: gate.Inconclusive, Text: "not all that differs was measured: " + strings.Join(c.elsewhere, "; ")}, len(c.elsewhere) > 0
+func notMeasured(diff *change.Change) (gate.Reason, bool) {
+	return gate.Reason{Outcome: gate.Inconclusive, Text: "not all that differs was measured: " + strings.Join(diff.Elsewhere, "; ")}, len(diff.Elsewhere) > 0
 }
 
 // judgement is what the run directory of a disk keeps of the verdict on it: no better than the change as a whole can have.
-func (c *change) judgement(v *gate.Verdict) results.Judgement {
+func judgement(diff *change.Change, v *gate.Verdict) results.Judgement {
 	outcome, reasons := v.Outcome, v.Reasons
-	if r, some := c.notMeasured(); some {
+	if r, some := notMeasured(diff); some {
 		reasons = append(slices.Clone(reasons), r)
 		if outcome == gate.Pass {
 			outcome = gate.Inconclusive
@@ -215,8 +216,8 @@ func (c *change) judgement(v *gate.Verdict) results.Judgement {
 
 // lintedVerdict is FAIL when lint has an error against the domain with the change, whatever the change is; only the disk that was asked
 // for, and the domain itself, where one was. Nil without an error.
-func lintedVerdict(policy *policy.Policy, change *change, only string) (*gate.Verdict, error) {
-	findings, err := lint.Check(policy, change.afterName, change.afterDoc)
+func lintedVerdict(policy *policy.Policy, diff *change.Change, name string, doc []byte, only string) (*gate.Verdict, error) {
+	findings, err := lint.Check(policy, name, doc)
 	if err != nil {
 		return nil, err
 	}
@@ -229,93 +230,37 @@ func lintedVerdict(policy *policy.Policy, change *change, only string) (*gate.Ve
 	if len(v.Reasons) == 0 {
 		return nil, nil
 	}
-	v.Changes = change.lines()
+	v.Changes = diff.Lines()
 	return v, nil
 }
 
 // unmeasured is the verdict on a change that changes no disk in a way that can be measured.
-func unmeasured(policy *policy.Policy, change *change) *gate.Verdict {
+func unmeasured(policy *policy.Policy, diff *change.Change) *gate.Verdict {
 	v := gate.NewVerdict(policy, gate.Pass)
 	v.Reasons = []gate.Reason{{Outcome: gate.Pass, Text: "nothing that matters to a disk differs between the two files: nothing was measured"}}
-	if len(change.elsewhere) > 0 {
+	if len(diff.Elsewhere) > 0 {
 		v = gate.NewVerdict(policy, gate.Inconclusive)
 		v.Reasons = []gate.Reason{{Outcome: gate.Inconclusive, Text: "what differs is nothing that platter's guest can follow: nothing was measured"}}
 	}
-	v.Changes = change.lines()
+	v.Changes = diff.Lines()
 	return v
 }
 
 // readChange reads both files and finds what differs, of all disks or of one.
-func readChange(before, after, only string) (*change, error) {
+func readChange(before, after, only string) (found *change.Change, afterDoc []byte, err error) {
 	if before == "" || after == "" {
-		return nil, &errUsage{"ab: --before and --after are needed: the domain XML files from before the change and with it"}
+		return nil, nil, &errUsage{"ab: --before and --after are needed: the domain XML files from before the change and with it"}
 	}
 	var docs [2][]byte
 	for i, path := range []string{before, after} {
-		var err error
 		if docs[i], err = os.ReadFile(path); err != nil {
-			return nil, &errUsage{fmt.Sprintf("ab: read domain XML: %v", err)}
+			return nil, nil, &errUsage{fmt.Sprintf("ab: read domain XML: %v", err)}
 		}
 	}
-	ch := &change{afterName: filepath.Clean(after), afterDoc: docs[1]}
-	return ch, ch.find(before, docs[0], after, docs[1], only)
-}
-
-// change is what differs between two domain XML files.
-type change struct {
-	afterName string
-	afterDoc  []byte
-	disks     []diskChange
-	elsewhere []string // what may matter to a disk and is not measured, a line each
-	beside    []string // what else differs, a line each: it decides nothing
-}
-
-// lines says all that differs.
-func (ch *change) lines() []string {
-	var lines []string
-	for _, d := range ch.disks {
-		lines = append(lines, d.lines()...)
+	found, err = change.Between(before, docs[0], after, docs[1], only)
+	var noDisk *change.NoDiskError
+	if errors.As(err, &noDisk) {
+		return nil, nil, &errUsage{"ab: " + noDisk.Error()}
 	}
-	return slices.Concat(lines, ch.elsewhere, ch.beside)
-}
-
-// alike puts those disks together whose settings are the same on both sides: one run tells of all of them.
-func (ch *change) alike() [][]diskChange {
-	var groups [][]diskChange
-	for _, d := range ch.disks {
-		i := slices.IndexFunc(groups, func(g []diskChange) bool {
-			return slices.Equal(g[0].before, d.before) && slices.Equal(g[0].after, d.after)
-		})
-		if i < 0 {
-			groups = append(groups, []diskChange{d})
-		} else {
-			groups[i] = append(groups[i], d)
-		}
-	}
-	return groups
-}
-
-// diskChange is a disk whose settings differ, with all its settings on both sides as a matrix has them.
-type diskChange struct {
-	target        string
-	before, after cell.Settings
-}
-
-// lines says what differs: "vdb: cache none → unsafe".
-func (d diskChange) lines() []string {
-	of := func(settings cell.Settings, name string) string {
-		for _, s := range settings {
-			if s.Name == name {
-				return s.Value.String()
-			}
-		}
-		return "(not set)"
-	}
-	var lines []string
-	for _, name := range matrices.DiskSettings() {
-		if a, b := of(d.before, "disk."+name), of(d.after, "disk."+name); a != b {
-			lines = append(lines, fmt.Sprintf("%s: %s %s → %s", d.target, name, a, b))
-		}
-	}
-	return lines
+	return found, docs[1], err
 }

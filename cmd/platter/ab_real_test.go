@@ -30,11 +30,15 @@ func TestTheShellPipelineJudgesPullRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	domain, err := os.ReadFile("../../change/testdata/web.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
 	// change commits another version of the domain on a branch of its own and gives what the hook says of it.
 	change := func(branch, old, new, options string) (markdown string, status int) {
 		t.Helper()
 		git("checkout", "-q", "-b", branch, "main")
-		write("web.xml", strings.Replace(abDomain, old, new, 1))
+		write("web.xml", strings.Replace(string(domain), old, new, 1))
 		git("commit", "-q", "-a", "-m", branch)
 		cmd := exec.Command(hook, "main", branch)
 		cmd.Dir = repo
@@ -65,7 +69,7 @@ safety: {seconds: 0.5, size: 4MiB}
 		t.Fatal(err)
 	}
 	git("init", "-q", "-b", "main")
-	write("web.xml", abDomain)
+	write("web.xml", string(domain))
 	git("add", "web.xml")
 	git("commit", "-q", "-m", "a domain")
 

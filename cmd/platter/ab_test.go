@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 
+	"platter/change"
 	"platter/gate"
 )
 
@@ -21,12 +24,21 @@ func TestARunIsNotKeptAsPassWhereNotAllOfTheChangeWasMeasured(t *testing.T) {
 		{"another machine type", pass, []string{"machine type"}, "INCONCLUSIVE", []string{"not all that differs was measured: machine type"}},
 		{"a failure stays one", fail, []string{"machine type"}, "FAIL", []string{"slower"}},
 	} {
-		got := (&change{elsewhere: test.elsewhere}).judgement(test.verdict)
+		got := judgement(&change.Change{Elsewhere: test.elsewhere}, test.verdict)
 		if got.Outcome != test.outcome || !slices.Equal(got.Reasons, test.reasons) || got.Policy != "default" {
 			t.Errorf("%s: %+v", test.name, got)
 		}
 	}
 	if pass.Outcome != gate.Pass || len(pass.Reasons) != 1 {
 		t.Errorf("the verdict itself became %+v", pass)
+	}
+}
+
+func TestADiskThatIsNotThereIsAMistakeOfUsage(t *testing.T) {
+	const path = "../../change/testdata/web.xml"
+	_, _, err := readChange(path, path, "vdz")
+	var usage *errUsage
+	if !errors.As(err, &usage) || !strings.Contains(err.Error(), "ab: the domain with the change has no disk vdz: it has vda") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -26,13 +26,14 @@ var allowed = map[string][]string{
 	"reports":                  {"text", "cell", "claims", "compare", "results", "fiojob", "flushpath"},
 	"policy":                   {"cell", "matrices"},
 	"lint":                     {"cell", "policy", "libvirtxml", "flushpath"},
+	"change":                   {"cell", "matrices", "libvirtxml"},
 	"gate":                     {"text", "cell", "policy", "claims", "compare", "results", "fiojob"},
 	"orchestrator/guest":       {"powercut/witness"},
 	"orchestrator/guest/probe": {"powercut/witness"},
 	"orchestrator/hypervisor":  {"libvirtxml", "results"},
 	"orchestrator": {"text", "cell", "orchestrator/guest", "orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob",
 		"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness"},
-	"cmd/platter": {"text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "policy", "lint", "gate", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
+	"cmd/platter": {"text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "policy", "lint", "change", "gate", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

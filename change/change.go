@@ -1,4 +1,6 @@
-package main
+// Package change finds what differs between two domain XML files, as far as it means something: what a disk's settings were and are,
+// what may matter to a disk and cannot be measured, and what decides nothing.
+package change
 
 import (
 	"cmp"
@@ -11,6 +13,115 @@ import (
 	"platter/libvirtxml"
 	"platter/matrices"
 )
+
+// Change is what differs between two domain XML files.
+type Change struct {
+	Disks     []Disk   // whose settings differ, in the order of the document with the change
+	Elsewhere []string // what may matter to a disk and is not measured, a line each
+	Beside    []string // what else differs, a line each: it decides nothing
+}
+
+// Disk is a disk whose settings differ, with all its settings on both sides as a matrix has them.
+type Disk struct {
+	Target        string
+	Before, After cell.Settings
+}
+
+// NoDiskError reports that the domain with the change lacks the disk that was asked for.
+type NoDiskError struct {
+	Target string
+	Has    []string // targets of the disks that it has
+}
+
+// Error names the disks that are there.
+func (e *NoDiskError) Error() string {
+	return fmt.Sprintf("the domain with the change has no disk %s: it has %s", e.Target, strings.Join(e.Has, ", "))
+}
+
+// Between returns what differs between two domain XML documents; the names stand in errors. Only, if it is not empty, is the target of
+// the one disk to compare; a *NoDiskError says that the second document lacks it. A *libvirtxml.Error is for what is no domain XML.
+func Between(beforeName string, before []byte, afterName string, after []byte, only string) (*Change, error) {
+	old, oldRoot, err := sideDisks(beforeName, before)
+	if err != nil {
+		return nil, err
+	}
+	disks, root, err := sideDisks(afterName, after)
+	if err != nil {
+		return nil, err
+	}
+	var targets []string
+	for _, d := range disks {
+		targets = append(targets, d.Target)
+	}
+	if only != "" && !slices.Contains(targets, only) {
+		return nil, &NoDiskError{only, targets}
+	}
+	ch := &Change{}
+	for _, d := range disks {
+		i := slices.IndexFunc(old, func(o sideDisk) bool { return o.Target == d.Target })
+		switch {
+		case only != "" && d.Target != only:
+			if i < 0 || old[i].element.text() != d.element.text() {
+				ch.Beside = append(ch.Beside, d.Target+": differs too, and was not asked for")
+			}
+		case i < 0:
+			ch.Beside = append(ch.Beside, d.Target+": is new and has no other side: lint has looked at it, and nothing else")
+		default:
+			ch.disk(old[i], d)
+		}
+	}
+	for _, o := range old {
+		if only == "" && !slices.Contains(targets, o.Target) {
+			ch.Beside = append(ch.Beside, o.Target+": is gone")
+		}
+	}
+	ch.domain(oldRoot, root)
+	return ch, nil
+}
+
+// Lines returns all that differs, a line each.
+func (ch *Change) Lines() []string {
+	var lines []string
+	for _, d := range ch.Disks {
+		lines = append(lines, d.Lines()...)
+	}
+	return slices.Concat(lines, ch.Elsewhere, ch.Beside)
+}
+
+// Alike groups the disks whose settings are the same on both sides: one run measures all of a group.
+func (ch *Change) Alike() [][]Disk {
+	var groups [][]Disk
+	for _, d := range ch.Disks {
+		i := slices.IndexFunc(groups, func(g []Disk) bool {
+			return slices.Equal(g[0].Before, d.Before) && slices.Equal(g[0].After, d.After)
+		})
+		if i < 0 {
+			groups = append(groups, []Disk{d})
+		} else {
+			groups[i] = append(groups[i], d)
+		}
+	}
+	return groups
+}
+
+// Lines returns what differs, a line each: "vdb: cache none → unsafe".
+func (d Disk) Lines() []string {
+	of := func(settings cell.Settings, name string) string {
+		for _, s := range settings {
+			if s.Name == name {
+				return s.Value.String()
+			}
+		}
+		return "(not set)"
+	}
+	var lines []string
+	for _, name := range matrices.DiskSettings() {
+		if a, b := of(d.Before, "disk."+name), of(d.After, "disk."+name); a != b {
+			lines = append(lines, fmt.Sprintf("%s: %s %s → %s", d.Target, name, a, b))
+		}
+	}
+	return lines
+}
 
 // defaults are what a disk's settings are where the XML does not say: libvirt, formatdomain, "driver", and QEMU's own defaults (aio of
 // its file driver, properties of virtio-pci). What is left to the hypervisor's discretion or depends on the machine type (ioeventfd,
@@ -56,53 +167,14 @@ func sideDisks(name string, doc []byte) ([]sideDisk, *element, error) {
 	return all, root, nil
 }
 
-// find compares the two domains; with only the disks of other targets are no part of the change.
-func (ch *change) find(beforeName string, before []byte, afterName string, after []byte, only string) error {
-	old, oldRoot, err := sideDisks(beforeName, before)
-	if err != nil {
-		return err
-	}
-	disks, root, err := sideDisks(afterName, after)
-	if err != nil {
-		return err
-	}
-	var targets []string
-	for _, d := range disks {
-		targets = append(targets, d.Target)
-	}
-	if only != "" && !slices.Contains(targets, only) {
-		return &errUsage{fmt.Sprintf("ab: the domain with the change has no disk %s: it has %s", only, strings.Join(targets, ", "))}
-	}
-	for _, d := range disks {
-		i := slices.IndexFunc(old, func(o sideDisk) bool { return o.Target == d.Target })
-		switch {
-		case only != "" && d.Target != only:
-			if i < 0 || old[i].element.text() != d.element.text() {
-				ch.beside = append(ch.beside, d.Target+": differs too, and was not asked for")
-			}
-		case i < 0:
-			ch.beside = append(ch.beside, d.Target+": is new and has no other side: lint has looked at it, and nothing else")
-		default:
-			ch.disk(old[i], d)
-		}
-	}
-	for _, o := range old {
-		if only == "" && !slices.Contains(targets, o.Target) {
-			ch.beside = append(ch.beside, o.Target+": is gone")
-		}
-	}
-	ch.domain(oldRoot, root)
-	return nil
-}
-
 // disk compares a disk of both sides.
-func (ch *change) disk(before, after sideDisk) {
+func (ch *Change) disk(before, after sideDisk) {
 	say := func(to *[]string, format string, args ...any) {
 		*to = append(*to, after.Target+": "+fmt.Sprintf(format, args...))
 	}
 	if drive := func(d sideDisk) bool { return d.Device == "cdrom" || d.Device == "floppy" }; drive(before) && drive(after) {
 		if before.element.text() != after.element.text() {
-			say(&ch.beside, "the %s differs", after.Device)
+			say(&ch.Beside, "the %s differs", after.Device)
 		}
 		return
 	}
@@ -110,17 +182,17 @@ func (ch *change) disk(before, after sideDisk) {
 	switch unlike := cmp.Or(before.unlike(), after.unlike()); {
 	case len(names) == 0:
 	case unlike != "":
-		for _, line := range c.lines() {
-			ch.elsewhere = append(ch.elsewhere, line+differs+": platter's scratch disk is nothing like "+unlike)
+		for _, line := range c.Lines() {
+			ch.Elsewhere = append(ch.Elsewhere, line+differs+": platter's scratch disk is nothing like "+unlike)
 		}
 	default:
-		ch.disks = append(ch.disks, c)
+		ch.Disks = append(ch.Disks, c)
 		if format := after.Get("type"); format != "" && format != "raw" {
-			say(&ch.beside, "its format is %s; the image that was measured has the format of the matrix", format)
+			say(&ch.Beside, "its format is %s; the image that was measured has the format of the matrix", format)
 		}
 	}
 	for _, name := range others(before.Disk, after.Disk) {
-		say(&ch.elsewhere, "driver attribute %s %s → %s"+differs, name, shown(before.Get(name)), shown(after.Get(name)))
+		say(&ch.Elsewhere, "driver attribute %s %s → %s"+differs, name, shown(before.Get(name)), shown(after.Get(name)))
 	}
 	for _, part := range before.element.differing(after.element) {
 		known := compared[part]
@@ -129,10 +201,10 @@ func (ch *change) disk(before, after sideDisk) {
 		case part == "driver" && before.element.below("driver") == after.element.below("driver"): // its attributes were compared above
 		case known != nil && before.element.without(part, known) == after.element.without(part, known):
 			if part == "source" {
-				say(&ch.beside, "source differs: where the image lies is not judged")
+				say(&ch.Beside, "source differs: where the image lies is not judged")
 			}
 		default:
-			say(&ch.elsewhere, "%s"+differs, strings.TrimPrefix(part, "@"))
+			say(&ch.Elsewhere, "%s"+differs, strings.TrimPrefix(part, "@"))
 		}
 	}
 }
@@ -169,18 +241,18 @@ func shown(value string) string {
 
 // changed gives the settings of a disk on both sides, and the names of those that differ. What neither names is left to the guest's
 // defaults.
-func changed(before, after sideDisk) (c diskChange, names []string) {
-	c.target = after.Target
+func changed(before, after sideDisk) (c Disk, names []string) {
+	c.Target = after.Target
 	for _, name := range matrices.DiskSettings() {
 		if slices.Contains(unseen, name) || name != "cache" && name != "bus" && before.Get(name) == "" && after.Get(name) == "" {
 			continue
 		}
 		a, b := before.value(name), after.value(name)
 		if a != "" {
-			c.before = append(c.before, cell.Setting{Name: "disk." + name, Value: a.value()})
+			c.Before = append(c.Before, cell.Setting{Name: "disk." + name, Value: a.value()})
 		}
 		if b != "" {
-			c.after = append(c.after, cell.Setting{Name: "disk." + name, Value: b.value()})
+			c.After = append(c.After, cell.Setting{Name: "disk." + name, Value: b.value()})
 		}
 		if a != b {
 			names = append(names, name)
@@ -253,19 +325,19 @@ var bystanders = map[string][]string{
 }
 
 // domain compares what is beside the disks.
-func (ch *change) domain(before, after *element) {
+func (ch *Change) domain(before, after *element) {
 	ch.parts("domain", "domain", before, after)
 	ch.parts("devices", "domain/devices", before.only("devices"), after.only("devices"))
 }
 
-func (ch *change) parts(kind, path string, before, after *element) {
+func (ch *Change) parts(kind, path string, before, after *element) {
 	for _, part := range before.differing(after) {
 		switch {
 		case slices.Contains(namesOnly[kind], part), kind == "domain" && part == "devices", kind == "devices" && part == "disk":
 		case slices.Contains(bystanders[kind], part), part == "controller" && storageControllers(before) == storageControllers(after):
-			ch.beside = append(ch.beside, path+"/"+part+" differs, which disks do not work with")
+			ch.Beside = append(ch.Beside, path+"/"+part+" differs, which disks do not work with")
 		default:
-			ch.elsewhere = append(ch.elsewhere, path+"/"+part+differs)
+			ch.Elsewhere = append(ch.Elsewhere, path+"/"+part+differs)
 		}
 	}
 }

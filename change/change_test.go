@@ -1,27 +1,16 @@
-package main
+package change
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
+	_ "embed"
+	"errors"
 	"strings"
 	"testing"
 )
 
-// abDomain is a domain with one disk.
-const abDomain = `<domain type='kvm'>
-  <name>web</name>
-  <memory unit='MiB'>1024</memory>
-  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
-  <devices>
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='raw' cache='none' discard='unmap'/>
-      <source file='/var/lib/libvirt/images/web.img'/>
-      <target dev='vda' bus='virtio'/>
-    </disk>
-  </devices>
-</domain>
-`
+// web is a domain with one disk.
+//
+//go:embed testdata/web.xml
+var web string
 
 func TestWhatDiffersForADiskIsFoundAndNothingElse(t *testing.T) {
 	const controller = "<controller type='scsi' model='virtio-scsi'><driver queues='4'/></controller>"
@@ -72,7 +61,7 @@ func TestWhatDiffersForADiskIsFoundAndNothingElse(t *testing.T) {
 		{"the machine", "q35-7.2", "q35-8.0", "", "domain/os differs and is not measured", ""},
 		{"a controller of disks", controller, "", "", "domain/devices/controller differs and is not measured", ""},
 	} {
-		before := strings.Replace(abDomain, "  </devices>", `<disk type='file' device='disk'><driver type='raw'/><shareable/><source file='/b'/><target dev='vdb'/><iotune/></disk>
+		before := strings.Replace(web, "  </devices>", `<disk type='file' device='disk'><driver type='raw'/><shareable/><source file='/b'/><target dev='vdb'/><iotune/></disk>
 <disk type='network' device='disk'><driver type='raw'/><source protocol='rbd' name='p/i'/><target dev='vdc'/></disk>
 <disk type='file'><driver type='qcow2'/><source file='/d'/><target dev='vdd'/></disk>
 <disk type='file' device='cdrom'><source file='/sr.iso'/><target dev='sda' bus='sata'/></disk>
@@ -81,19 +70,19 @@ func TestWhatDiffersForADiskIsFoundAndNothingElse(t *testing.T) {
 		if !strings.Contains(before, c.old) {
 			t.Fatalf("%s: the domain has no %q", c.name, c.old)
 		}
-		ch := &change{}
-		if err := ch.find("before.xml", []byte(before), "after.xml", []byte(strings.Replace(before, c.old, c.new, 1)), ""); err != nil {
+		ch, err := Between("before.xml", []byte(before), "after.xml", []byte(strings.Replace(before, c.old, c.new, 1)), "")
+		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
 		var measured []string
-		for _, d := range ch.disks {
-			measured = append(measured, d.lines()...)
+		for _, d := range ch.Disks {
+			measured = append(measured, d.Lines()...)
 		}
 		for _, part := range []struct {
 			got  []string
 			want string
-		}{{measured, c.measured}, {ch.elsewhere, c.elsewhere}, {ch.beside, c.beside}} {
+		}{{measured, c.measured}, {ch.Elsewhere, c.elsewhere}, {ch.Beside, c.beside}} {
 			if text := strings.Join(part.got, "; "); text != part.want {
 				t.Errorf("%s: %q, want %q", c.name, text, part.want)
 			}
@@ -102,14 +91,14 @@ func TestWhatDiffersForADiskIsFoundAndNothingElse(t *testing.T) {
 }
 
 func TestAChangeBesideTheDiskThatWasAskedForIsNamed(t *testing.T) {
-	two := strings.Replace(abDomain, "  </devices>", "<disk type='file'><driver cache='none'/><source file='/b'/><target dev='vdb'/></disk></devices>", 1)
+	two := strings.Replace(web, "  </devices>", "<disk type='file'><driver cache='none'/><source file='/b'/><target dev='vdb'/></disk></devices>", 1)
 	changed := strings.NewReplacer("<driver cache='none'/>", "<driver cache='unsafe'/>", "q35-7.2", "q35-2.4").Replace(two)
-	ch := &change{}
-	if err := ch.find("before.xml", []byte(two), "after.xml", []byte(changed), "vda"); err != nil {
+	ch, err := Between("before.xml", []byte(two), "after.xml", []byte(changed), "vda")
+	if err != nil {
 		t.Fatal(err)
 	}
 	want := "domain/os differs and is not measured; vdb: differs too, and was not asked for"
-	if got := strings.Join(ch.lines(), "; "); got != want || len(ch.disks) != 0 {
+	if got := strings.Join(ch.Lines(), "; "); got != want || len(ch.Disks) != 0 {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -121,14 +110,14 @@ func TestDisksThatChangeAlikeAreMeasuredOnce(t *testing.T) {
 	domain := func(a, b, c string) []byte {
 		return []byte("<domain type='kvm'><devices>" + disk("vda", a) + disk("vdb", b) + disk("vdc", c) + "</devices></domain>")
 	}
-	ch := &change{}
-	if err := ch.find("a.xml", domain("none", "none", "none"), "b.xml", domain("writeback", "writethrough", "writeback"), ""); err != nil {
+	ch, err := Between("a.xml", domain("none", "none", "none"), "b.xml", domain("writeback", "writethrough", "writeback"), "")
+	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, group := range ch.alike() {
+	for _, group := range ch.Alike() {
 		for _, d := range group {
-			got = append(got, d.target)
+			got = append(got, d.Target)
 		}
 		got = append(got, "|")
 	}
@@ -138,18 +127,15 @@ func TestDisksThatChangeAlikeAreMeasuredOnce(t *testing.T) {
 }
 
 func TestADiskThatIsNotThereIsNamed(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "d.xml")
-	if err := os.WriteFile(path, []byte(abDomain), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	_, err := readChange(path, path, "vdz")
-	if err == nil || !strings.Contains(fmt.Sprint(err), "it has vda") {
+	_, err := Between("d.xml", []byte(web), "d.xml", []byte(web), "vdz")
+	var noDisk *NoDiskError
+	if !errors.As(err, &noDisk) || !strings.Contains(err.Error(), "it has vda") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func FuzzElements(f *testing.F) {
-	f.Add([]byte(abDomain))
+	f.Add([]byte(web))
 	f.Add([]byte("<a><b/></a></a>"))
 	f.Add([]byte("<domain><memory unit='GB'>1</memory><memory/></domain>"))
 	f.Add([]byte("<domain xmlns:q='u'><q:commandline><q:arg value='a'/><q:arg value='b'/></q:commandline></domain>"))
