@@ -1,19 +1,16 @@
-package main
+package selftest
 
 import (
 	"bytes"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"platter/cell"
+	"platter/gate"
 	"platter/matrices"
-	"platter/orchestrator"
 	"platter/powercut"
 	"platter/results"
 )
@@ -60,15 +57,15 @@ func TestAGateThatMissesSlowdownsBreaksItsPromise(t *testing.T) {
 
 func TestAMachineTooNoisyForASlowdownIsInconclusive(t *testing.T) {
 	blocks := drawnBlocks(3, 8, 0.3, 0.8)
-	report := &selftestReport{Noise: 0.3, OK: true}
+	report := &Report{Noise: 0.3, OK: true}
 	report.add(sameRates(drawnBlocks(2, 8, 0.3, math.Inf(1)), 200)...)
 	r := slowerRate(blocks, 200, 0.2, 800)
 	report.add(r)
 	if *r.AtLeast >= promisedFound {
 		t.Errorf("noise of 30 %% has the promise %.2f", *r.AtLeast)
 	}
-	if _, ok := report.verdict().(*errInconclusive); !ok {
-		t.Errorf("got %v", report.verdict())
+	if outcome, why := report.Outcome(); outcome != gate.Inconclusive || !strings.Contains(why, "30.0 %") {
+		t.Errorf("got %s: %s", outcome, why)
 	}
 }
 
@@ -95,7 +92,7 @@ func TestAMutantThatIsCalledSafeIsSeen(t *testing.T) {
 		"a control was seen to survive": {func(r []results.Safety) { r[1].Controls[0].Lost = false }, false},
 	} {
 		records := all(c.change)
-		report := &selftestReport{OK: true}
+		report := &Report{OK: true}
 		report.add(mutantRates(records, mutants())...)
 		report.add(controlRates(records)...)
 		if report.OK != c.ok {
@@ -105,13 +102,13 @@ func TestAMutantThatIsCalledSafeIsSeen(t *testing.T) {
 }
 
 func TestTheTableOfRatesFitsATerminal(t *testing.T) {
-	report := &selftestReport{Host: results.Host{Accel: "tcg", QEMU: "10.2.22"}, Noise: 0.191, IOPS: 123456, OK: true}
+	report := &Report{Host: results.Host{Accel: "tcg", QEMU: "10.2.22"}, Noise: 0.191, IOPS: 123456, OK: true}
 	report.add(sameRates(drawnBlocks(1, 10, 0.03, math.Inf(1)), 300)...)
 	report.add(slowerRate(drawnBlocks(1, 10, 0.3, 0.8), 300, 0.2, 800))
 	report.add(mutantRates(nil, mutants())...)
 	report.add(newRate("control, none without barriers: loss seen", 1, 1).atLeast(1))
 	var out bytes.Buffer
-	if err := report.text(&out); err != nil {
+	if err := report.Text(&out); err != nil {
 		t.Fatal(err)
 	}
 	t.Log("\n" + out.String())
@@ -126,7 +123,7 @@ func TestTheTableOfRatesFitsATerminal(t *testing.T) {
 }
 
 func TestTheMatricesOfSelftestAreGood(t *testing.T) {
-	for name, text := range map[string]string{"same": sameMatrix(fullSelftest), "slower": slowerMatrix(quickSelftest, []int{950, 900, 800}), "mutants": mutantsMatrix(fullSelftest)} {
+	for name, text := range map[string]string{"same": sameMatrix(Full()), "slower": slowerMatrix(Quick(), []int{950, 900, 800}), "mutants": mutantsMatrix(Full())} {
 		m, err := matrices.Parse(name, []byte(text))
 		if err != nil {
 			t.Fatal(err)
@@ -136,72 +133,5 @@ func TestTheMatricesOfSelftestAreGood(t *testing.T) {
 				t.Errorf("%s: %s is excluded: %s", name, c.ID, c.Excluded)
 			}
 		}
-	}
-}
-
-// TestSelftestOnRealGuests is a selftest as small as one can be: its rates say nothing, but that all was tried.
-func TestSelftestOnRealGuests(t *testing.T) {
-	r := newRig(t)
-	base := orchestrator.Settings{URI: "qemu:///system", Program: r.dir + "/platter", Storage: r.storage, Cache: cacheDir(), Tool: "platter test", Command: []string{"platter", "selftest"}}
-	size := selftestSize{same: 2, slower: 2, runtime: "300ms", seconds: 0.5, cuts: 1, gates: 20, mutants: []string{powercut.Tear}}
-	var progress bytes.Buffer
-	began := time.Now()
-	report, err := selftest(t.Context(), base, size, t.TempDir(), &progress)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, progress.String())
-	}
-	t.Logf("%.0f s", time.Since(began).Seconds())
-	r.clean()
-	var tried []string
-	for _, rate := range report.Rates {
-		tried = append(tried, strings.TrimSpace(rate.What))
-		crash := strings.HasPrefix(rate.What, "disk") || strings.HasPrefix(rate.What, "control")
-		if rate.Tried == 0 || crash && !*rate.Kept {
-			t.Errorf("%+v", rate)
-		}
-	}
-	want := "nothing changed: called slower, without the floor of 5 %, in the order it was measured, 5 % slower: found, 10 % slower: found, 20 % slower: found, " +
-		"disk as it should be: called SAFE, disk that tears: caught, control, a probe that lies: loss seen, control, unsafe: loss seen"
-	if got := strings.Join(tried, ", "); got != want {
-		t.Errorf("tried %s", got)
-	}
-	if report.Host.Accel == "" || !(report.IOPS > 0) || !(report.Noise > 0) {
-		t.Errorf("%+v", report)
-	}
-}
-
-func TestARunEndsAtTheLookThatDecidesOnRealGuests(t *testing.T) {
-	r := newRig(t)
-	for name, text := range map[string]string{
-		"both.yaml": `name: both
-storage: {size: 64MiB}
-guest: {memory: 512MiB}
-axes: {variant.side: {before: {disk.cache: none}, after: {disk.cache: none, fio.rate_iops: 20}}}
-fio: {rw: randwrite, bs: 4k, ioengine: psync, direct: 1, size: 64m, time_based: 1, runtime: 300ms}
-`,
-		"policy.yaml": "name: p\nperformance: {looks: [7, 9], rules: [{metric: iops, regression: 5%}]}\n",
-		"other.yaml":  "name: p\nperformance: {looks: [7, 9], rules: [{metric: iops, regression: 6%}]}\n",
-	} {
-		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stdout, stderr := r.run(0, "run", "--until-decided", "--policy", "policy.yaml", "both.yaml", "-o", "out", "--storage", r.storage)
-	if !strings.Contains(stderr, "decided after 7 blocks") || !strings.Contains(stdout, "platter gate --policy policy.yaml --candidate out") {
-		t.Errorf("the run said\n%s%s", stdout, stderr)
-	}
-	run, err := results.Read(filepath.Join(r.dir, "out"))
-	if err != nil || len(run.Trials) != 14 || run.Manifest.Looks == nil {
-		t.Fatalf("%d trials, looks %+v: %v", len(run.Trials), run.Manifest.Looks, err)
-	}
-	r.run(0, "run", "--resume", "out") // it is over
-	if run, err = results.Read(filepath.Join(r.dir, "out")); err != nil || len(run.Trials) != 14 {
-		t.Fatalf("after --resume: %d trials: %v", len(run.Trials), err)
-	}
-	r.clean()
-	r.run(exitFail, "gate", "--policy", "policy.yaml", "--candidate", "out")
-	stdout, _ = r.run(exitInconclusive, "gate", "--policy", "other.yaml", "--candidate", "out")
-	if !strings.Contains(stdout, "can be judged by no other") {
-		t.Errorf("the gate said\n%s", stdout)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package selftest
 
 import (
 	"fmt"
@@ -144,8 +144,8 @@ func simulated(random *rand.Rand, spread, slowdown float64, blocks int) (mean, l
 	return mean, rates[int(unlikely*simulations)]
 }
 
-// rate is a line of what selftest found out: how often something happened, and how often it may.
-type rate struct {
+// Rate is how often something happened, and how often it may.
+type Rate struct {
 	What  string  `json:"what"`
 	Tried int     `json:"tried"`
 	Count int     `json:"count"`
@@ -157,36 +157,36 @@ type rate struct {
 	Note    string   `json:"note,omitempty"`
 }
 
-func newRate(what string, count, tried int) rate {
-	r := rate{What: what, Tried: tried, Count: count}
+func newRate(what string, count, tried int) Rate {
+	r := Rate{What: what, Tried: tried, Count: count}
 	if tried > 0 {
 		r.Rate = float64(count) / float64(tried)
 	}
 	return r
 }
 
-func (r rate) atMost(p float64) rate {
+func (r Rate) atMost(p float64) Rate {
 	kept := r.Tried > 0 && r.Rate <= p
 	r.AtMost, r.Kept = &p, &kept
 	return r
 }
 
-func (r rate) atLeast(p float64) rate {
+func (r Rate) atLeast(p float64) Rate {
 	kept := r.Tried > 0 && r.Rate >= p
 	r.AtLeast, r.Kept = &p, &kept
 	return r
 }
 
-func (r rate) noted(format string, args ...any) rate {
+func (r Rate) noted(format string, args ...any) Rate {
 	r.Note = fmt.Sprintf(format, args...)
 	return r
 }
 
 // sameRates are the false alarms in blocks whose sides are the same.
-func sameRates(same []block, gates int) []rate {
+func sameRates(same []block, gates int) []Rate {
 	random := rand.New(rand.NewPCG(1, 1))
 	tried, failed := windows(same, gateFloor)
-	return []rate{
+	return []Rate{
 		newRate("nothing changed: called slower", failures(random, same, gates, gateFloor, true), gates).atMost(gateAlpha),
 		newRate("  without the floor of 5 %", failures(random, same, gates, 0, true), gates).atMost(gateAlpha),
 		newRate("  in the order it was measured", failed, tried),
@@ -195,7 +195,7 @@ func sameRates(same []block, gates int) []rate {
 
 // slowerRate is how often a slowdown is found in real blocks. What was in effect is known from the limit on the after side and the
 // median of the other side of the same blocks, not from what is to be found.
-func slowerRate(slower []block, gates int, asked, limit float64) rate {
+func slowerRate(slower []block, gates int, asked, limit float64) Rate {
 	var before []float64
 	for _, b := range slower {
 		before = append(before, b.before)
