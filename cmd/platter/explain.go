@@ -7,12 +7,12 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"platter/cell"
+	"platter/explain"
 	"platter/flushpath"
 	"platter/libvirtxml"
 	"platter/orchestrator/hypervisor"
@@ -37,7 +37,8 @@ An argument with a "/" or ending in .xml, and the name of a file that is there, 
 
 The job is ` + explainJob + ` unless --fio says otherwise, in fio's words and with fio's defaults for what is left out
 (no sync, direct=0). The guest's disk is a raw device unless --filesystem names one, behind a drive with a volatile cache
-unless --drive-cache says otherwise. CD-ROMs, floppies and read-only disks are skipped.
+unless --drive-cache says otherwise. Of an RBD disk Ceph's rbd_cache_writethrough_until_flush is not taken for granted, since
+some builds of QEMU turn it off: --rbd-cache-writethrough-until-flush says that it is in effect. CD-ROMs, floppies and read-only disks are skipped.
 
 With --json one object is printed:
    {"schema": 1, "domain": what was read, "job": fio's options, "filesystem", "drive_cache",
@@ -66,6 +67,7 @@ EXIT STATUS:
 			&cli.StringFlag{Name: "write-cache", Usage: "the guest's queue/write_cache, if set by hand: `'write through'`"},
 			&cli.StringFlag{Name: "cache-type", Usage: "the guest's cache_type, if set by hand: `'write through'` or 'write back'"},
 			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND` of the drive's cache: volatile, protected or none", Value: cell.Volatile},
+			&cli.BoolFlag{Name: "rbd-cache-writethrough-until-flush", Usage: "Ceph's option is known to be in effect: RBD disks alone"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
 		},
 		Before: lateFlags,
@@ -91,9 +93,9 @@ func explainAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	x, err := explanationOf(name, disks, c.String("disk"), guest, c.String("drive-cache"))
+	x, err := explain.Of(name, disks, c.String("disk"), guest, c.String("drive-cache"))
 	if err != nil {
-		return err
+		return &errUsage{"explain: " + err.Error()}
 	}
 	x.Job = strings.Join(strings.Fields(c.String("fio")), " ")
 	if c.Bool("json") {
@@ -102,7 +104,7 @@ func explainAction(c *cli.Context) error {
 		e.SetEscapeHTML(false)
 		err = e.Encode(x)
 	} else {
-		_, err = io.WriteString(c.App.Writer, text.Visible(x.text()))
+		_, err = io.WriteString(c.App.Writer, text.Visible(x.Text()))
 	}
 	if err != nil {
 		return fmt.Errorf("write explanation: %w", err)
@@ -129,84 +131,14 @@ func explainedGuest(c *cli.Context) (flushpath.Config, error) {
 	if c.String("barrier") == "off" && c.String("filesystem") != "ext4" {
 		return flushpath.Config{}, &errUsage{"explain: --barrier off is a mount option of ext4 alone: add --filesystem ext4"}
 	}
-	guest, err := jobOptions(c.String("fio"))
+	guest, err := explain.Job(c.String("fio"))
 	if err != nil {
 		return flushpath.Config{}, &errUsage{"explain: --fio: " + err.Error()}
 	}
 	guest.Filesystem, guest.Barrier = c.String("filesystem"), c.String("barrier") == "on"
 	guest.WriteCache, guest.CacheType = c.String("write-cache"), c.String("cache-type")
+	guest.WritethroughUntilFlush = c.Bool("rbd-cache-writethrough-until-flush")
 	return guest, nil
-}
-
-// jobOptions reads fio's options, separated by white space, as far as they decide what is promised and where writes rest.
-// The defaults are fio's: buffered writes and no sync. What is neither known nor known not to matter is refused.
-func jobOptions(text string) (flushpath.Config, error) {
-	job := flushpath.Config{Sync: "none"}
-	rw := "write"
-	for _, word := range strings.Fields(text) {
-		name, value, _ := strings.Cut(word, "=")
-		var err error
-		switch name {
-		case "rw", "readwrite":
-			rw, _, _ = strings.Cut(value, ":")
-		case "direct":
-			job.Direct, err = fioBool(value)
-		case "buffered":
-			var buffered bool
-			buffered, err = fioBool(value)
-			job.Direct = !buffered
-		case "fsync":
-			job.Fsync, err = fioCount(value)
-		case "fdatasync":
-			job.Fdatasync, err = fioCount(value)
-		case "sync":
-			job.Sync, err = fioSync(value)
-		default:
-			if !slices.Contains(indifferentOptions(), name) {
-				err = fmt.Errorf("it is none of rw, direct, buffered, fsync, fdatasync, sync, which decide where writes rest, nor of %s, which do not",
-					strings.Join(indifferentOptions(), ", "))
-			}
-		}
-		if err != nil {
-			return job, fmt.Errorf("%q: %w", word, err)
-		}
-	}
-	if !slices.Contains([]string{"write", "randwrite", "rw", "readwrite", "randrw"}, rw) {
-		return job, fmt.Errorf("rw=%s writes nothing that could be lost: it is write, randwrite, rw or randrw", rw)
-	}
-	return job, nil
-}
-
-// indifferentOptions change neither what is promised nor where it rests.
-func indifferentOptions() []string {
-	return []string{"bs", "blocksize", "size", "iodepth", "numjobs", "ioengine", "runtime", "time_based", "ramp_time", "rwmixread", "rwmixwrite", "name"}
-}
-
-func fioBool(value string) (bool, error) {
-	if value != "0" && value != "1" {
-		return false, errors.New("it is 0 or 1")
-	}
-	return value == "1", nil
-}
-
-func fioCount(value string) (int, error) {
-	n, err := strconv.ParseUint(value, 10, 31)
-	if err != nil {
-		return 0, errors.New("it is after how many writes, or 0 for never")
-	}
-	return int(n), nil
-}
-
-func fioSync(value string) (string, error) {
-	switch value {
-	case "none", "0":
-		return "none", nil
-	case "sync", "1":
-		return "sync", nil
-	case "dsync":
-		return "dsync", nil
-	}
-	return "", errors.New("it is none, dsync or sync")
 }
 
 // domainXML reads the XML of a domain or a file, and returns what to call it as well.

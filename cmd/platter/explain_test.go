@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -14,8 +15,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"platter/cell"
+	"platter/explain"
 	"platter/flushpath"
-	"platter/libvirtxml"
 )
 
 const explainInput = `<domain type='kvm'>
@@ -64,7 +65,7 @@ func TestExplainSaysTheSameInTextAndJSONAndFromStandardInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var x explanation
+	var x explain.Explanation
 	if err := json.Unmarshal([]byte(text), &x); err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +92,35 @@ func TestExplainPredictsNothingOfADiskThatIsNotModelled(t *testing.T) {
 		text, err = runExplain(t, "vm.xml", "--disk", disk, "--json")
 		if err != nil || strings.Contains(text, "SAFE") || strings.Contains(text, "LOSES") {
 			t.Errorf("%s: %v\n%s", disk, err, text)
+		}
+	}
+}
+
+// Under unsafe the guest's flush never comes, so that with writethrough until flush nothing ever rests in librbd's cache.
+func TestExplainTakesCephsWritethroughUntilFlushWhereItIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	doc := "<domain type='kvm'><devices><disk type='network'><driver name='qemu' cache='unsafe'/>" +
+		"<source protocol='rbd' name='p/i'/><target dev='vda' bus='virtio'/></disk></devices></domain>"
+	if err := os.WriteFile(dir+"/rbd.xml", []byte(doc), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const flag = "--rbd-cache-writethrough-until-flush"
+	for _, c := range []struct {
+		args  []string
+		holds bool
+		note  bool
+	}{{[]string{dir + "/rbd.xml", "--json"}, true, true}, {[]string{dir + "/rbd.xml", flag, "--json"}, false, false}} {
+		out, err := runExplain(t, c.args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var x explain.Explanation
+		if err := json.Unmarshal([]byte(out), &x); err != nil || len(x.Disks) != 1 {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		i := slices.IndexFunc(x.Disks[0].Path.Layers, func(l flushpath.Layer) bool { return l.Name == "librbd cache" })
+		if i < 0 || x.Disks[0].Path.Layers[i].Holds != c.holds || strings.Contains(out, "not taken for granted") != c.note {
+			t.Errorf("%q:\n%s", c.args, out)
 		}
 	}
 }
@@ -133,60 +163,14 @@ func TestExplainRefusesWhatItWasNotAskedProperly(t *testing.T) {
 		{[]string{"vm.xml", "--filesystem", "btrfs"}, `explain: --filesystem "btrfs": it is none, ext4, xfs`},
 		{[]string{"vm.xml", "--barrier", "off"}, "explain: --barrier off is a mount option of ext4 alone"},
 		{[]string{"vm.xml", "--drive-cache", "battery"}, `explain: --drive-cache "battery": it is volatile, protected, none`},
+		{[]string{"vm.xml", "--disk", "vdb", "--rbd-cache-writethrough-until-flush"}, "explain: disk vdb of vm.xml is no RBD disk"},
+		{[]string{"vm.xml", "--rbd-cache-writethrough-until-flush"}, "explain: disk vda of vm.xml is no RBD disk"},
 		{[]string{"vm.xml", "--write-cache", "off"}, `explain: --write-cache "off": it is write through`},
 	} {
 		got, err := runExplain(t, tc.args...)
 		var usage *errUsage
 		if !errors.As(err, &usage) || !strings.HasPrefix(err.Error(), tc.want) || got != "" {
 			t.Errorf("%q: got %v (%T), output %q, want %q", tc.args, err, err, got, tc.want)
-		}
-	}
-}
-
-func TestExplainTakesFiosDefaultsForWhatAJobLeavesOut(t *testing.T) {
-	for text, want := range map[string]flushpath.Config{
-		"":                               {Sync: "none"},
-		"rw=randwrite fsync=8":           {Sync: "none", Fsync: 8},
-		"direct=1 fdatasync=1 bs=4k":     {Sync: "none", Direct: true, Fdatasync: 1},
-		"buffered=0 sync=1":              {Sync: "sync", Direct: true},
-		"buffered=1 sync=dsync rw=rw:8k": {Sync: "dsync"},
-	} {
-		if got, err := jobOptions(text); err != nil || got != want {
-			t.Errorf("%q: %+v, %v, want %+v", text, got, err, want)
-		}
-	}
-}
-
-func FuzzJobOptions(f *testing.F) {
-	f.Add(explainJob)
-	f.Add("rw=write sync=dsync buffered=1 fdatasync=32")
-	f.Add("fsync==1 direct fsync=99999999999")
-	f.Fuzz(func(t *testing.T, text string) {
-		job, err := jobOptions(text)
-		if err != nil {
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("%q: the error has two lines: %v", text, err)
-			}
-			return
-		}
-		if job.Fsync < 0 || job.Fdatasync < 0 || job.Check() != nil {
-			t.Errorf("%q: %+v", text, job)
-		}
-	})
-}
-
-func TestExplainSkipsWhatHasNothingToLose(t *testing.T) {
-	for want, d := range map[string]libvirtxml.Disk{
-		"a cdrom":   {Device: "cdrom"},
-		"a floppy":  {Device: "floppy"},
-		"read-only": {Device: "disk", ReadOnly: true},
-		"device=":   {Device: "lun", Source: libvirtxml.Source{Kind: "block"}},
-		"type='vh":  {Device: "disk", Source: libvirtxml.Source{Kind: "vhostuser"}},
-		"driver":    {Device: "disk", Source: libvirtxml.Source{Kind: "file"}, Driver: []libvirtxml.DriverAttr{{Attr: libvirtxml.Attr{Name: "name", Value: "tap"}}}},
-		"":          {Device: "disk", Source: libvirtxml.Source{Kind: "file"}},
-	} {
-		if got := notExplained(d); !strings.HasPrefix(got, want) || want == "" && got != "" {
-			t.Errorf("%+v: %q, want %q", d, got, want)
 		}
 	}
 }

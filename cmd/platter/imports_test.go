@@ -28,13 +28,14 @@ var allowed = map[string][]string{
 	"lint":                     {"cell", "policy", "libvirtxml", "flushpath"},
 	"change":                   {"cell", "matrices", "libvirtxml"},
 	"gate":                     {"text", "cell", "policy", "claims", "compare", "results", "fiojob"},
+	"explain":                  {"text", "cell", "flushpath", "libvirtxml"},
 	"selftest":                 {"text", "cell", "compare", "gate", "policy", "matrices", "results", "fiojob", "powercut"},
 	"orchestrator/guest":       {"powercut/witness"},
 	"orchestrator/guest/probe": {"powercut/witness"},
 	"orchestrator/hypervisor":  {"libvirtxml", "results"},
 	"orchestrator": {"text", "cell", "orchestrator/guest", "orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob",
 		"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness"},
-	"cmd/platter": {"text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "policy", "lint", "change", "gate", "selftest", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
+	"cmd/platter": {"text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

@@ -1,4 +1,6 @@
-package main
+// Package explain shows for the disks of a domain where writes rest, where a flush ends, and what the model of package flushpath predicts
+// that each failure class takes. Nothing is measured.
+package explain
 
 import (
 	"fmt"
@@ -11,53 +13,55 @@ import (
 	"platter/text"
 )
 
-// explanation is the one object that explain prints.
-type explanation struct {
-	Schema     int             `json:"schema"`
-	Domain     string          `json:"domain"` // the domain's name, or that of the file
-	Job        string          `json:"job"`
-	Filesystem string          `json:"filesystem"`
-	DriveCache string          `json:"drive_cache"`
-	Disks      []explainedDisk `json:"disks"`
-	Skipped    []skippedDisk   `json:"skipped"`
+// Explanation is the one object that platter explain --json prints.
+type Explanation struct {
+	Schema     int       `json:"schema"`
+	Domain     string    `json:"domain"` // the domain's name, or that of the file
+	Job        string    `json:"job"`
+	Filesystem string    `json:"filesystem"`
+	DriveCache string    `json:"drive_cache"`
+	Disks      []Disk    `json:"disks"`
+	Skipped    []Skipped `json:"skipped"`
 }
 
-// explainedDisk is one disk with its path and what is predicted of it.
-type explainedDisk struct {
-	Target      string            `json:"target"`
-	Bus         string            `json:"bus"`
-	Format      string            `json:"format"`
-	Source      string            `json:"source"`
-	Cache       string            `json:"cache"` // as the XML has it; "" where it has none
-	Effective   effectiveFlags    `json:"effective"`
-	Path        flushpath.Path    `json:"path"`
-	Predictions []classPrediction `json:"predictions"`
-	Notes       []string          `json:"notes"`
-	config      flushpath.Config  // what the model was asked
+// Disk is one disk with its path and what is predicted of it.
+type Disk struct {
+	Target      string           `json:"target"`
+	Bus         string           `json:"bus"`
+	Format      string           `json:"format"`
+	Source      string           `json:"source"`
+	Cache       string           `json:"cache"` // as the XML has it; "" where it has none
+	Effective   Effective        `json:"effective"`
+	Path        flushpath.Path   `json:"path"`
+	Predictions []Prediction     `json:"predictions"`
+	Notes       []string         `json:"notes"`
+	config      flushpath.Config // what the model was asked
 }
 
-// effectiveFlags are QEMU's, in the words of query-block.
-type effectiveFlags struct {
+// Effective are QEMU's, in the words of query-block.
+type Effective struct {
 	Writeback bool `json:"writeback"`
 	Direct    bool `json:"direct"`
 	NoFlush   bool `json:"no_flush"`
 }
 
-// classPrediction is what one failure class is predicted to take.
-type classPrediction struct {
+// Prediction is what one failure class is predicted to take.
+type Prediction struct {
 	Class string `json:"class"`
 	flushpath.Prediction
 }
 
-// skippedDisk is a disk that is not explained, and why.
-type skippedDisk struct {
+// Skipped is a disk that is not explained, and why.
+type Skipped struct {
 	Target string `json:"target"`
 	Reason string `json:"reason"`
 }
 
-// explanationOf explains the disk with that target, or all of them when it is "".
-func explanationOf(name string, disks []libvirtxml.Disk, target string, guest flushpath.Config, driveCache string) (*explanation, error) {
-	x := &explanation{Schema: 1, Domain: name, Filesystem: guest.Filesystem, DriveCache: driveCache, Disks: []explainedDisk{}, Skipped: []skippedDisk{}}
+// Of explains the disk with that target, or all of a domain's disks when it is "". The domain is called name; guest is what the model is
+// to know beside the disk: the guest's file system, its caches, and the job. An error is for disks that are not there or cannot be
+// explained.
+func Of(name string, disks []libvirtxml.Disk, target string, guest flushpath.Config, driveCache string) (*Explanation, error) {
+	x := &Explanation{Schema: 1, Domain: name, Filesystem: guest.Filesystem, DriveCache: driveCache, Disks: []Disk{}, Skipped: []Skipped{}}
 	var targets []string
 	found := false
 	for _, d := range disks {
@@ -67,18 +71,22 @@ func explanationOf(name string, disks []libvirtxml.Disk, target string, guest fl
 		}
 		found = true
 		if reason := notExplained(d); reason != "" {
-			x.Skipped = append(x.Skipped, skippedDisk{d.Target, reason})
+			x.Skipped = append(x.Skipped, Skipped{d.Target, reason})
 			continue
+		}
+		if guest.WritethroughUntilFlush && d.Source.Protocol != "rbd" {
+			return nil, fmt.Errorf("disk %s of %s is no RBD disk, and rbd_cache_writethrough_until_flush is an option of librbd: choose an RBD disk with --disk, or leave the option out",
+				d.Target, name)
 		}
 		x.Disks = append(x.Disks, explainDisk(d, guest, driveCache))
 	}
 	switch {
 	case len(disks) == 0:
-		return nil, &errUsage{fmt.Sprintf("explain: %s has no disk", name)}
+		return nil, fmt.Errorf("%s has no disk", name)
 	case !found:
-		return nil, &errUsage{fmt.Sprintf("explain: %s has no disk %q; its disks: %s", name, target, strings.Join(targets, ", "))}
+		return nil, fmt.Errorf("%s has no disk %q; its disks: %s", name, target, strings.Join(targets, ", "))
 	case target != "" && len(x.Disks) == 0:
-		return nil, &errUsage{fmt.Sprintf("explain: disk %s of %s: %s", target, name, x.Skipped[0].Reason)}
+		return nil, fmt.Errorf("disk %s of %s: %s", target, name, x.Skipped[0].Reason)
 	}
 	return x, nil
 }
@@ -102,17 +110,17 @@ func notExplained(d libvirtxml.Disk) string {
 }
 
 // explainDisk asks the model about a disk.
-func explainDisk(d libvirtxml.Disk, guest flushpath.Config, driveCache string) explainedDisk {
+func explainDisk(d libvirtxml.Disk, guest flushpath.Config, driveCache string) Disk {
 	c := guest
 	c.Cache, c.Bus, c.Format, c.Protocol = d.Get("cache"), d.Bus, d.Get("type"), d.Source.Protocol
 	if c.Format == "" {
 		c.Format = "raw"
 	}
-	x := explainedDisk{Target: d.Target, Bus: d.Bus, Format: c.Format, Source: d.Source.Path, Cache: c.Cache, Path: flushpath.TraceWith(c, driveCache),
+	x := Disk{Target: d.Target, Bus: d.Bus, Format: c.Format, Source: d.Source.Path, Cache: c.Cache, Path: flushpath.TraceWith(c, driveCache),
 		Notes: diskNotes(d, c), config: c}
 	x.Effective.Writeback, x.Effective.Direct, x.Effective.NoFlush = flushpath.Effective(c)
 	for _, class := range cell.FailureClasses() {
-		x.Predictions = append(x.Predictions, classPrediction{class, flushpath.Predict(c, class, driveCache)})
+		x.Predictions = append(x.Predictions, Prediction{class, flushpath.Predict(c, class, driveCache)})
 	}
 	return x
 }
@@ -129,8 +137,9 @@ func diskNotes(d libvirtxml.Disk, c flushpath.Config) []string {
 	if d.Source.Kind == "volume" {
 		notes = append(notes, "A volume is taken for a file or device of this host. In a pool of another kind (rbd, iscsi, gluster) what lies behind QEMU differs.")
 	}
-	if _, direct, _ := flushpath.Effective(c); c.Protocol == "rbd" && !direct {
-		notes = append(notes, "rbd_cache_writethrough_until_flush, Ceph's default, is not taken for granted: some builds of QEMU turn it off. While it holds nothing rests in librbd's cache before the guest's first flush; under unsafe, never.")
+	if _, direct, _ := flushpath.Effective(c); c.Protocol == "rbd" && !direct && !c.WritethroughUntilFlush {
+		notes = append(notes, "rbd_cache_writethrough_until_flush, Ceph's default, is not taken for granted: some builds of QEMU turn it off. "+
+			"While it holds nothing rests in librbd's cache before the guest's first flush; under unsafe, never.")
 	}
 	if c.Format != "raw" {
 		notes = append(notes, c.Format+": what QEMU holds is the mapping of newly allocated clusters; overwriting what is allocated changes none.")
@@ -138,8 +147,9 @@ func diskNotes(d libvirtxml.Disk, c flushpath.Config) []string {
 	return notes
 }
 
-// text is the explanation for a terminal, at most 80 columns where names are short.
-func (x *explanation) text() string {
+// Text returns the explanation for a terminal, at most 80 columns where names are short. It is not safe for a terminal before
+// text.Visible.
+func (x *Explanation) Text() string {
 	var b strings.Builder
 	for i, d := range x.Disks {
 		if i > 0 {
@@ -156,7 +166,7 @@ func (x *explanation) text() string {
 	return b.String()
 }
 
-func (d *explainedDisk) write(b *strings.Builder, x *explanation) {
+func (d *Disk) write(b *strings.Builder, x *Explanation) {
 	paragraph(b, "", fmt.Sprintf("%s %s: %s, %s, %s", x.Domain, d.Target, d.Bus, d.Format, d.Source))
 	cache := d.Cache
 	if cache == "" {
@@ -215,7 +225,7 @@ func unpromisedWord(p flushpath.Prediction, c flushpath.Config) string {
 }
 
 // reasons are why, with classes that share a reason in one line.
-func (d *explainedDisk) reasons() []string {
+func (d *Disk) reasons() []string {
 	var lines []string
 	for i := 0; i < len(d.Predictions); {
 		j := i + 1
@@ -230,7 +240,7 @@ func (d *explainedDisk) reasons() []string {
 }
 
 // sources are where the rules that were used come from, each once.
-func (d *explainedDisk) sources() []string {
+func (d *Disk) sources() []string {
 	var all []string
 	add := func(s string) {
 		if s != "" && !slices.Contains(all, s) {
