@@ -17,13 +17,17 @@ const Columns = 80
 // the direction of writing and other characters without a look are spelled as Go spells them in a string: "\x1b", "\u202e". Bytes that are
 // no UTF-8 become U+FFFD. Line ends and spaces stay; a text that is visible already stays as it is.
 func Visible(s string) string {
+	hidden := func(r rune) bool { return r != '\n' && !unicode.Is(unicode.Zs, r) && !unicode.IsPrint(r) }
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, hidden) {
+		return s
+	}
 	var b strings.Builder
 	for _, r := range s {
-		if r == '\n' || unicode.Is(unicode.Zs, r) || unicode.IsPrint(r) {
+		if hidden(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
 			b.WriteRune(r)
-			continue
 		}
-		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
 	}
 	return b.String()
 }
@@ -31,7 +35,8 @@ func Visible(s string) string {
 // Line returns s visible and on one line: what breaks a line, and a tab, becomes a space.
 func Line(s string) string {
 	return Visible(strings.Map(func(r rune) rune {
-		if strings.ContainsRune("\n\r\t\v\f\u0085\u2028\u2029", r) {
+		switch r {
+		case '\n', '\r', '\t', '\v', '\f', '\u0085', '\u2028', '\u2029':
 			return ' '
 		}
 		return r
