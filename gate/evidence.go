@@ -70,7 +70,8 @@ func (j *judge) fit(run *results.Run) {
 		present := map[string]string{"qemu": j.here.QEMU, "kernel": j.here.Kernel, "guest_image": j.here.GuestImage}
 		for _, name := range e.Same {
 			if is := present[name]; is != "" && is != sameFact(name, run) {
-				j.inconclusive("%s has expired: it was measured with %s %s, and this host has %s", run.Dir, fact(name), orUnset(sameFact(name, run)), is)
+				j.inconclusive("%s has expired: it was measured with %s %s, and this host has %s", run.Dir, fact(name), orUnset(sameFact(name, run)),
+					is)
 			}
 		}
 	}
@@ -138,7 +139,8 @@ func (j *judge) sides() {
 			j.unfit = append(j.unfit, "the runs are of different matrices")
 		}
 		if lines := differences(hostFacts(first), hostFacts(v.run)); len(lines) > 0 {
-			j.inconclusive("%s and %s were measured on different hosts or storage, so their speed is not compared: %s", first.Dir, v.run.Dir, strings.Join(lines, ", "))
+			j.inconclusive("%s and %s were measured on different hosts or storage, so their speed is not compared: %s", first.Dir, v.run.Dir,
+				strings.Join(lines, ", "))
 			j.unfit = append(j.unfit, "the runs are from different hosts")
 		}
 	}

@@ -352,13 +352,15 @@ func (j *judge) betweenRuns(m compare.Metric, before, after []float64, result *R
 		result.N = ratio.N
 		result.setRatio(m, ratio.Estimate, lo, hi, true)
 		result.Equivalent = compare.Ratio{Lo: lo, Hi: hi}.Within(result.Allowed)
-		result.Warnings = append(result.Warnings, fmt.Sprintf("no test was made: the interval is the policy's margin of %s between runs", share(margin)))
+		result.Warnings = append(result.Warnings, fmt.Sprintf("no test was made: the interval is the policy's margin of %s between runs",
+			share(margin)))
 	default:
 		result.take(m, ratio)
 		result.Lo, result.Hi, result.WorseLo, result.WorseHi, result.P, result.Equivalent = nil, nil, nil, nil, nil, false
 		result.Warnings = nil // of the test that is not made
 		result.Needed = minRuns
-		result.problem("runs differ by more than their trials show: with %s and %s it needs %d on each side, or the policy's margin, or both sides in one run (platter ab)",
+		result.problem("runs differ by more than their trials show: with %s and %s it needs %d on each side, or the policy's margin, or both "+
+			"sides in one run (platter ab)",
 			text.Plural(len(before), "baseline run"), text.Plural(len(after), "candidate run"), minRuns)
 	}
 }
@@ -382,16 +384,19 @@ func (j *judge) exposureRule(pairs []cellPair, result *RuleResult) {
 		result.setRatio(m, one, one, one, true)
 		result.Equivalent = true
 	case censoredBefore || censoredAfter:
-		result.problem("an exposure is at least as long as its campaign, so no ratio is known: limit it in safety.exposure_ms, or make campaigns longer")
+		result.problem("an exposure is at least as long as its campaign, so no ratio is known: limit it in safety.exposure_ms, or make " +
+			"campaigns longer")
 	case slices.Min(before) == 0 || slices.Min(after) == 0:
-		result.problem("no ratio is known where nothing was exposed (up to %s ms before, %s ms now): limit it in safety.exposure_ms", round(slices.Max(before)), round(slices.Max(after)))
+		result.problem("no ratio is known where nothing was exposed (up to %s ms before, %s ms now): limit it in safety.exposure_ms",
+			round(slices.Max(before)), round(slices.Max(after)))
 	default:
 		j.betweenRuns(m, before, after, result)
 	}
 }
 
 // worstExposures are the longest exposures of each run of a side, over the cells and all classes.
-func (j *judge) worstExposures(pairs []cellPair, side []*view, id func(cellPair) string, result *RuleResult) (worst []float64, censored bool) {
+func (j *judge) worstExposures(pairs []cellPair, side []*view, id func(cellPair) string, result *RuleResult) (worst []float64,
+	censored bool) {
 	for _, v := range side {
 		ms, found := 0.0, false
 		for _, p := range pairs {

@@ -295,7 +295,8 @@ func (j *judge) looked() string {
 		points += s.CrashPoints
 	}
 	if n := len(j.v.Safety); n > 0 {
-		parts = append(parts, fmt.Sprintf("no more promises broken than allowed at %s crash points in %s", text.Count(points), text.Plural(n, "record")))
+		parts = append(parts, fmt.Sprintf("no more promises broken than allowed at %s crash points in %s", text.Count(points),
+			text.Plural(n, "record")))
 	} else {
 		parts = append(parts, "safety was not measured, and the policy does not ask for it")
 	}

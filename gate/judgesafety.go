@@ -281,7 +281,8 @@ func (j *judge) exposed(s, before *results.Safety) (Outcome, string) {
 	case limited && s.Exposure.MS > limit:
 		return Fail, fmt.Sprintf("%s exposed, and %s ms are allowed", line, round(limit))
 	case limited && s.Exposure.Censored:
-		return Inconclusive, fmt.Sprintf("%s exposed: the campaign was too short to tell whether it is more than the %s ms allowed", line, round(limit))
+		return Inconclusive, fmt.Sprintf("%s exposed: the campaign was too short to tell whether it is more than the %s ms allowed", line,
+			round(limit))
 	case s.Verdict == results.NoPromise:
 		return Pass, "nothing was promised; " + line + " exposed" + since
 	}

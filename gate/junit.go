@@ -96,7 +96,8 @@ func (v *Verdict) performanceSuite() junitSuite {
 	s := junitSuite{Name: "platter performance"}
 	for _, cell := range v.Cells {
 		c := junitCase{Class: text.Visible(cell.Cell), Name: cell.Metric}
-		figures := fmt.Sprintf("%s → %s, %s (exploratory, adjusted p %s)", value(cell.Metric, cell.Before), value(cell.Metric, cell.After), change(cell.Worse), figure(cell.Adjusted))
+		figures := fmt.Sprintf("%s → %s, %s (exploratory, adjusted p %s)", value(cell.Metric, cell.Before), value(cell.Metric, cell.After),
+			change(cell.Worse), figure(cell.Adjusted))
 		switch {
 		case cell.Failed:
 			c.Failure = &junitText{text.Visible(figures + "; " + v.failedRule(cell))}

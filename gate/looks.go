@@ -32,7 +32,8 @@ func LooksOf(p *policy.Policy) (*results.Looks, error) {
 	}
 	last := looks.Blocks[len(looks.Blocks)-1]
 	if need := blocksNeeded(p, len(looks.Blocks)); last < need {
-		return nil, fmt.Errorf("policy %s: the last look is after %d blocks, and %d looks at %s need %d to decide: make the last look later, or have fewer looks or rules",
+		return nil, fmt.Errorf("policy %s: the last look is after %d blocks, and %d looks at %s need %d to decide: make the last look later, "+
+			"or have fewer looks or rules",
 			p.Name, last, len(looks.Blocks), text.Plural(tests(p), "rule"), need)
 	}
 	return looks, nil
@@ -128,5 +129,6 @@ func betweenLooks(run *results.Run) string {
 	if slices.Contains(looks, blocks) && len(run.Trials) == cells*blocks {
 		return ""
 	}
-	return fmt.Sprintf("the run stopped in block %d, and may be judged after %v blocks alone: go on with platter run --resume %s", blocks, looks, run.Dir)
+	return fmt.Sprintf("the run stopped in block %d, and may be judged after %v blocks alone: go on with platter run --resume %s", blocks,
+		looks, run.Dir)
 }

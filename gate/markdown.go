@@ -68,7 +68,8 @@ func (d *document) costs(v *Verdict) {
 	}
 	var rows [][]string
 	for _, r := range v.Rules {
-		rows = append(rows, []string{string(r.Outcome), r.Rule, change(r.Worse), interval(r.WorseLo, r.WorseHi), share(r.Allowed), figure(r.Adjusted), fmt.Sprint(r.N)})
+		rows = append(rows, []string{string(r.Outcome), r.Rule, change(r.Worse), interval(r.WorseLo, r.WorseHi), share(r.Allowed),
+			figure(r.Adjusted), fmt.Sprint(r.N)})
 	}
 	d.Table(left("", "rule", "change", fmt.Sprintf("interval (%s %%)", round(100*(1-v.Level))), "allowed", "adjusted p", "n"), rows)
 	d.cells(v)
@@ -79,7 +80,8 @@ func (d *document) cells(v *Verdict) {
 	var rows [][]string
 	for _, c := range v.Cells {
 		note := c.Error + c.Skipped
-		rows = append(rows, []string{c.Cell, c.Metric, value(c.Metric, c.Before), value(c.Metric, c.After), change(c.Worse), figure(c.Adjusted), note})
+		rows = append(rows, []string{c.Cell, c.Metric, value(c.Metric, c.Before), value(c.Metric, c.After), change(c.Worse), figure(c.Adjusted),
+			note})
 	}
 	if len(rows) == 0 {
 		return
@@ -105,7 +107,8 @@ func (d *document) risks(v *Verdict) {
 		if s.BaselineExposure != nil {
 			was += ", " + exposureText(*s.BaselineExposure) + " exposed"
 		}
-		rows = append(rows, []string{string(s.Outcome), s.Cell, classText(s), was, orUnset(s.Verdict), fmt.Sprintf("%s of %s", text.Count(s.PromisesLost), text.Count(s.Promises)), exposureText(s.Exposure), s.Why})
+		rows = append(rows, []string{string(s.Outcome), s.Cell, classText(s), was, orUnset(s.Verdict),
+			fmt.Sprintf("%s of %s", text.Count(s.PromisesLost), text.Count(s.Promises)), exposureText(s.Exposure), s.Why})
 	}
 	d.Table(left("", "cell", "failure", "before", "after", "broken promises", "exposed", "why"), rows)
 }
@@ -117,11 +120,14 @@ func (d *document) sureness(v *Verdict) {
 	}
 	var lines []string
 	if len(v.Rules) > 0 {
-		how := "Both sides were measured interleaved in one run and are compared within its blocks (exact Wilcoxon signed-rank test, Hodges-Lehmann estimate)"
+		how := "Both sides were measured interleaved in one run and are compared within its blocks (exact Wilcoxon signed-rank test, " +
+			"Hodges-Lehmann estimate)"
 		if !v.Paired {
-			how = fmt.Sprintf("Each run is one value: %s against %s (exact Mann-Whitney test, or the policy's margin)", text.Plural(len(v.Baseline), "run"), text.Plural(len(v.Candidate), "run"))
+			how = fmt.Sprintf("Each run is one value: %s against %s (exact Mann-Whitney test, or the policy's margin)",
+				text.Plural(len(v.Baseline), "run"), text.Plural(len(v.Candidate), "run"))
 		}
-		lines = append(lines, fmt.Sprintf("%s. A false alarm in any of the rules has a probability of at most %s (Holm, %s, %s).", how, share(v.Alpha), text.Plural(v.Tests, "test"), text.Plural(v.Looks, "look")))
+		lines = append(lines, fmt.Sprintf("%s. A false alarm in any of the rules has a probability of at most %s (Holm, %s, %s).", how,
+			share(v.Alpha), text.Plural(v.Tests, "test"), text.Plural(v.Looks, "look")))
 	}
 	if len(v.Safety) > 0 {
 		points, cuts := int64(0), 0
@@ -138,7 +144,8 @@ func (d *document) sureness(v *Verdict) {
 				live += fmt.Sprintf(" (if none lost anything, a cut loses with a probability of at most %s at 95 %%)", share(bound))
 			}
 		}
-		lines = append(lines, fmt.Sprintf("%s crash points were judged, which are not independent and give no bound; %s.", text.Count(points), live))
+		lines = append(lines, fmt.Sprintf("%s crash points were judged, which are not independent and give no bound; %s.", text.Count(points),
+			live))
 	}
 	for _, r := range v.Rules {
 		for _, w := range r.Warnings {
@@ -159,7 +166,8 @@ func (d *document) reproduce(v *Verdict) {
 	}
 	seen := map[string]bool{}
 	for _, s := range slices.Concat(v.Baseline, v.Candidate) {
-		seen[fmt.Sprintf("%s  # %s, %s, host %s, QEMU %s, kernel %s", text.Command(s.Command), s.Started.UTC().Format("2006-01-02 15:04"), s.Tool, s.Host, s.QEMU, s.Kernel)] = true
+		seen[fmt.Sprintf("%s  # %s, %s, host %s, QEMU %s, kernel %s", text.Command(s.Command), s.Started.UTC().Format("2006-01-02 15:04"),
+			s.Tool, s.Host, s.QEMU, s.Kernel)] = true
 	}
 	d.Linef("```sh")
 	for _, line := range slices.Sorted(maps.Keys(seen)) {

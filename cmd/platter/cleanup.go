@@ -7,6 +7,7 @@ import (
 
 	"platter/orchestrator"
 	"platter/orchestrator/hypervisor"
+	"platter/text"
 )
 
 func cleanupCommand() *cli.Command {
@@ -54,7 +55,7 @@ EXAMPLES:
 				return err
 			}
 			for _, l := range found {
-				fmt.Fprintln(c.App.Writer, verb, l)
+				fmt.Fprintln(c.App.Writer, text.Line(fmt.Sprint(verb, " ", l)))
 			}
 			if len(found) == 0 {
 				fmt.Fprintln(c.App.Writer, "nothing was left behind")
