@@ -311,21 +311,38 @@ func (x *crashes) probe(ctx context.Context, c Campaign, job guest.ProbeJob, rec
 
 // probeUntil runs the probe until end has ended the machine.
 func (x *crashes) probeUntil(ctx context.Context, job guest.ProbeJob, rec *recording, m Subject, end func(context.Context, *recording, Subject) error) error {
+	job.Runtime = time.Minute // it does not live to see it
+	return meanwhile(ctx, func(ctx context.Context) error { return ended(m.Probe(ctx, job)) }, func(done <-chan struct{}) error {
+		if err := x.probing(ctx, rec, done); err != nil {
+			return err
+		}
+		return end(ctx, rec, m)
+	})
+}
+
+// meanwhile runs do, and beside it background, whose end done tells. It returns when both are over: background, which uses the machine,
+// is cut off with its context after do, and its error counts where it ended by itself before.
+func meanwhile(ctx context.Context, background func(context.Context) error, do func(done <-chan struct{}) error) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	job.Runtime = time.Minute // it does not live to see it
-	done := make(chan error, 1)
+	done := make(chan struct{})
+	var early error
 	go func() {
-		done <- ended(m.Probe(running, job))
+		defer close(done)
+		early = background(running)
 	}()
-	if err := x.probing(ctx, rec, done); err != nil {
-		return err
+	err := do(done)
+	if errors.Is(err, errEnded) {
+		<-done
+		return early
 	}
-	err := end(ctx, rec, m)
 	stop()
 	<-done
 	return err
 }
+
+// errEnded is what do gives meanwhile when done told it to give up.
+var errEnded = errors.New("ended")
 
 // ended is the error of a probe that ended by itself where it was to be cut off.
 func ended(run guest.ProbeRun, err error) error {
@@ -339,8 +356,8 @@ func ended(run guest.ProbeRun, err error) error {
 	}
 }
 
-// probing waits until the witness has heard of the probe.
-func (x *crashes) probing(ctx context.Context, rec *recording, done <-chan error) error {
+// probing waits until the witness has heard of the probe; errEnded says that the probe has ended before.
+func (x *crashes) probing(ctx context.Context, rec *recording, done <-chan struct{}) error {
 	for {
 		s, err := x.disk.Status(ctx)
 		if err != nil {
@@ -350,8 +367,8 @@ func (x *crashes) probing(ctx context.Context, rec *recording, done <-chan error
 			return nil
 		}
 		select {
-		case err := <-done:
-			return err
+		case <-done:
+			return errEnded
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):

@@ -2,12 +2,14 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"platter/cell"
 	"platter/matrices"
@@ -180,5 +182,36 @@ func TestABaseThatCouldNotBeMadeOnceIsTriedAgain(t *testing.T) {
 	}
 	if again, err := x.base(t.Context(), c, layout); again != first || err != nil {
 		t.Errorf("made a second time: %+v, %v", again, err)
+	}
+}
+
+// TestTheProbeDoesNotOutliveItsCampaign is for the race detector: the machine is closed as soon as meanwhile returns.
+func TestTheProbeDoesNotOutliveItsCampaign(t *testing.T) {
+	failed, early := errors.New("the disk died"), errors.New("the probe failed")
+	for _, c := range []struct {
+		name string
+		do   func(done <-chan struct{}) error
+		want error
+	}{
+		{"the machine was ended", func(<-chan struct{}) error { return nil }, nil},
+		{"watching failed", func(<-chan struct{}) error { return failed }, failed},
+		{"the probe ended by itself", func(done <-chan struct{}) error { <-done; return errEnded }, early},
+	} {
+		machine := "running"
+		err := meanwhile(t.Context(), func(ctx context.Context) error {
+			if errors.Is(c.want, early) {
+				return early
+			}
+			<-ctx.Done()
+			time.Sleep(20 * time.Millisecond) // a connection does not end at once
+			if machine != "running" {
+				t.Error("the probe uses a machine that was closed")
+			}
+			return ctx.Err()
+		}, c.do)
+		machine = "closed"
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -312,12 +313,29 @@ func (m *liveMachine) Read(ctx context.Context) (Reading, error) {
 // XML implements Machine.
 func (m *liveMachine) XML(ctx context.Context) (string, error) { return m.domain.XML(ctx) }
 
-// consoleLines is how much of the console goes into the record of a failed trial.
-const consoleLines = 20
+// How much of the console goes into the record of a failed trial: the last lines, within the last bytes.
+const (
+	consoleLines = 20
+	consoleTail  = 64 << 10
+)
+
+// readTail reads the last bytes of a file. A guest may write to its console without end.
+func readTail(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.NewSectionReader(f, max(0, size-most), min(size, most)))
+}
 
 // Console implements Machine.
 func (m *liveMachine) Console() []string {
-	text, err := os.ReadFile(m.console)
+	text, err := readTail(m.console, consoleTail)
 	if err != nil {
 		return nil
 	}

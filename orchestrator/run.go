@@ -35,6 +35,7 @@ type Run struct {
 	silent  map[Boot]int  // boots in a row that failed
 	ended   time.Time     // when the trial before was over
 	images  map[Shape]*Scratch
+	made    int             // scratch images, living and gone: no two have one name
 	unmade  map[Shape]error // why an image could not be made; it is not tried again
 	filled  time.Duration   // making images, until a trial has taken it into its account
 }
@@ -223,7 +224,8 @@ func (r *Run) image(ctx context.Context, shape Shape) (*Scratch, error) {
 	r.Tell(Event{Message: "filling a scratch image"})
 	start := time.Now()
 	defer func() { r.filled = time.Since(start) }()
-	s, err := newScratch(ctx, r.Storage, len(r.images)+len(r.unmade), shape)
+	r.made++
+	s, err := newScratch(ctx, r.Storage, r.made, shape)
 	if err != nil {
 		r.unmade[shape] = &unmadeError{err}
 		return nil, r.unmade[shape]
@@ -239,7 +241,7 @@ func (r *Run) image(ctx context.Context, shape Shape) (*Scratch, error) {
 		}
 	}
 	if (shape.Simulated != cell.Device{}) {
-		if err := r.crashes.serve(ctx, s, shape.Simulated, len(r.images)); err != nil {
+		if err := r.crashes.serve(ctx, s, shape.Simulated, r.made); err != nil {
 			s.Close()
 			os.Remove(s.path)
 			r.unmade[shape] = &unmadeError{err}

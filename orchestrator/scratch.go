@@ -41,7 +41,8 @@ type Scratch struct {
 const freeMargin = 64 << 20
 
 // newScratch makes an image in dir and fills all of it once with noise, so that no trial reads or overwrites blocks that
-// were never written, and no layer below can take a shortcut for zeros. A file system is not made here.
+// were never written, and no layer below can take a shortcut for zeros. A file system is not made here. An image of this number that
+// is there is an error: it is somebody's, and stays as it is.
 func newScratch(ctx context.Context, dir string, number int, shape Shape) (*Scratch, error) {
 	path := filepath.Join(dir, fmt.Sprintf("scratch-%d.%s", number, shape.Format))
 	need := shape.SizeBytes + freeMargin
@@ -51,16 +52,20 @@ func newScratch(ctx context.Context, dir string, number int, shape Shape) (*Scra
 	if err := checkSpace(dir, need); err != nil {
 		return nil, err
 	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, &Error{Fault: Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
+	}
+	f.Close() // what fills it opens it
 	raw := path
 	if shape.Format != "raw" {
 		raw = path + ".raw"
 		defer os.Remove(raw)
 	}
-	err := createRaw(ctx, raw, shape)
+	err = createRaw(ctx, raw, shape)
 	if err == nil && raw != path {
 		err = qemuImg(ctx, append([]string{"convert", "-f", "raw", "-O", shape.Format}, append(shape.options(), raw, path)...)...)
 	}
-	var f *os.File
 	if err == nil {
 		f, err = os.OpenFile(path, os.O_RDWR, 0)
 	}

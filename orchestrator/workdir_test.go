@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -134,5 +135,45 @@ func TestTheMountOfAPathIsTheLongestAboveIt(t *testing.T) {
 		if !ok || m.kind != want {
 			t.Errorf("%s lies on %q, want %q", path, m.kind, want)
 		}
+	}
+}
+
+func TestAScratchImageIsNeverMadeOverAnother(t *testing.T) {
+	dir := t.TempDir()
+	for _, format := range []string{"raw", "qcow2"} {
+		path := filepath.Join(dir, "scratch-3."+format)
+		if err := os.WriteFile(path, []byte("living"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		shape := rawShape(1 << 20)
+		shape.Format = format
+		if s, err := newScratch(t.Context(), dir, 3, shape); err == nil {
+			s.Close()
+			t.Errorf("%s: it was made over another", format)
+		}
+		if text, err := os.ReadFile(path); err != nil || string(text) != "living" {
+			t.Errorf("%s: the other image is %q (%v) now", format, text, err)
+		}
+	}
+}
+
+func TestOfALongConsoleTheEndIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "console.log")
+	if err := os.WriteFile(path, append(bytes.Repeat([]byte("0123456789abcde\n"), 1<<16), "the end\r\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text, err := readTail(path, consoleTail)
+	if err != nil || len(text) != consoleTail {
+		t.Errorf("%d bytes were read (%v)", len(text), err)
+	}
+	lines := (&liveMachine{console: path}).Console()
+	if len(lines) != consoleLines || lines[consoleLines-1] != "the end" {
+		t.Errorf("%q", lines)
+	}
+	if err := os.WriteFile(path, []byte("short"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := readTail(path, consoleTail); err != nil || string(text) != "short" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
