@@ -69,9 +69,12 @@ func (j *judge) fit(run *results.Run) {
 	if j.here.Host != "" && j.here.Host == m.Host.Name {
 		present := map[string]string{"qemu": j.here.QEMU, "kernel": j.here.Kernel, "guest_image": j.here.GuestImage}
 		for _, name := range e.Same {
-			if is := present[name]; is != "" && is != sameFact(name, run) {
-				j.inconclusive("%s has expired: it was measured with %s %s, and this host has %s", run.Dir, fact(name), orUnset(sameFact(name, run)),
-					is)
+			switch is := present[name]; {
+			case is == "":
+				j.warn("%s was measured on this host, whose %s could not be found out: whether it has expired is not known", run.Dir, fact(name))
+			case is != sameFact(name, run):
+				j.inconclusive("%s has expired: it was measured with %s %s, and this host has %s",
+					run.Dir, fact(name), orUnset(sameFact(name, run)), is)
 			}
 		}
 	}
@@ -91,9 +94,17 @@ func days(d time.Duration) string {
 	return fmt.Sprintf("%.0f days", d.Hours()/24)
 }
 
-// fact is what a fact of Evidence.Same is called in messages.
+// fact returns what a fact of Evidence.Same is called in messages; "" for an unknown one.
 func fact(name string) string {
-	return map[string]string{"qemu": "QEMU", "kernel": "kernel", "guest_image": "guest image"}[name]
+	switch name {
+	case "qemu":
+		return "QEMU"
+	case "kernel":
+		return "kernel"
+	case "guest_image":
+		return "guest image"
+	}
+	return ""
 }
 
 // sameFact is a fact of Evidence.Same, as the run has it; empty when it does not say.

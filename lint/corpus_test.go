@@ -34,7 +34,7 @@ func libvirtTests(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	list := "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main\n"
+	list := sourceList(t)
 	if err := os.WriteFile(filepath.Join(dir, "source.list"), []byte(list), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +46,32 @@ func libvirtTests(t *testing.T) string {
 		t.Fatalf("fetch the source package libvirt: %v\n%s", err, out)
 	}
 	return testsBelow(dir)
+}
+
+// sourceList returns deb-src lines for the distribution's own repositories, those that the machine's apt takes its packages from.
+func sourceList(t *testing.T) string {
+	t.Helper()
+	const format = "$(REPO_URI) $(CODENAME) $(COMPONENT) $(SIGNED_BY)"
+	out, err := exec.CommandContext(t.Context(), "apt-get", "indextargets", "--format", format, "Created-By: Packages", "Origin: Debian").Output()
+	if err != nil {
+		t.Fatalf("ask apt for its sources: %v", err)
+	}
+	var list strings.Builder
+	for line := range strings.Lines(string(out)) {
+		part := strings.Fields(line)
+		if len(part) < 4 {
+			t.Fatalf("apt describes a source as %q", line)
+		}
+		keys := part[3]
+		if keys == "$(SIGNED_BY)" { // apt names none
+			keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+		}
+		fmt.Fprintf(&list, "deb-src [signed-by=%s] %s %s %s\n", keys, part[0], part[1], part[2])
+	}
+	if list.Len() == 0 {
+		t.Fatal("apt has no package lists of Debian: run apt-get update")
+	}
+	return list.String()
 }
 
 func testsBelow(dir string) string {

@@ -188,7 +188,7 @@ func abDisk(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matr
 	if err != nil {
 		return nil, err
 	}
-	return gate.JudgeAB(policy, run, time.Now(), thisHost()), nil
+	return gate.JudgeAB(policy, run, time.Now(), thisHost(c.Context, policy, s.URI, run)), nil
 }
 
 // notMeasured is the reason for which a change of which not all was measured is not PASS; false where all was.

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"platter/gate"
+	"platter/orchestrator/guest"
+	"platter/orchestrator/hypervisor"
+	"platter/policy"
 	"platter/results"
 )
 
@@ -25,7 +30,8 @@ func gateCommand() *cli.Command {
 		Category:  "judge",
 		Description: `Reads run directories and judges the candidate: safety fully, by itself; performance against the baseline, where each side
 has at least 6 runs or the policy gives a margin between runs. A run that measured both sides of a change, interleaved
-(platter ab makes one), is given alone as the candidate. Needs neither libvirt nor root. docs/gate.md has the rules.
+(platter ab makes one), is given alone as the candidate. Needs neither libvirt nor root: only a policy that wants the same QEMU
+asks libvirt for this host's, where a run was measured here. docs/gate.md has the rules.
 
 The summary for a CI step says the verdict first; JUnit has one test case for each cell and metric and for each cell and
 failure class: failure is the policy's word, error the rig's, skipped what cannot be measured.
@@ -121,7 +127,14 @@ func judge(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	now, here := time.Now(), thisHost()
+	uri := after[0].Manifest.Host.URI // of the libvirt that the run was measured with
+	if uri == "" {
+		if uri, err = libvirtURI(c); err != nil {
+			return err
+		}
+	}
+	now := time.Now()
+	here := thisHost(c.Context, policy, uri, slices.Concat(before, after)...)
 	var verdict *gate.Verdict
 	if len(before) == 0 {
 		verdict = gate.JudgeAB(policy, after[0], now, here)
@@ -147,13 +160,34 @@ func readRuns(dirs []string) ([]*results.Run, error) {
 	return runs, nil
 }
 
-// thisHost is what can be known of this host without libvirt.
-func thisHost() gate.Facts {
+// askLibvirt is how long a verdict waits for libvirt to state the version of QEMU.
+const askLibvirt = 5 * time.Second
+
+// thisHost returns what is known of this host for a verdict on the runs; what cannot be found out is empty. QEMU is the one that the
+// libvirt at uri starts; libvirt is asked only where the policy wants the same QEMU and a run was measured here.
+func thisHost(ctx context.Context, p *policy.Policy, uri string, runs ...*results.Run) gate.Facts {
 	var f gate.Facts
 	f.Host, _ = os.Hostname()
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		f.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	if image, err := guest.Open(cacheDir()); err == nil {
+		f.GuestImage = image.Digest
+	}
+	here := slices.ContainsFunc(runs, func(r *results.Run) bool { return r.Manifest.Host.Name == f.Host })
+	if !here || !slices.Contains(p.Evidence.Same, "qemu") {
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, askLibvirt)
+	defer cancel()
+	host, err := hypervisor.Connect(ctx, uri)
+	if err != nil {
+		return f
+	}
+	defer host.Close()
+	if facts, err := host.Facts(ctx); err == nil {
+		f.QEMU = facts.QEMU
 	}
 	return f
 }
