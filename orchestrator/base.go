@@ -9,6 +9,7 @@ import (
 
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
+	"platter/orchestrator/host"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
 )
@@ -62,7 +63,7 @@ func (x *crashes) makeBase(ctx context.Context, key base, b *baseImage) error {
 		room += data / 4
 	}
 	b.virtual = roundUp(data+room, 1<<20)
-	if err := checkSpace(x.run.Storage, 3*b.virtual+freeMargin); err != nil {
+	if err := host.CheckSpace(x.run.Storage, 3*b.virtual+freeMargin); err != nil {
 		return err
 	}
 	raw := b.path

@@ -8,6 +8,7 @@ import (
 
 	"platter/libvirtxml"
 	"platter/matrices"
+	"platter/orchestrator/host"
 	"platter/results"
 )
 
@@ -24,7 +25,7 @@ func BenchmarkTrial(b *testing.B) {
 	defer journal.Close()
 	var sum results.Phases
 	n := 0.0
-	r := &Run{Lab: l, Journal: journal, Storage: filepath.Dir(path), Plan: p, Host: hostFacts(), Tell: func(e Event) {
+	r := &Run{Lab: l, Journal: journal, Storage: filepath.Dir(path), Plan: p, Host: host.Facts(), Tell: func(e Event) {
 		if e.Trial == nil {
 			return
 		}
@@ -68,7 +69,7 @@ fio: {rw: randwrite, bs: 4k, ioengine: libaio, iodepth: 8, direct: 1, size: 256m
 			b.Fatal(err)
 		}
 		var wall, boot, measure float64
-		r := &Run{Lab: l, Journal: journal, Storage: filepath.Dir(path), Plan: p, Host: hostFacts(), Tell: func(e Event) {
+		r := &Run{Lab: l, Journal: journal, Storage: filepath.Dir(path), Plan: p, Host: host.Facts(), Tell: func(e Event) {
 			if e.Trial != nil {
 				wall, boot, measure = wall+e.Trial.Phases.WallS, boot+e.Trial.Phases.BootS, measure+e.Trial.Phases.MeasureS
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/flushpath"
 	"platter/libvirtxml"
 	"platter/matrices"
@@ -122,7 +123,7 @@ func (x *crashes) do(ctx context.Context, c Campaign) []results.Safety {
 	}
 	failure := &results.Failure{Fault: string(faultOf(err)), Message: err.Error()}
 	if x.died() {
-		failure.Fault, failure.Message = string(Rig), "the server of the simulated disk died: "+failure.Message
+		failure.Fault, failure.Message = string(fault.Rig), "the server of the simulated disk died: "+failure.Message
 	}
 	if x.run.machine != nil {
 		failure.Console = x.run.machine.Console()
@@ -178,7 +179,7 @@ func (x *crashes) try(ctx context.Context, c Campaign) ([]results.Safety, error)
 	}
 	job, err := probeJob(c.Cell, x.safety, x.seed)
 	if err != nil {
-		return nil, &Error{Fault: Usage, Message: err.Error()}
+		return nil, fault.New(fault.Usage, "%v", err)
 	}
 	rec, err := x.record(ctx, c, job, cell.Volatile, nil)
 	if err != nil {
@@ -255,7 +256,7 @@ func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, dr
 }
 
 func rigError(op string, err error) error {
-	return &Error{Fault: Rig, Message: fmt.Sprintf("%s: %v", op, err)}
+	return fault.New(fault.Rig, "%s: %v", op, err)
 }
 
 // probe plugs the disks in and runs the probe on them.
@@ -277,7 +278,7 @@ func (x *crashes) probe(ctx context.Context, c Campaign, job guest.ProbeJob, rec
 		return err
 	}
 	if want := expected(c.Cell); before.Flags != want {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.Cell.ID, before.Flags, want)}
+		return fault.New(fault.Rig, "cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.Cell.ID, before.Flags, want)
 	}
 	rec.flags = before.Flags
 	atImage, err := x.flushes(ctx, rec.names[0])
@@ -292,7 +293,7 @@ func (x *crashes) probe(ctx context.Context, c Campaign, job guest.ProbeJob, rec
 		return err
 	}
 	if rec.probe.Error != "" {
-		return &Error{Fault: Guest, Message: fmt.Sprintf("cell %s: the probe failed: %s", c.Cell.ID, rec.probe.Error)}
+		return fault.New(fault.Guest, "cell %s: the probe failed: %s", c.Cell.ID, rec.probe.Error)
 	}
 	after, err := m.Read(ctx)
 	if err != nil {
@@ -350,9 +351,9 @@ func ended(run guest.ProbeRun, err error) error {
 	case err != nil:
 		return fmt.Errorf("the probe ended before the cut: %w", err)
 	case run.Error != "":
-		return &Error{Fault: Guest, Message: "the probe failed before the cut: " + run.Error}
+		return fault.New(fault.Guest, "%s", "the probe failed before the cut: "+run.Error)
 	default:
-		return &Error{Fault: Guest, Message: "the probe ended before the cut without a word to its witness"}
+		return fault.New(fault.Guest, "the probe ended before the cut without a word to its witness")
 	}
 }
 

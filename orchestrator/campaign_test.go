@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/matrices"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
@@ -110,7 +111,7 @@ func TestAToolThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 		16: "Usage: e2fsck",
 	} {
 		tool("e2fsck", fmt.Sprintf("printf '%s\n'; exit %d", says, status))
-		if broken, err := checkExt4(context.Background(), image); err == nil || faultOf(err) != Rig {
+		if broken, err := checkExt4(context.Background(), image); err == nil || faultOf(err) != fault.Rig {
 			t.Errorf("e2fsck ends with %d: the survivor is called broken: %s (%v)", status, broken, err)
 		}
 	}

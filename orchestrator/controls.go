@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/results"
 )
 
@@ -89,7 +90,7 @@ func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results
 	x.run.Tell(Event{Message: "control: " + k.name})
 	job, err := probeJob(losing, x.safety, x.seed)
 	if err != nil {
-		return nil, &Error{Fault: Usage, Message: err.Error()}
+		return nil, fault.New(fault.Usage, "%v", err)
 	}
 	job.Runtime = controlTime
 	if k.lies {

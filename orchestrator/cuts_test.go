@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
@@ -76,7 +77,7 @@ func TestOnlyWhatTheSurvivorIsToBlameForIsALossOfALiveCut(t *testing.T) {
 		{name: "a guest that takes too long", machine: fakeSubject{prepare: fmt.Errorf("prepare: %w", context.DeadlineExceeded)}, rig: true},
 		{name: "a probe that cannot be run", machine: fakeSubject{check: &guest.ExitError{Status: 127}}, rig: true},
 		{name: "a guest that is gone while it reads", machine: fakeSubject{check: guest.ErrLost}, rig: true},
-		{name: "a disk that cannot be plugged in", machine: fakeSubject{attach: &hypervisor.Error{Op: "attach", Fault: hypervisor.Refused}}, rig: true},
+		{name: "a disk that cannot be plugged in", machine: fakeSubject{attach: &hypervisor.Error{Op: "attach", Fault: fault.Refused}}, rig: true},
 	} {
 		loss, err := liveCutOf(t, &c.machine, "raw", "survivor.img")
 		if (err != nil) != c.rig || loss.promises != c.lost || (loss.broken != "") != (c.lost == 8) {
@@ -98,7 +99,7 @@ func TestASurvivorThatQEMURefusesIsALossAndIsNotPluggedIn(t *testing.T) {
 		t.Errorf("a whole image: %s, %v, plugged in %t", loss, err, m.attached)
 	}
 	m = fakeSubject{}
-	if loss, err := liveCutOf(t, &m, "qcow2", image+".gone"); err == nil || faultOf(err) != Rig {
+	if loss, err := liveCutOf(t, &m, "qcow2", image+".gone"); err == nil || faultOf(err) != fault.Rig {
 		t.Errorf("an image that is not there: %s, %v", loss, err)
 	}
 	f, err := os.OpenFile(image, os.O_RDWR, 0)

@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"platter/orchestrator/guest"
+	"platter/orchestrator/host"
 	"platter/orchestrator/hypervisor"
 )
 
@@ -115,29 +114,24 @@ func examineFUSE() Check {
 }
 
 func examineStorage(storage string) []Check {
-	var st unix.Statfs_t
-	if err := unix.Statfs(storage, &st); err != nil {
+	free, err := host.FreeBytes(storage)
+	if err != nil {
 		return []Check{fail("storage", "mkdir -p "+storage, "%s: %v", storage, err)}
 	}
-	free := int64(st.Bavail) * st.Bsize
-	checks := []Check{ok("storage", "%s: %s free on %s", storage, size(free), storageFacts(storage).FileSystem)}
+	checks := []Check{ok("storage", "%s: %s free on %s", storage, size(free), host.Storage(storage).FileSystem)}
 	if free < 3<<30 {
 		checks[0] = warn("storage", "free space, or name another directory with --storage", "%s: only %s free", storage, size(free))
 	}
-	if err := checkDirect(storage); err != nil {
+	if err := host.CheckDirect(storage); err != nil {
 		return append(checks, fail("o_direct", "name another directory with --storage", "%v", err))
 	}
 	return append(checks, ok("o_direct", "files in %s open with O_DIRECT", storage))
 }
 
-// examineIOUring makes a ring as disk.io=io_uring would have QEMU do (io_uring_setup(2)).
 func examineIOUring() Check {
-	var params [120]byte // struct io_uring_params
-	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptrOf(&params), 0)
-	if errno != 0 {
-		return warn("io_uring", "sysctl kernel.io_uring_disabled=0", "not allowed here (%v): cells with disk.io=io_uring will fail", errno)
+	if err := host.IOUring(); err != nil {
+		return warn("io_uring", "sysctl kernel.io_uring_disabled=0", "not allowed here (%v): cells with disk.io=io_uring will fail", err)
 	}
-	unix.Close(int(fd))
 	return ok("io_uring", "can be used")
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"platter/fault"
 	"platter/matrices"
 	"platter/results"
 )
@@ -64,8 +65,8 @@ func TestARunThatMayEndEarlyHasOneKindOfGuest(t *testing.T) {
 	}
 	s := Settings{Matrix: m, Storage: t.TempDir(), Dir: filepath.Join(t.TempDir(), "run"), Looks: &results.Looks{Blocks: []int{10, 14}}}
 	err = s.preflight(NewPlan(m, 14, 1))
-	var typed *Error
-	if !errors.As(err, &typed) || typed.Fault != Usage || !strings.Contains(err.Error(), "2 kinds of guest") {
+	var typed *fault.Error
+	if !errors.As(err, &typed) || typed.Fault != fault.Usage || !strings.Contains(err.Error(), "2 kinds of guest") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
@@ -85,7 +86,7 @@ func (m *fakeMachine) Attach(_ context.Context, d libvirtxml.ScratchDisk) error 
 			return o.Name == "cache" && (o.Value == "none" || o.Value == "directsync")
 		})
 		if a.Name == "io" && a.Value == "native" && cached {
-			return &hypervisor.Error{Op: "attach", Fault: hypervisor.Refused, Message: "native I/O needs either no disk cache or directsync cache mode"}
+			return &hypervisor.Error{Op: "attach", Fault: fault.Refused, Message: "native I/O needs either no disk cache or directsync cache mode"}
 		}
 	}
 	m.disk, m.counters = &d, results.BlockCounters{}

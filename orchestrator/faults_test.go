@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"platter/fault"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
@@ -125,8 +126,8 @@ func TestAFioThatHangsAndAQEMUThatDiesAreFailedTrialsNotHangs(t *testing.T) {
 	}
 	time.AfterFunc(500*time.Millisecond, func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 	_, err = m.RunFio(t.Context(), d.Device, "[x]\n")
-	var e *Error
-	if !errors.As(err, &e) || e.Fault != Rig || !strings.Contains(e.Message, "QEMU") {
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Fault != fault.Rig || !strings.Contains(e.Message, "QEMU") {
 		t.Fatalf("a QEMU that dies gave %v, want a fault of the rig that says so", err)
 	}
 	if err := m.Close(t.Context()); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"platter/fault"
 	"platter/orchestrator/guest"
 	"platter/powercut/replay"
 )
@@ -16,7 +17,7 @@ import (
 // file system is gone, so are they. They lie in the directory storage meanwhile.
 func checkFiles(ctx context.Context, storage string, s survivor, c replay.Campaign, ledger *replay.Ledger) (replay.Loss, error) {
 	if c.Filesystem != "ext4" {
-		return replay.Loss{}, &Error{Fault: Usage, Message: fmt.Sprintf("files of the pattern %s are read back from ext4 alone: for %s ask for live cuts of overwritten blocks", c.Layout.Pattern, c.Filesystem)}
+		return replay.Loss{}, fault.New(fault.Usage, "files of the pattern %s are read back from ext4 alone: for %s ask for live cuts of overwritten blocks", c.Layout.Pattern, c.Filesystem)
 	}
 	if s.broken != "" {
 		return replay.Loss{Promises: ledger.Promises(), PromisesLost: ledger.Promises()}, nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/matrices"
 	"platter/powercut/oplog"
 	"platter/powercut/replay"
@@ -136,14 +137,14 @@ func TestADebugfsThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 		"debugfs: Cannot allocate memory while trying to open survivor.img",
 	} {
 		tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `p=${2#dump /data \"}; : >"${p%\"}"; echo "` + says + `" >&2`})
-		if records, err := x.judgeQuestions(t.Context(), c, rec, x.questions()); err == nil || faultOf(err) != Rig {
+		if records, err := x.judgeQuestions(t.Context(), c, rec, x.questions()); err == nil || faultOf(err) != fault.Rig {
 			t.Errorf("%s: %v, and %d records", says, err, len(records))
 		}
 		ledger, err := replay.LedgerFile(replay.File(rec.log), rec.campaign, -1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if loss, err := checkFiles(t.Context(), x.run.Storage, survivor{}, rec.campaign, ledger); err == nil || faultOf(err) != Rig {
+		if loss, err := checkFiles(t.Context(), x.run.Storage, survivor{}, rec.campaign, ledger); err == nil || faultOf(err) != fault.Rig {
 			t.Errorf("%s: %v, and %+v", says, err, loss)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"platter/fault"
 	"platter/fiojob"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
@@ -202,7 +203,7 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 	}
 	t.Run("io=native with a cached mode is refused and does no harm", func(t *testing.T) {
 		err := m.Attach(ctx, disk("cache", "writeback", "io", "native"))
-		if hypervisor.FaultOf(err) != hypervisor.Refused {
+		if fault.Of(err) != fault.Refused {
 			t.Fatalf("got %v, want a refusal", err)
 		}
 		if !keepsMachine(err) {

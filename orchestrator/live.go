@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"platter/fault"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
+	"platter/orchestrator/host"
 	"platter/orchestrator/hypervisor"
 )
 
@@ -200,7 +202,7 @@ func forwardedPort(doc string) (int, error) {
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, &Error{Fault: Rig, Message: fmt.Sprintf("find a free port on loopback: %v", err)}
+		return 0, fault.New(fault.Rig, "find a free port on loopback: %v", err)
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
@@ -229,7 +231,7 @@ func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) e
 	m.startFio(ctx)
 	doc, err := disk.XML()
 	if err != nil {
-		return &hypervisor.Error{Op: "attach scratch disk", Fault: hypervisor.Refused, Message: err.Error(), Err: err}
+		return &hypervisor.Error{Op: "attach scratch disk", Fault: fault.Refused, Message: err.Error(), Err: err}
 	}
 	if err := m.domain.Attach(ctx, doc); err != nil {
 		return m.explain(ctx, err)
@@ -305,7 +307,7 @@ func (m *liveMachine) Read(ctx context.Context) (Reading, error) {
 		r.ODirect = &direct
 	}
 	if pid, err := m.domain.PID(ctx); err == nil {
-		r.CPU = processCPU(pid)
+		r.CPU = host.ProcessCPU(pid)
 	}
 	return r, nil
 }
@@ -387,7 +389,7 @@ func (m *liveMachine) dead(ctx context.Context) error {
 	if log, err := m.domain.Log(); err == nil && len(log) > 0 {
 		message += ": its log ends with: " + log[len(log)-1]
 	}
-	return &Error{Fault: Rig, Message: message}
+	return fault.New(fault.Rig, "%s", message)
 }
 
 // deathLimit is how long a killed QEMU may take to be seen as gone: about 1.6 s here.

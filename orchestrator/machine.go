@@ -19,7 +19,7 @@ type Lab interface {
 // Machine is a running measuring guest with at most one scratch disk.
 type Machine interface {
 	// Attach plugs the disk in. A configuration that libvirt or QEMU refuses gives an error with the fault
-	// hypervisor.Refused and leaves the machine as it was; after any other error the machine is good for Close only. The same holds below.
+	// fault.Refused and leaves the machine as it was; after any other error the machine is good for Close only. The same holds below.
 	Attach(ctx context.Context, disk libvirtxml.ScratchDisk) error
 	// Detach unmounts and unplugs the disk that was attached and returns when it is gone; without one it does nothing.
 	Detach(ctx context.Context) error

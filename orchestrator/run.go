@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/libvirtxml"
-	"platter/orchestrator/hypervisor"
 	"platter/results"
 )
 
@@ -199,7 +199,7 @@ func (r *Run) needMachine(ctx context.Context, b Boot) error {
 		}
 	}
 	if r.silent[b] >= givenUpBoots {
-		return &Error{Fault: Guest, Message: fmt.Sprintf("the guest failed to start %d times in a row: not tried again", r.silent[b])}
+		return fault.New(fault.Guest, "the guest failed to start %d times in a row: not tried again", r.silent[b])
 	}
 	r.Tell(Event{Message: "starting the guest"})
 	start := time.Now()
@@ -277,7 +277,7 @@ func (r *Run) format(ctx context.Context, s *Scratch, shape Shape) error {
 		return err
 	}
 	if err := s.file.Sync(); err != nil {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("sync scratch image: %v", err)}
+		return fault.New(fault.Rig, "sync scratch image: %v", err)
 	}
 	return nil
 }
@@ -299,7 +299,7 @@ func (r *Run) closeMachine(ctx context.Context) error {
 	err := r.machine.Close(ctx)
 	r.machine = nil
 	if err != nil {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("the guest could not be ended: %v: run platter cleanup", err)}
+		return fault.New(fault.Rig, "the guest could not be ended: %v: run platter cleanup", err)
 	}
 	return nil
 }
@@ -338,25 +338,21 @@ func (e *BootError) Error() string {
 
 func (e *BootError) Unwrap() error { return e.Err }
 
-// faultOf says whose fault a failed trial is.
-func faultOf(err error) Fault {
-	var typed *Error
-	if errors.As(err, &typed) {
-		if typed.Fault == Usage {
-			return Rig // of a trial: what was asked for was checked before
-		}
-		return typed.Fault
+// faultOf returns whose fault a failed trial or campaign is. An error that names nobody's is the guest's.
+func faultOf(err error) fault.Fault {
+	switch f := fault.Of(err); f {
+	case "":
+		return fault.Guest
+	case fault.Usage, fault.Refused:
+		return fault.Rig // what was asked for was checked before the first trial
+	default:
+		return f
 	}
-	var hv *hypervisor.Error
-	if errors.As(err, &hv) && hv.Fault != hypervisor.Guest {
-		return Rig
-	}
-	return Guest
 }
 
 // keepsMachine tells whether the machine is good for the next trial after this error: fio failing or a configuration
 // being refused does it no harm.
 func keepsMachine(err error) bool {
 	var unmade *unmadeError
-	return errors.As(err, &unmade) || faultOf(err) == Fio || hypervisor.FaultOf(err) == hypervisor.Refused
+	return errors.As(err, &unmade) || faultOf(err) == fault.Fio || fault.Of(err) == fault.Refused
 }

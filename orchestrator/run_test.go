@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/matrices"
 	"platter/results"
 )
@@ -218,8 +219,8 @@ func TestRefusedSettingsTouchNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.Tell = func(Event) {}
 			_, err := Execute(t.Context(), c.Settings)
-			var e *Error
-			if !errors.As(err, &e) || e.Fault != Usage || strings.Contains(e.Message, "\n") || !strings.Contains(e.Message, c.says) {
+			var e *fault.Error
+			if !errors.As(err, &e) || e.Fault != fault.Usage || strings.Contains(e.Message, "\n") || !strings.Contains(e.Message, c.says) {
 				t.Fatalf("got %v, want a usage error of one line that says %q", err, c.says)
 			}
 			entries, err := os.ReadDir(base)

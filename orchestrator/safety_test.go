@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/matrices"
+	"platter/orchestrator/host"
 	"platter/powercut"
 	"platter/results"
 )
@@ -57,7 +59,7 @@ func realCrashes(t *testing.T, matrix string) (*Run, []Campaign) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := &Run{Lab: l, silent: map[Boot]int{}, Journal: journal, Storage: l.work.path, Plan: p, Host: hostFacts(), Tell: func(e Event) { t.Log(e.Message) }}
+	run := &Run{Lab: l, silent: map[Boot]int{}, Journal: journal, Storage: l.work.path, Plan: p, Host: host.Facts(), Tell: func(e Event) { t.Log(e.Message) }}
 	if run.crashes, err = newCrashes(t.Context(), run, Settings{Program: program, Seed: 7}); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +194,7 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 	if err := <-killed; err != nil {
 		t.Fatal(err)
 	}
-	if first[0].Status != results.Failed || first[0].Failure.Fault != string(Rig) {
+	if first[0].Status != results.Failed || first[0].Failure.Fault != string(fault.Rig) {
 		t.Errorf("the campaign whose disk died: %+v", first[0])
 	}
 	for _, r := range run.crashes.do(t.Context(), all[1]) {

@@ -9,10 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"platter/cell"
-	"platter/results"
+	"platter/fault"
+	"platter/orchestrator/host"
 )
 
 // Shape is how a scratch image is made. Cells with equal shapes share one image, which is filled once.
@@ -49,12 +48,12 @@ func newScratch(ctx context.Context, dir string, number int, shape Shape) (*Scra
 	if shape.Format != "raw" {
 		need += shape.SizeBytes // the noise is converted
 	}
-	if err := checkSpace(dir, need); err != nil {
+	if err := host.CheckSpace(dir, need); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, &Error{Fault: Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
+		return nil, &fault.Error{Fault: fault.Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
 	}
 	f.Close() // what fills it opens it
 	raw := path
@@ -80,12 +79,12 @@ func newScratch(ctx context.Context, dir string, number int, shape Shape) (*Scra
 		err = f.Sync()
 	}
 	if err == nil {
-		s.full, err = s.allocated()
+		s.full, err = host.Allocated(s.file)
 	}
 	if err != nil {
 		f.Close()
 		os.Remove(path)
-		return nil, &Error{Fault: Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
+		return nil, fault.New(fault.Rig, "make scratch image: %v", err)
 	}
 	return s, nil
 }
@@ -111,7 +110,7 @@ func createRaw(ctx context.Context, path string, shape Shape) error {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("make scratch image: %v", err)}
+		return fault.New(fault.Rig, "make scratch image: %v", err)
 	}
 	defer f.Close()
 	s := &Scratch{path: path, file: f, size: shape.SizeBytes}
@@ -123,18 +122,9 @@ func qemuImg(ctx context.Context, args ...string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return &Error{Fault: Rig, Message: fmt.Sprintf("qemu-img %s: %v: %s", args[0], err, lastLine(string(out)))}
+		return fault.New(fault.Rig, "qemu-img %s: %v: %s", args[0], err, lastLine(string(out)))
 	}
 	return nil
-}
-
-// allocated is how many bytes of the image have blocks on the host's file system.
-func (s *Scratch) allocated() (int64, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(s.file.Fd()), &st); err != nil {
-		return 0, fmt.Errorf("stat scratch image: %w", err)
-	}
-	return st.Blocks * 512, nil
 }
 
 func (s *Scratch) fill(stop func() error) error {
@@ -147,11 +137,11 @@ func (s *Scratch) fill(stop func() error) error {
 		block = block[:min(int64(len(block)), s.size-off)]
 		_, _ = noise.Read(block)
 		if _, err := s.file.WriteAt(block, off); err != nil {
-			return &Error{Fault: Rig, Message: fmt.Sprintf("fill scratch image: %v: free space or name another directory with --storage", err)}
+			return fault.New(fault.Rig, "fill scratch image: %v: free space or name another directory with --storage", err)
 		}
 	}
 	if err := s.file.Sync(); err != nil {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("fill scratch image: %v", err)}
+		return fault.New(fault.Rig, "fill scratch image: %v", err)
 	}
 	return nil
 }
@@ -164,76 +154,13 @@ func (s *Scratch) drop() error {
 	if s.simulated != "" {
 		return nil
 	}
-	if err := s.file.Sync(); err != nil {
-		return fmt.Errorf("sync scratch image: %w", err)
-	}
-	if err := unix.Fadvise(int(s.file.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
-		return fmt.Errorf("drop scratch image from the page cache: %w", err)
-	}
-	return nil
+	return host.DropCache(s.file)
 }
 
-// resident counts the bytes of the image in the host's page cache (mincore(2)).
+// resident returns how many bytes of the image are in the host's page cache.
 func (s *Scratch) resident() (int64, error) {
 	if s.simulated != "" {
 		return 0, errors.New("the page cache is simulated")
 	}
-	m, err := unix.Mmap(int(s.file.Fd()), 0, int(s.size), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return 0, fmt.Errorf("map scratch image: %w", err)
-	}
-	defer func() { _ = unix.Munmap(m) }()
-	page := int64(os.Getpagesize())
-	pages := make([]byte, (s.size+page-1)/page)
-	if err := mincore(m, pages); err != nil {
-		return 0, fmt.Errorf("look for scratch image in the page cache: %w", err)
-	}
-	var n int64
-	for _, p := range pages {
-		n += int64(p & 1)
-	}
-	return n * page, nil
-}
-
-// checkSpace fails unless need bytes are free in dir, or where dir will be made.
-func checkSpace(dir string, need int64) error {
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) && filepath.Dir(dir) != dir {
-		return checkSpace(filepath.Dir(dir), need)
-	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("look for free space in %s: %v", dir, err)}
-	}
-	if free := int64(st.Bavail) * st.Bsize; free < need {
-		return &Error{Fault: Usage, Message: fmt.Sprintf("%s has %d MiB free and the run needs %d MiB: free some, remove what dead runs left with platter cleanup, or name another directory with --storage", dir, free>>20, need>>20)}
-	}
-	return nil
-}
-
-// checkDirect fails unless files in dir can be opened with O_DIRECT, which cache=none and directsync need.
-func checkDirect(dir string) error {
-	f, err := os.CreateTemp(dir, "o_direct-")
-	if err != nil {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("write in storage directory: %v", err)}
-	}
-	defer os.Remove(f.Name())
-	f.Close()
-	fd, err := unix.Open(f.Name(), unix.O_RDWR|unix.O_DIRECT, 0)
-	if errors.Is(err, unix.EINVAL) {
-		return &Error{Fault: Usage, Message: fmt.Sprintf("files in %s cannot be opened with O_DIRECT (file system %s), which cache none and directsync need: name another directory with --storage", dir, storageFacts(dir).FileSystem)}
-	}
-	if err != nil {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("open a file in %s: %v", dir, err)}
-	}
-	return unix.Close(fd)
-}
-
-// storageFacts names the file system under dir and what it lies on.
-func storageFacts(dir string) results.Storage {
-	s := results.Storage{Directory: dir}
-	if m, ok := mountOf(dir); ok {
-		s.FileSystem, s.Device = m.kind, m.source
-		s.Drives, s.Layers = drivesBelow("/sys", deviceNumber(m))
-	}
-	return s
+	return host.Resident(s.file, s.size)
 }

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/matrices"
 	"platter/orchestrator/guest"
+	"platter/orchestrator/host"
 	"platter/orchestrator/hypervisor"
 	"platter/results"
 )
@@ -67,7 +69,7 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	}
 	defer func() { err = errors.Join(err, site.Close()) }()
 	if needsDirect(plan) {
-		if err := checkDirect(site.work.path); err != nil {
+		if err := host.CheckDirect(site.work.path); err != nil {
 			return o, err
 		}
 	}
@@ -142,7 +144,7 @@ func openSite(ctx context.Context, s Settings) (*site, error) {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, &Error{Fault: Usage, Message: err.Error()}
+		return nil, fault.New(fault.Usage, "%v", err)
 	}
 	site := &site{host: host}
 	if err := site.settle(ctx, s); err != nil {
@@ -204,18 +206,18 @@ func (s Settings) preflight(p Plan) error {
 	}
 	if !s.Resume {
 		if _, err := os.Lstat(s.Dir); err == nil {
-			return &Error{Fault: Usage, Message: fmt.Sprintf("run directory %s exists: name another with -o, or go on with it: platter run --resume %s", s.Dir, s.Dir)}
+			return fault.New(fault.Usage, "run directory %s exists: name another with -o, or go on with it: platter run --resume %s", s.Dir, s.Dir)
 		}
 	}
 	if s.Looks != nil && len(p.Boots) > 1 {
-		return &Error{Fault: Usage, Message: fmt.Sprintf("the matrix has %d kinds of guest (memory, vcpus), which are measured one after the other: a run that may end early needs blocks that go through all its cells, so run each kind by itself", len(p.Boots))}
+		return fault.New(fault.Usage, "the matrix has %d kinds of guest (memory, vcpus), which are measured one after the other: a run that may end early needs blocks that go through all its cells, so run each kind by itself", len(p.Boots))
 	}
-	return checkSpace(s.Storage, p.Bytes()+freeMargin)
+	return host.CheckSpace(s.Storage, p.Bytes()+freeMargin)
 }
 
 func (s Settings) checkAccel() error {
 	if s.Accel != "" && s.Accel != "kvm" && s.Accel != "tcg" {
-		return &Error{Fault: Usage, Message: fmt.Sprintf("accel %q: it is kvm or tcg", s.Accel)}
+		return fault.New(fault.Usage, "accel %q: it is kvm or tcg", s.Accel)
 	}
 	return nil
 }
@@ -239,10 +241,10 @@ func (s Settings) sweep(ctx context.Context, host *hypervisor.Host) error {
 
 // manifest gathers the facts of the run.
 func (s Settings) manifest(site *site, p Plan) results.Manifest {
-	h, facts, image := hostFacts(), site.facts, site.image
+	h, facts, image := host.Facts(), site.facts, site.image
 	h.URI, h.Libvirt, h.QEMU = facts.URI, facts.Libvirt, facts.QEMU
 	h.Accel, h.AccelReason = site.accel.Name, site.accel.Reason
-	storage := storageFacts(s.Storage)
+	storage := host.Storage(s.Storage)
 	all := cell.Cell{Settings: s.Matrix.Fixed} // what every cell begins from
 	storage.Format, storage.SizeBytes = all.Format(), all.SizeBytes()
 	m := results.Manifest{
@@ -296,7 +298,7 @@ func comparable(began, now results.Manifest) error {
 		{"cells", cellsOf(began), cellsOf(now)},
 	} {
 		if f.before != f.after {
-			return &Error{Fault: Usage, Message: fmt.Sprintf("the run began with %s %q and would go on with %q: its trials would not compare; start a new run", f.what, f.before, f.after)}
+			return fault.New(fault.Usage, "the run began with %s %q and would go on with %q: its trials would not compare; start a new run", f.what, f.before, f.after)
 		}
 	}
 	return nil
@@ -338,7 +340,7 @@ func searchable(dir string, facts hypervisor.Facts) error {
 		return nil
 	}
 	if err := hypervisor.Searchable(filepath.Join(dir, "scratch.img"), facts.QEMUUser.UID, facts.QEMUUser.Groups...); err != nil {
-		return &Error{Fault: Usage, Message: fmt.Sprintf("QEMU's user cannot reach %s: %v: name another directory with --storage", dir, err)}
+		return fault.New(fault.Usage, "QEMU's user cannot reach %s: %v: name another directory with --storage", dir, err)
 	}
 	return nil
 }

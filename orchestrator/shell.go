@@ -3,13 +3,14 @@ package orchestrator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strconv"
 
+	"platter/fault"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
+	"platter/orchestrator/host"
 )
 
 // ShellSettings are what a guest for a person to work in is to have.
@@ -35,7 +36,7 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 	if err := s.check(); err != nil {
 		return err
 	}
-	if err := checkSpace(s.Storage, 2*s.Shape.SizeBytes+freeMargin); err != nil {
+	if err := host.CheckSpace(s.Storage, 2*s.Shape.SizeBytes+freeMargin); err != nil {
 		return err
 	}
 	site, err := openSite(ctx, s.Settings)
@@ -88,7 +89,7 @@ func unready(ctx context.Context, err error) error {
 	if ctx.Err() != nil || !errors.As(err, &failed) {
 		return err
 	}
-	return &Error{Fault: Guest, Message: err.Error()}
+	return fault.New(fault.Guest, "%v", err)
 }
 
 func (s ShellSettings) disk(path string) libvirtxml.ScratchDisk {
@@ -105,13 +106,13 @@ const minXFS = 300 << 20
 // check refuses what could not work before anything is made.
 func (s ShellSettings) check() error {
 	if s.Bus != "virtio" && s.Bus != "scsi" {
-		return &Error{Fault: Usage, Message: fmt.Sprintf("bus %q: it is virtio or scsi", s.Bus)}
+		return fault.New(fault.Usage, "bus %q: it is virtio or scsi", s.Bus)
 	}
 	if _, err := s.disk("/scratch").XML(); err != nil {
-		return &Error{Fault: Usage, Message: err.Error()}
+		return fault.New(fault.Usage, "%v", err)
 	}
 	if s.Shape.Filesystem == "xfs" && s.Shape.SizeBytes < minXFS {
-		return &Error{Fault: Usage, Message: "xfs takes 300 MiB at least: ask for a larger --size"}
+		return fault.New(fault.Usage, "xfs takes 300 MiB at least: ask for a larger --size")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/powercut/witness"
@@ -29,7 +30,7 @@ type Subject interface {
 func (r *Run) subject() (Subject, error) {
 	m, ok := r.machine.(Subject)
 	if !ok {
-		return nil, &Error{Fault: Rig, Message: "this lab makes no crash campaigns"}
+		return nil, fault.New(fault.Rig, "this lab makes no crash campaigns")
 	}
 	return m, nil
 }
@@ -38,7 +39,7 @@ func (r *Run) subject() (Subject, error) {
 func (m *liveMachine) AttachWitness(ctx context.Context, disk libvirtxml.ScratchDisk) error {
 	doc, err := disk.XML()
 	if err != nil {
-		return &Error{Fault: Rig, Message: err.Error()}
+		return fault.New(fault.Rig, "%v", err)
 	}
 	if err := m.domain.Attach(ctx, doc); err != nil {
 		return m.explain(ctx, err)

@@ -12,10 +12,12 @@ import (
 
 	"platter/cell"
 	"platter/compare"
+	"platter/fault"
 	"platter/fiojob"
 	"platter/flushpath"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
+	"platter/orchestrator/host"
 	"platter/results"
 	"platter/text"
 )
@@ -40,7 +42,7 @@ const (
 func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Trial) error {
 	raw, err := r.Journal.RawDir(s.Cell.ID, s.Block)
 	if err != nil {
-		return &Error{Fault: Rig, Message: err.Error()}
+		return fault.New(fault.Rig, "%v", err)
 	}
 	watch := stopwatch{last: time.Now()}
 	if err := r.attach(ctx, s.Cell, image, raw, t); err != nil {
@@ -69,7 +71,7 @@ func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	interval := logInterval(s.Cell)
 	rates, err := fiojob.ParseIOPSLog(run.IOPSLog, interval)
 	if err != nil {
-		return &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
+		return fault.New(fault.Fio, "cell %s: %v", s.Cell.ID, err)
 	}
 	if len(rates) > 0 {
 		t.IOPSLog = &results.IOPSLog{IntervalS: interval.Seconds(), IOPS: rates}
@@ -104,7 +106,7 @@ func (r *Run) attach(ctx context.Context, c cell.Cell, image *Scratch, raw strin
 		return err
 	}
 	if err := image.drop(); err != nil {
-		return &Error{Fault: Rig, Message: err.Error()}
+		return fault.New(fault.Rig, "%v", err)
 	}
 	n, err := image.resident()
 	if err != nil {
@@ -166,10 +168,10 @@ func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	want := expected(c)
 	t.Evidence.Expected, t.Evidence.Effective, t.Evidence.ImageODirect = &want, &reading.Flags, reading.ODirect
 	if reading.Flags != want {
-		return disk, before{}, &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.ID, reading.Flags, want)}
+		return disk, before{}, fault.New(fault.Rig, "cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.ID, reading.Flags, want)
 	}
-	b := before{reading: reading, busy: busyCPU(), at: time.Now()}
-	if n, err := deviceFlushes(image.path); err == nil {
+	b := before{reading: reading, busy: host.BusyCPU(), at: time.Now()}
+	if n, err := host.DeviceFlushes(image.path); err == nil {
 		b.device = &n
 	}
 	if image.simulated != "" {
@@ -179,8 +181,8 @@ func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Tr
 		}
 		b.image = &n
 	}
-	if b.allocated, err = image.allocated(); err != nil {
-		return disk, before{}, &Error{Fault: Rig, Message: err.Error()}
+	if b.allocated, err = host.Allocated(image.file); err != nil {
+		return disk, before{}, fault.New(fault.Rig, "%v", err)
 	}
 	t.Evidence.UnwrittenBytes = max(0, image.full-b.allocated)
 	return disk, b, nil
@@ -200,7 +202,7 @@ func logInterval(c cell.Cell) time.Duration {
 func (r *Run) fio(ctx context.Context, s Step, disk guest.Disk, raw string) (guest.FioRun, *fiojob.Output, error) {
 	job, err := fiojob.Job{Name: "platter", Options: jobOptions(s, r.Plan.Seed, disk.Target), LogIOPS: logInterval(s.Cell)}.Render()
 	if err != nil {
-		return guest.FioRun{}, nil, &Error{Fault: Usage, Message: fmt.Sprintf("cell %s: %v", s.Cell.ID, err)}
+		return guest.FioRun{}, nil, fault.New(fault.Usage, "cell %s: %v", s.Cell.ID, err)
 	}
 	if err := keep(raw, "job.fio", []byte(job)); err != nil {
 		return guest.FioRun{}, nil, err
@@ -220,10 +222,10 @@ func (r *Run) fio(ctx context.Context, s Step, disk guest.Disk, raw string) (gue
 	}
 	out, err := fiojob.Parse(run.JSON)
 	if run.Status != 0 {
-		return run, nil, &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: fio failed with status %d: %s", s.Cell.ID, run.Status, text.Line(fioSays(run, out)))}
+		return run, nil, fault.New(fault.Fio, "cell %s: fio failed with status %d: %s", s.Cell.ID, run.Status, text.Line(fioSays(run, out)))
 	}
 	if err != nil {
-		return run, nil, &Error{Fault: Fio, Message: fmt.Sprintf("cell %s: %v (fio also said: %q)", s.Cell.ID, err, run.Text)}
+		return run, nil, fault.New(fault.Fio, "cell %s: %v (fio also said: %q)", s.Cell.ID, err, run.Text)
 	}
 	return run, out, nil
 }
@@ -272,11 +274,11 @@ func (r *Run) collect(ctx context.Context, c cell.Cell, image *Scratch, run gues
 		return err
 	}
 	if after.Flags != b.reading.Flags {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("cell %s: QEMU's cache flags changed during the trial from %+v to %+v", c.ID, b.reading.Flags, after.Flags)}
+		return fault.New(fault.Rig, "cell %s: QEMU's cache flags changed during the trial from %+v to %+v", c.ID, b.reading.Flags, after.Flags)
 	}
 	wall := time.Since(b.at)
 	if after.CPU > 0 && b.reading.CPU > 0 && wall > 0 {
-		others := (busyCPU() - b.busy) - (after.CPU - b.reading.CPU)
+		others := (host.BusyCPU() - b.busy) - (after.CPU - b.reading.CPU)
 		share := max(0, others.Seconds()/wall.Seconds())
 		t.Evidence.OthersCPUs = &share
 	}
@@ -302,11 +304,11 @@ func (r *Run) collect(ctx context.Context, c cell.Cell, image *Scratch, run gues
 		n -= *b.image
 		path.Image = &n
 	}
-	if n, err := image.allocated(); err == nil {
+	if n, err := host.Allocated(image.file); err == nil {
 		n -= b.allocated
 		t.Evidence.AllocatedBytes = &n
 	}
-	if n, err := deviceFlushes(image.path); err == nil && b.device != nil {
+	if n, err := host.DeviceFlushes(image.path); err == nil && b.device != nil {
 		n -= *b.device
 		path.HostDevice = &n
 	}
@@ -320,7 +322,7 @@ func (r *Run) collect(ctx context.Context, c cell.Cell, image *Scratch, run gues
 	}
 	// What this trial left dirty is written back now: the next one does not pay for it.
 	if err := image.drop(); err != nil {
-		return &Error{Fault: Rig, Message: err.Error()}
+		return fault.New(fault.Rig, "%v", err)
 	}
 	return nil
 }
@@ -338,7 +340,7 @@ func difference(after, before results.BlockCounters) results.BlockCounters {
 // keep stores a raw file of a trial.
 func keep(dir, name string, text []byte) error {
 	if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
-		return &Error{Fault: Rig, Message: fmt.Sprintf("keep %s of the trial: %v: is there space left?", name, err)}
+		return fault.New(fault.Rig, "keep %s of the trial: %v: is there space left?", name, err)
 	}
 	return nil
 }

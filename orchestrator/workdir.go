@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"platter/fault"
 	"platter/powercut"
 )
 
@@ -32,14 +33,14 @@ const (
 // newWorkdir makes a work directory in the storage directory.
 func newWorkdir(storage string) (*workdir, error) {
 	if err := os.MkdirAll(storage, 0o755); err != nil {
-		return nil, &Error{Fault: Usage, Message: fmt.Sprintf("make storage directory: %v: name another with --storage", err)}
+		return nil, fault.New(fault.Usage, "make storage directory: %v: name another with --storage", err)
 	}
 	for {
 		var id [4]byte
 		_, _ = rand.Read(id[:]) // crypto/rand does not fail
 		path := filepath.Join(storage, workdirPrefix+hex.EncodeToString(id[:]))
 		if err := os.Mkdir(path, 0o755); err != nil {
-			return nil, &Error{Fault: Usage, Message: fmt.Sprintf("make work directory: %v: name another storage directory with --storage", err)}
+			return nil, fault.New(fault.Usage, "make work directory: %v: name another storage directory with --storage", err)
 		}
 		lock, err := tryLock(filepath.Join(path, lockFile), os.O_CREATE)
 		if errors.Is(err, errLocked) {
@@ -52,7 +53,7 @@ func newWorkdir(storage string) (*workdir, error) {
 		if _, err := lock.WriteString(mark); err != nil {
 			lock.Close()
 			os.RemoveAll(path)
-			return nil, &Error{Fault: Rig, Message: fmt.Sprintf("make work directory: %v: name another storage directory with --storage", err)}
+			return nil, fault.New(fault.Rig, "make work directory: %v: name another storage directory with --storage", err)
 		}
 		return &workdir{path: path, lock: lock}, nil
 	}

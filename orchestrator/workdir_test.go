@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"platter/fault"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -97,8 +99,8 @@ func TestAScratchImageIsFullOfNoiseAndLeavesThePageCache(t *testing.T) {
 func TestAScratchImageThatDoesNotFitIsRefusedAndLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	_, err := newScratch(t.Context(), dir, 0, rawShape(1<<60))
-	var e *Error
-	if !errors.As(err, &e) || e.Fault != Usage {
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Fault != fault.Usage {
 		t.Fatalf("got %v, want a usage error", err)
 	}
 	stopped := errors.New("stopped")
@@ -123,19 +125,6 @@ func allZero(b []byte) bool {
 		}
 	}
 	return true
-}
-
-func TestTheMountOfAPathIsTheLongestAboveIt(t *testing.T) {
-	info := []byte(`22 1 254:0 / / rw - ext4 /dev/vda rw
-30 22 0:30 / /srv rw - tmpfs tmpfs rw
-31 22 8:1 / /srv/a\040b rw shared:1 - xfs /dev/sda1 rw
-`)
-	for path, want := range map[string]string{"/": "ext4", "/srvx": "ext4", "/srv/x": "tmpfs", "/srv/a b/c": "xfs", "/srv": "tmpfs"} {
-		m, ok := findMount(info, path)
-		if !ok || m.kind != want {
-			t.Errorf("%s lies on %q, want %q", path, m.kind, want)
-		}
-	}
 }
 
 func TestAScratchImageIsNeverMadeOverAnother(t *testing.T) {

@@ -1,8 +1,8 @@
 package powercut
 
 import (
-	"bufio"
 	"errors"
+	"io"
 	"io/fs"
 	"log"
 	"net"
@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -93,44 +94,21 @@ func mountedAt(mount string) (m mounted, ok bool) {
 		return m, false
 	}
 	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if at, found := parseMount(lines.Text(), mount); found {
-			m, ok = at, true
-		}
-	}
-	return m, ok
+	return findMounted(f, mount)
 }
 
-// parseMount reads a line of mountinfo (proc_pid_mountinfo(5)) if it is about that mount point.
-func parseMount(line, mount string) (mounted, bool) {
-	before, after, ok := strings.Cut(line, " - ")
-	head, tail := strings.Fields(before), strings.Fields(after)
-	if !ok || len(head) < 5 || len(tail) < 2 || unescape(head[4]) != mount {
-		return mounted{}, false
+// findMounted is mountedAt among mounts in the format of proc_pid_mountinfo(5).
+func findMounted(mounts io.Reader, mount string) (m mounted, ok bool) {
+	there, err := mountinfo.GetMountsFromReader(mounts, func(i *mountinfo.Info) (skip, stop bool) { return i.Mountpoint != mount, false })
+	if err != nil || len(there) == 0 {
+		return m, false
 	}
-	m := mounted{fsType: tail[0]}
-	if tail[0] == "fuse."+fsType {
-		m.state = strings.TrimPrefix(unescape(tail[1]), fsName+":")
+	top := there[len(there)-1]
+	m.fsType = top.FSType
+	if top.FSType == "fuse."+fsType {
+		m.state = strings.TrimPrefix(top.Source, fsName+":")
 	}
 	return m, true
-}
-
-// unescape undoes the octal escapes of blanks, tabs, newlines and backslashes.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // RemoveStale unmounts a mount of ours whose server is dead, as it may be left when server and guard were both killed, and removes

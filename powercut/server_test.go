@@ -631,17 +631,10 @@ func TestADatabaseOfRecordsLosesOnlyTheUnsyncedTail(t *testing.T) {
 	}
 }
 
-func FuzzParseMount(f *testing.F) {
-	f.Add(`36 35 98:0 / /mnt\0402 rw - fuse.platter-powercut platter-powercut:/var/a\040b rw`)
-	f.Fuzz(func(t *testing.T, line string) {
-		if m, ok := parseMount(line, "/mnt 2"); ok && m.state != "" && m.fsType != "fuse."+fsType {
-			t.Errorf("%q is ours: %+v", line, m)
-		}
-	})
-}
-
-func TestAMountIsFoundByItsEscapedName(t *testing.T) {
-	m, ok := parseMount(`36 35 98:0 / /mnt\0402 rw,noatime shared:1 - fuse.platter-powercut platter-powercut:/var/a\040b rw`, "/mnt 2")
+func TestAMountIsFoundByItsEscapedNameAndTheTopmostCounts(t *testing.T) {
+	m, ok := findMounted(strings.NewReader(`36 35 98:0 / /mnt\0402 rw,noatime shared:1 - ext4 /dev/sda1 rw
+37 36 0:40 / /mnt\0402 rw,noatime shared:1 - fuse.platter-powercut platter-powercut:/var/a\040b rw
+`), "/mnt 2")
 	if !ok || m.state != "/var/a b" {
 		t.Errorf("%+v, %v", m, ok)
 	}

@@ -12,9 +12,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/fault"
 	"platter/libvirtxml"
 	"platter/matrices"
-	"platter/orchestrator"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
 	"platter/powercut"
@@ -137,9 +137,6 @@ func exitCode(ctx context.Context, err error) int {
 		findings   *errFindings
 		undecided  *errInconclusive
 		unmeasured *errUnmeasured
-		orch       *orchestrator.Error
-		hv         *hypervisor.Error
-		image      *guest.Error
 		run        *results.Error
 		disk       *powercut.Error
 		command    *guest.ExitError
@@ -155,13 +152,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInconclusive
 	case errors.As(err, &unmeasured), errors.As(err, &command):
 		return exitUnmeasured
-	case errors.As(err, &orch):
-		if orch.Fault == orchestrator.Usage {
-			return exitUsage
-		}
-		return exitRig
-	case errors.As(err, &hv):
-		if hv.Fault == hypervisor.Usage {
+	case fault.Of(err) != "":
+		if fault.Of(err) == fault.Usage {
 			return exitUsage
 		}
 		return exitRig
@@ -174,8 +166,6 @@ func exitCode(ctx context.Context, err error) int {
 		if disk.Fault == powercut.Usage {
 			return exitUsage
 		}
-		return exitRig
-	case errors.As(err, &image):
 		return exitRig
 	default:
 		return exitRig

@@ -2,10 +2,10 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
+	"platter/fault"
 	"platter/orchestrator"
 	"platter/text"
 )
@@ -64,7 +64,7 @@ EXAMPLES:
 				}
 			}
 			if failed > 0 {
-				return &orchestrator.Error{Fault: orchestrator.Rig, Message: fmt.Sprintf("%d checks failed: a run would not work yet", failed)}
+				return fault.New(fault.Rig, "%d checks failed: a run would not work yet", failed)
 			}
 			return nil
 		},

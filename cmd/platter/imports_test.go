@@ -9,6 +9,7 @@ import (
 
 // allowed says which of platter's packages each may import: the house of docs/ARCHITECTURE.md.
 var allowed = map[string][]string{
+	"fault":                    {},
 	"text":                     {},
 	"internal/golden":          {},
 	"cell":                     {},
@@ -32,10 +33,11 @@ var allowed = map[string][]string{
 	"selftest":                 {"text", "cell", "compare", "gate", "policy", "matrices", "results", "fiojob", "powercut"},
 	"orchestrator/guest":       {"powercut/witness"},
 	"orchestrator/guest/probe": {"powercut/witness"},
-	"orchestrator/hypervisor":  {"libvirtxml", "results"},
-	"orchestrator": {"text", "cell", "orchestrator/guest", "orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob",
+	"orchestrator/hypervisor":  {"fault", "libvirtxml", "results"},
+	"orchestrator/host":        {"fault", "results"},
+	"orchestrator": {"fault", "text", "cell", "orchestrator/host", "orchestrator/guest", "orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob",
 		"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness"},
-	"cmd/platter": {"text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
+	"cmd/platter": {"fault", "text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

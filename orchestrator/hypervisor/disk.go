@@ -13,6 +13,7 @@ import (
 
 	"github.com/digitalocean/go-libvirt"
 
+	"platter/fault"
 	"platter/results"
 )
 
@@ -41,7 +42,7 @@ type disk struct {
 func (d *Domain) Attach(ctx context.Context, diskXML string) error {
 	target, err := diskTarget(diskXML)
 	if err != nil {
-		return &Error{Op: "attach a disk to domain " + d.Name(), Fault: Usage, Message: err.Error(), Err: err}
+		return &Error{Op: "attach a disk to domain " + d.Name(), Fault: fault.Usage, Message: err.Error(), Err: err}
 	}
 	op := fmt.Sprintf("attach disk %s to domain %s", target, d.Name())
 	_, err = call(ctx, d.host, op, func(l *libvirt.Libvirt) (struct{}, error) {
@@ -90,7 +91,7 @@ func release(ctx context.Context, op string, p plug, poll, retry time.Duration) 
 		if ctx.Err() != nil {
 			return &Error{
 				Op:    op,
-				Fault: Guest,
+				Fault: fault.Guest,
 				Message: fmt.Sprintf("the guest never released the disk (asked %s in %s)",
 					times(requests), time.Since(began).Round(100*time.Millisecond)),
 				Hint: "its driver must agree: see on the console whether the guest is up and does not hang",
@@ -249,7 +250,7 @@ func (d *Domain) disk(ctx context.Context, op, target string) (disk, error) {
 			return found, nil
 		}
 	}
-	return disk{}, &Error{Op: op, Fault: Usage, Message: ErrNoDisk.Error(), Err: ErrNoDisk}
+	return disk{}, &Error{Op: op, Fault: fault.Usage, Message: ErrNoDisk.Error(), Err: ErrNoDisk}
 }
 
 // parseDisks reads the disks of a domain's XML.

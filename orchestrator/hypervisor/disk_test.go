@@ -10,6 +10,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 	"github.com/google/go-cmp/cmp"
 
+	"platter/fault"
 	"platter/results"
 )
 
@@ -66,7 +67,7 @@ func FuzzDisks(f *testing.F) {
 func TestADiskWithoutATargetCannotBeAttached(t *testing.T) {
 	for _, text := range []string{"", "<disk/>", "<interface><target dev='vnet0'/></interface>", "<disk><target/></disk>"} {
 		err := (&Domain{host: &Host{}}).Attach(t.Context(), text)
-		if err == nil || FaultOf(err) != Usage {
+		if err == nil || fault.Of(err) != fault.Usage {
 			t.Errorf("%q: got %v, want a usage error", text, err)
 		}
 	}
@@ -194,7 +195,7 @@ func TestADiskThatIsNeverReleasedIsTheGuestsFault(t *testing.T) {
 	defer cancel()
 	p := &fakePlug{}
 	err := release(ctx, "detach disk vdb from domain x", p, time.Millisecond, 5*time.Millisecond)
-	if FaultOf(err) != Guest || !errors.Is(err, context.DeadlineExceeded) {
+	if fault.Of(err) != fault.Guest || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v, want the guest's fault and the deadline", err)
 	}
 	for _, want := range []string{"vdb", "domain x", "the guest never released the disk", "times"} {
@@ -208,7 +209,7 @@ func TestADiskThatIsNeverReleasedIsTheGuestsFault(t *testing.T) {
 }
 
 func TestARequestThatQEMURefusesEndsTheDetach(t *testing.T) {
-	refused := &Error{Op: "detach", Fault: Refused, Message: "this type of disk cannot be hot unplugged"}
+	refused := &Error{Op: "detach", Fault: fault.Refused, Message: "this type of disk cannot be hot unplugged"}
 	p := &fakePlug{requestErr: refused}
 	if err := release(t.Context(), "detach", p, time.Millisecond, time.Minute); !errors.Is(err, refused) {
 		t.Errorf("got %v", err)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"platter/fault"
+
 	"github.com/digitalocean/go-libvirt"
 )
 
@@ -174,7 +176,7 @@ func (d *Domain) untilGone(ctx context.Context, op string) error {
 			return nil
 		}
 		if err := pause(ctx, goneInterval); err != nil {
-			return &Error{Op: op, Fault: Rig, Message: "the domain is still " + state.Name, Err: err}
+			return &Error{Op: op, Fault: fault.Rig, Message: "the domain is still " + state.Name, Err: err}
 		}
 	}
 }

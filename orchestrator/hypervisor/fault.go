@@ -10,26 +10,13 @@ import (
 	"syscall"
 	"time"
 
+	"platter/fault"
+
 	"github.com/digitalocean/go-libvirt"
 )
 
 // explainLimit bounds the questions asked only to make an error clearer.
 const explainLimit = 5 * time.Second
-
-// Fault says whose an error is.
-type Fault string
-
-// The faults of this package's errors.
-const (
-	// Usage: the caller asked for what cannot be, for example a remote URI. Permanent.
-	Usage Fault = "usage"
-	// Rig: libvirt, QEMU or the host did not do its part. It may pass, or be mended as the hint says.
-	Rig Fault = "rig"
-	// Refused: libvirt or QEMU does not accept this configuration. Permanent: a cell with it is failed for that reason.
-	Refused Fault = "refused"
-	// Guest: the guest did not do its part, for example release a disk.
-	Guest Fault = "guest"
-)
 
 // ErrGone is wrapped in the error of a call for a domain that is not there, or not running any more.
 var ErrGone = errors.New("the domain is gone")
@@ -41,7 +28,7 @@ var ErrDisconnected = errors.New("not connected to libvirt")
 type Error struct {
 	// Op is what was tried, naming the domain and disk: "attach disk vdb to domain x".
 	Op    string
-	Fault Fault
+	Fault fault.Fault
 	// Message is libvirt's own message where it is libvirt that failed.
 	Message string
 	// Hint says what to do about it; "" when nothing certain is known.
@@ -62,14 +49,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// FaultOf is the fault of the first *Error in err's chain. An error without one is the rig's.
-func FaultOf(err error) Fault {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Fault
-	}
-	return Rig
-}
+// Whose returns the fault.
+func (e *Error) Whose() fault.Fault { return e.Fault }
 
 // oneLine joins the lines of a message; QEMU's errors often have several.
 func oneLine(text string) string {
@@ -83,7 +64,7 @@ func oneLine(text string) string {
 }
 
 func rigError(op string, err error) *Error {
-	return &Error{Op: op, Fault: Rig, Message: err.Error(), Err: err}
+	return &Error{Op: op, Fault: fault.Rig, Message: err.Error(), Err: err}
 }
 
 // classify makes an *Error of what a call of go-libvirt returned.
@@ -97,7 +78,7 @@ func classify(op string, err error) error {
 		return classifyRefusal(op, refusal)
 	}
 	if errors.Is(err, libvirt.ErrInterrupted) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) {
-		return &Error{Op: op, Fault: Rig, Message: "the connection to libvirt was lost",
+		return &Error{Op: op, Fault: fault.Rig, Message: "the connection to libvirt was lost",
 			Hint: "see whether the daemon was stopped or has crashed", Err: fmt.Errorf("%w: %w", ErrDisconnected, err)}
 	}
 	return rigError(op, err)
@@ -105,13 +86,13 @@ func classify(op string, err error) error {
 
 // classifyRefusal looks at libvirt's error number and, where that says too little ("internal error"), at its message.
 func classifyRefusal(op string, err libvirt.Error) *Error {
-	e := &Error{Op: op, Fault: Rig, Message: err.Message, Err: err}
+	e := &Error{Op: op, Fault: fault.Rig, Message: err.Message, Err: err}
 	switch libvirt.ErrorNumber(err.Code) {
 	case libvirt.ErrNoDomain:
 		e.Err = fmt.Errorf("%w: %w", ErrGone, err)
 	case libvirt.ErrConfigUnsupported, libvirt.ErrXMLError, libvirt.ErrXMLDetail, libvirt.ErrXMLInvalidSchema,
 		libvirt.ErrOperationUnsupported, libvirt.ErrArgumentUnsupported:
-		e.Fault = Refused
+		e.Fault = fault.Refused
 	case libvirt.ErrAuthFailed, libvirt.ErrAuthCancelled, libvirt.ErrAuthUnavailable, libvirt.ErrAccessDenied:
 		e.Hint = "run platter as root or as a member of the group libvirt"
 	}
@@ -130,7 +111,7 @@ func classifyRefusal(op string, err libvirt.Error) *Error {
 // knownMessage is a message of libvirt 9 or QEMU 7.2 that says too little to act on.
 type knownMessage struct {
 	pattern string
-	fault   Fault
+	fault   fault.Fault
 	hint    string
 }
 
@@ -141,25 +122,25 @@ func knownMessages() []knownMessage {
 		taken    = "another run uses this name, or a killed one left it: virsh destroy NAME ends it"
 	)
 	return []knownMessage{
-		{`Bus 'ide\.\d+' does not support hotplugging|disk bus '.*' cannot be hotplugged`, Refused, plugCold},
-		{`Could not find (sata|ide) controller`, Refused, plugCold},
-		{`does not support hotplugging`, Refused, ""},
-		{`No more available PCI slots`, Refused, "give the domain more pcie-root-port controllers"},
-		{`io='native' needs`, Refused, "io=native works with cache=none and cache=directsync only"},
-		{`does not support O_DIRECT`, Refused, "keep the image on a file system that has direct I/O, or leave out cache=none, cache=directsync and io=native"},
-		{`linux io_uring`, Refused, "see whether the kernel lets QEMU use io_uring: sysctl kernel.io_uring_disabled"},
-		{`is not supported in this build`, Refused, "this QEMU was built without it"},
-		{`must be a power of 2`, Refused, ""},
-		{`Unknown driver '`, Refused, "this QEMU lacks the block driver: install the package that has it, for example qemu-block-extra"},
-		{`Image is not in .* format`, Refused, "the disk's type attribute must be the format of the image"},
-		{`Could not access KVM kernel module`, Rig, openKVM},
-		{`failed to initialize kvm`, Rig, openKVM},
-		{`does not support virt type 'kvm'`, Rig, "this host has no KVM: use emulation"},
-		{`already exists with uuid|is already active`, Rig, taken},
-		{`Failed to get .*lock`, Rig, "another process has the image open: fuser IMAGE names it"},
-		{`Unable to set XATTR`, Rig, "give the disk's source <seclabel model='dac' relabel='no'/>"},
-		{`Cannot access storage file .*No such file`, Rig, "the image must exist, and be on a mount older than the domain for QEMU to see it"},
-		{`Could not open .*No such file`, Rig, "the image must exist, and be on a mount older than the domain for QEMU to see it"},
+		{`Bus 'ide\.\d+' does not support hotplugging|disk bus '.*' cannot be hotplugged`, fault.Refused, plugCold},
+		{`Could not find (sata|ide) controller`, fault.Refused, plugCold},
+		{`does not support hotplugging`, fault.Refused, ""},
+		{`No more available PCI slots`, fault.Refused, "give the domain more pcie-root-port controllers"},
+		{`io='native' needs`, fault.Refused, "io=native works with cache=none and cache=directsync only"},
+		{`does not support O_DIRECT`, fault.Refused, "keep the image on a file system that has direct I/O, or leave out cache=none, cache=directsync and io=native"},
+		{`linux io_uring`, fault.Refused, "see whether the kernel lets QEMU use io_uring: sysctl kernel.io_uring_disabled"},
+		{`is not supported in this build`, fault.Refused, "this QEMU was built without it"},
+		{`must be a power of 2`, fault.Refused, ""},
+		{`Unknown driver '`, fault.Refused, "this QEMU lacks the block driver: install the package that has it, for example qemu-block-extra"},
+		{`Image is not in .* format`, fault.Refused, "the disk's type attribute must be the format of the image"},
+		{`Could not access KVM kernel module`, fault.Rig, openKVM},
+		{`failed to initialize kvm`, fault.Rig, openKVM},
+		{`does not support virt type 'kvm'`, fault.Rig, "this host has no KVM: use emulation"},
+		{`already exists with uuid|is already active`, fault.Rig, taken},
+		{`Failed to get .*lock`, fault.Rig, "another process has the image open: fuser IMAGE names it"},
+		{`Unable to set XATTR`, fault.Rig, "give the disk's source <seclabel model='dac' relabel='no'/>"},
+		{`Cannot access storage file .*No such file`, fault.Rig, "the image must exist, and be on a mount older than the domain for QEMU to see it"},
+		{`Could not open .*No such file`, fault.Rig, "the image must exist, and be on a mount older than the domain for QEMU to see it"},
 	}
 }
 

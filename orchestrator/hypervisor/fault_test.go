@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"platter/fault"
+
 	"github.com/digitalocean/go-libvirt"
 )
 
@@ -15,29 +17,29 @@ func TestMessagesOfLibvirtAndQEMUAreUnderstood(t *testing.T) {
 	for _, test := range []struct {
 		code    libvirt.ErrorNumber
 		message string
-		fault   Fault
+		fault   fault.Fault
 		hint    string
 	}{
-		{internal, "internal error: unable to execute QEMU command 'device_add': Bus 'ide.0' does not support hotplugging", Refused, "when it starts"},
-		{libvirt.ErrOperationUnsupported, "Operation not supported: disk bus 'sata' cannot be hotplugged.", Refused, "when it starts"},
-		{internal, "internal error: unable to execute QEMU command 'device_add': Bus 'pcie.0' does not support hotplugging", Refused, ""},
-		{internal, "internal error: No more available PCI slots", Refused, "pcie-root-port"},
-		{libvirt.ErrConfigUnsupported, "unsupported configuration: io='native' needs either no disk cache or directsync cache mode", Refused, "cache=directsync"},
-		{libvirt.ErrConfigUnsupported, "unsupported configuration: Disk iothread '9' not defined in iothreadid", Refused, ""},
-		{libvirt.ErrXMLError, "XML error: Invalid value for attribute 'cache' in element 'driver': 'bogus'.", Refused, ""},
-		{internal, "internal error: unable to execute QEMU command 'device_add': invalid queue-size property (7), must be a power of 2 (max 1024)", Refused, ""},
-		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Could not open '/d/i': filesystem does not support O_DIRECT", Refused, "direct I/O"},
-		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Unknown driver 'rbd'", Refused, "qemu-block-extra"},
-		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Image is not in qcow2 format", Refused, "type attribute"},
-		{internal, "internal error: unable to execute QEMU command 'device_add': Failed to get \"write\" lock", Rig, "fuser"},
-		{internal, "internal error: qemu unexpectedly closed the monitor: Could not access KVM kernel module: Permission denied\n2026-01-01T00:00:00Z qemu-system-x86_64: -accel kvm: failed to initialize kvm: Permission denied\n", Rig, "chgrp kvm /dev/kvm"},
-		{libvirt.ErrConfigUnsupported, "unsupported configuration: Emulator '/usr/bin/qemu-system-x86_64' does not support virt type 'kvm'", Rig, "emulation"},
-		{libvirt.ErrOperationFailed, "operation failed: domain 'x' already exists with uuid 530195b2-899a-4996-9199-d2d1c81e95f8", Rig, "virsh destroy"},
-		{libvirt.ErrSystemError, "Cannot access storage file '/d/nope.img': No such file or directory", Rig, "must exist"},
-		{libvirt.ErrSystemError, "Unable to set XATTR trusted.libvirt.security.dac on /d/i: Operation not permitted", Rig, "relabel='no'"},
-		{libvirt.ErrAuthFailed, "authentication failed: access denied by policy", Rig, "group libvirt"},
-		{internal, "internal error: Could not find sata controller with index 3 required for device", Refused, "when it starts"},
-		{libvirt.ErrSystemError, "Cannot check QEMU binary /usr/bin/nonesuch: No such file or directory", Rig, ""},
+		{internal, "internal error: unable to execute QEMU command 'device_add': Bus 'ide.0' does not support hotplugging", fault.Refused, "when it starts"},
+		{libvirt.ErrOperationUnsupported, "Operation not supported: disk bus 'sata' cannot be hotplugged.", fault.Refused, "when it starts"},
+		{internal, "internal error: unable to execute QEMU command 'device_add': Bus 'pcie.0' does not support hotplugging", fault.Refused, ""},
+		{internal, "internal error: No more available PCI slots", fault.Refused, "pcie-root-port"},
+		{libvirt.ErrConfigUnsupported, "unsupported configuration: io='native' needs either no disk cache or directsync cache mode", fault.Refused, "cache=directsync"},
+		{libvirt.ErrConfigUnsupported, "unsupported configuration: Disk iothread '9' not defined in iothreadid", fault.Refused, ""},
+		{libvirt.ErrXMLError, "XML error: Invalid value for attribute 'cache' in element 'driver': 'bogus'.", fault.Refused, ""},
+		{internal, "internal error: unable to execute QEMU command 'device_add': invalid queue-size property (7), must be a power of 2 (max 1024)", fault.Refused, ""},
+		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Could not open '/d/i': filesystem does not support O_DIRECT", fault.Refused, "direct I/O"},
+		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Unknown driver 'rbd'", fault.Refused, "qemu-block-extra"},
+		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Image is not in qcow2 format", fault.Refused, "type attribute"},
+		{internal, "internal error: unable to execute QEMU command 'device_add': Failed to get \"write\" lock", fault.Rig, "fuser"},
+		{internal, "internal error: qemu unexpectedly closed the monitor: Could not access KVM kernel module: Permission denied\n2026-01-01T00:00:00Z qemu-system-x86_64: -accel kvm: failed to initialize kvm: Permission denied\n", fault.Rig, "chgrp kvm /dev/kvm"},
+		{libvirt.ErrConfigUnsupported, "unsupported configuration: Emulator '/usr/bin/qemu-system-x86_64' does not support virt type 'kvm'", fault.Rig, "emulation"},
+		{libvirt.ErrOperationFailed, "operation failed: domain 'x' already exists with uuid 530195b2-899a-4996-9199-d2d1c81e95f8", fault.Rig, "virsh destroy"},
+		{libvirt.ErrSystemError, "Cannot access storage file '/d/nope.img': No such file or directory", fault.Rig, "must exist"},
+		{libvirt.ErrSystemError, "Unable to set XATTR trusted.libvirt.security.dac on /d/i: Operation not permitted", fault.Rig, "relabel='no'"},
+		{libvirt.ErrAuthFailed, "authentication failed: access denied by policy", fault.Rig, "group libvirt"},
+		{internal, "internal error: Could not find sata controller with index 3 required for device", fault.Refused, "when it starts"},
+		{libvirt.ErrSystemError, "Cannot check QEMU binary /usr/bin/nonesuch: No such file or directory", fault.Rig, ""},
 	} {
 		err := classify("attach disk vdb to domain x", libvirt.Error{Code: uint32(test.code), Message: test.message})
 		var e *Error
@@ -82,11 +84,11 @@ func TestALostConnectionIsRecognised(t *testing.T) {
 }
 
 func TestTheFaultIsFoundThroughWrapping(t *testing.T) {
-	err := fmt.Errorf("cell x: %w", &Error{Op: "attach", Fault: Refused, Message: "no"})
-	if got := FaultOf(err); got != Refused {
+	err := fmt.Errorf("cell x: %w", &Error{Op: "attach", Fault: fault.Refused, Message: "no"})
+	if got := fault.Of(err); got != fault.Refused {
 		t.Errorf("got %s", got)
 	}
-	if got := FaultOf(errors.New("unknown")); got != Rig {
+	if got := fault.Of(errors.New("unknown")); got != "" {
 		t.Errorf("an unknown error is the fault of %s, want the rig", got)
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"platter/fault"
+
 	"github.com/digitalocean/go-libvirt"
 	"github.com/digitalocean/go-libvirt/socket/dialers"
 )
@@ -86,7 +88,7 @@ func dial(ctx context.Context, addr address) (net.Conn, error) {
 	}
 	return nil, &Error{
 		Op:      "connect to " + addr.open,
-		Fault:   Rig,
+		Fault:   fault.Rig,
 		Message: "no libvirt daemon answers (" + strings.Join(failures, "; ") + ")",
 		Hint:    startHint(addr, last),
 		Err:     last,
@@ -159,7 +161,7 @@ func (h *Host) Close() error {
 func (h *Host) Start(ctx context.Context, domainXML string) (*Domain, error) {
 	name, err := domainName(domainXML)
 	if err != nil {
-		return nil, &Error{Op: "start domain", Fault: Usage, Message: err.Error(), Err: err}
+		return nil, &Error{Op: "start domain", Fault: fault.Usage, Message: err.Error(), Err: err}
 	}
 	op := "start domain " + name
 	return h.bringUp(ctx, op, func(l *libvirt.Libvirt) (libvirt.Domain, error) {
@@ -177,7 +179,7 @@ func (h *Host) Start(ctx context.Context, domainXML string) (*Domain, error) {
 func (h *Host) Restore(ctx context.Context, path, domainXML string) (*Domain, error) {
 	name, err := domainName(domainXML)
 	if err != nil {
-		return nil, &Error{Op: "restore domain from " + path, Fault: Usage, Message: err.Error(), Err: err}
+		return nil, &Error{Op: "restore domain from " + path, Fault: fault.Usage, Message: err.Error(), Err: err}
 	}
 	op := "restore domain " + name + " from " + path
 	return h.bringUp(ctx, op, func(l *libvirt.Libvirt) (libvirt.Domain, error) {

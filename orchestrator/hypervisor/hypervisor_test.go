@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"platter/fault"
+
 	"github.com/digitalocean/go-libvirt"
 )
 
@@ -57,7 +59,7 @@ func TestADaemonThatNeverAnswersIsGivenUpWithTheContext(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	_, err := Connect(ctx, uri)
-	if !errors.Is(err, context.DeadlineExceeded) || FaultOf(err) != Rig {
+	if !errors.Is(err, context.DeadlineExceeded) || fault.Of(err) != fault.Rig {
 		t.Errorf("got %v, want the rig's error that wraps the deadline", err)
 	}
 	if took := time.Since(began); took > time.Minute {
@@ -71,7 +73,7 @@ func TestADaemonThatNeverAnswersIsGivenUpWithTheContext(t *testing.T) {
 func TestADaemonThatHangsUpIsALostConnection(t *testing.T) {
 	uri := listen(t, func(conn net.Conn) { conn.Close() })
 	_, err := Connect(t.Context(), uri)
-	if !errors.Is(err, ErrDisconnected) || FaultOf(err) != Rig {
+	if !errors.Is(err, ErrDisconnected) || fault.Of(err) != fault.Rig {
 		t.Errorf("got %v, want the rig's error that wraps ErrDisconnected", err)
 	}
 }
@@ -176,7 +178,7 @@ func TestACallAfterCloseIsRefused(t *testing.T) {
 
 func TestStartRefusesWhatIsNotADomain(t *testing.T) {
 	for _, text := range []string{"", "<network><name>x</name></network>", "<domain/>", "<domain><name>x</name>"} {
-		if _, err := (&Host{}).Start(t.Context(), text); FaultOf(err) != Usage || err == nil {
+		if _, err := (&Host{}).Start(t.Context(), text); fault.Of(err) != fault.Usage || err == nil {
 			t.Errorf("%q: got %v, want a usage error", text, err)
 		}
 	}

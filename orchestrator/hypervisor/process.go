@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"platter/fault"
 )
 
 const (
@@ -32,7 +34,7 @@ func (d *Domain) PID(ctx context.Context) (int, error) {
 	if pid, ok := scanForGuest(procDir, d.Name()); ok {
 		return pid, nil
 	}
-	return 0, &Error{Op: op, Fault: Rig, Message: "there is no such process", Err: ErrGone}
+	return 0, &Error{Op: op, Fault: fault.Rig, Message: "there is no such process", Err: ErrGone}
 }
 
 func pidFromFile(path string) (int, bool) {

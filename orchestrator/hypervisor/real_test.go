@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"platter/fault"
 	"platter/results"
 )
 
@@ -194,7 +195,7 @@ func TestRealDomainLivesFromStartToDestroy(t *testing.T) {
 		t.Errorf("the monitor says %s, %v", value, err)
 	}
 	requireListed(t, h, d)
-	if _, err := h.Start(t.Context(), realDomain(name, true)); err == nil || FaultOf(err) != Rig || !strings.Contains(err.Error(), "virsh destroy") {
+	if _, err := h.Start(t.Context(), realDomain(name, true)); err == nil || fault.Of(err) != fault.Rig || !strings.Contains(err.Error(), "virsh destroy") {
 		t.Errorf("a second start: got %v", err)
 	}
 	for range 2 {
@@ -331,7 +332,7 @@ func TestRealDetachOfADiskThatTheGuestKeepsIsTheGuestsFault(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
 	defer cancel()
 	err := d.Detach(ctx, "vda")
-	if FaultOf(err) != Guest || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "vda") {
+	if fault.Of(err) != fault.Guest || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "vda") {
 		t.Errorf("got %v, want the guest's fault, the deadline and the disk", err)
 	}
 	if !strings.Contains(err.Error(), "asked 2 times") {
@@ -351,18 +352,18 @@ func TestRealRefusalsSayWhyAndWhoseFault(t *testing.T) {
 	image := realImage(t, dir, "a.img")
 	for _, test := range []struct {
 		name, disk, hint string
-		fault            Fault
+		fault            fault.Fault
 	}{
-		{"SATA", realDisk(image, "sdc", "sata", "none", "threads"), "when it starts", Refused},
-		{"native with a cache", realDisk(image, "vda", "virtio", "writeback", "native"), "cache=directsync", Refused},
-		{"a mode that does not exist", realDisk(image, "vda", "virtio", "bogus", "threads"), "", Refused},
-		{"a missing image", realDisk(filepath.Join(dir, "nope"), "vda", "virtio", "none", "threads"), "must exist", Rig},
-		{"a closed directory", realDisk(realImage(t, closed, "b.img"), "vda", "virtio", "none", "threads"), "may not enter the directory " + closed, Rig},
+		{"SATA", realDisk(image, "sdc", "sata", "none", "threads"), "when it starts", fault.Refused},
+		{"native with a cache", realDisk(image, "vda", "virtio", "writeback", "native"), "cache=directsync", fault.Refused},
+		{"a mode that does not exist", realDisk(image, "vda", "virtio", "bogus", "threads"), "", fault.Refused},
+		{"a missing image", realDisk(filepath.Join(dir, "nope"), "vda", "virtio", "none", "threads"), "must exist", fault.Rig},
+		{"a closed directory", realDisk(realImage(t, closed, "b.img"), "vda", "virtio", "none", "threads"), "may not enter the directory " + closed, fault.Rig},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := d.Attach(t.Context(), test.disk)
-			if err == nil || FaultOf(err) != test.fault || !strings.Contains(err.Error(), test.hint) {
-				t.Errorf("got %v (%s), want %s and %q in it", err, FaultOf(err), test.fault, test.hint)
+			if err == nil || fault.Of(err) != test.fault || !strings.Contains(err.Error(), test.hint) {
+				t.Errorf("got %v (%s), want %s and %q in it", err, fault.Of(err), test.fault, test.hint)
 			}
 			t.Log(err)
 		})
@@ -374,8 +375,8 @@ func TestRealRefusalsSayWhyAndWhoseFault(t *testing.T) {
 			if err == nil {
 				continue
 			}
-			if FaultOf(err) != Refused || !strings.Contains(err.Error(), "pcie-root-port") {
-				t.Errorf("got %v (%s)", err, FaultOf(err))
+			if fault.Of(err) != fault.Refused || !strings.Contains(err.Error(), "pcie-root-port") {
+				t.Errorf("got %v (%s)", err, fault.Of(err))
 			}
 			return
 		}
@@ -445,7 +446,7 @@ func TestRealRestoreWithoutAFileIsTheRigsFault(t *testing.T) {
 	h := realHost(t)
 	name := realName(t)
 	_, err := h.Restore(t.Context(), filepath.Join(realDir(t), "none"), realDomain(name, true))
-	if err == nil || FaultOf(err) != Rig || !strings.Contains(err.Error(), name) {
+	if err == nil || fault.Of(err) != fault.Rig || !strings.Contains(err.Error(), name) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"platter/fault"
 )
 
 // DefaultURI is used when nothing names another.
@@ -60,7 +62,7 @@ func (e Environment) find(flag string) (uri, origin string, err error) {
 		return DefaultURI, "", nil
 	}
 	if err != nil {
-		return "", "", &Error{Op: "choose the libvirt connection", Fault: Usage, Message: err.Error(),
+		return "", "", &Error{Op: "choose the libvirt connection", Fault: fault.Usage, Message: err.Error(),
 			Hint: "make the file readable, or name the connection with --connect", Err: err}
 	}
 	if uri := uriDefault(string(text)); uri != "" {
@@ -115,7 +117,7 @@ type address struct {
 func (e Environment) address(uri string) (address, error) {
 	session, socket, err := splitURI(uri)
 	if err != nil {
-		return address{}, &Error{Op: fmt.Sprintf("connect to %q", uri), Fault: Usage, Message: err.Error(),
+		return address{}, &Error{Op: fmt.Sprintf("connect to %q", uri), Fault: fault.Usage, Message: err.Error(),
 			Hint: "use qemu:///system or qemu:///session"}
 	}
 	addr := e.systemAddress()

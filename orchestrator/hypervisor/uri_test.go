@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"platter/fault"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -90,8 +92,8 @@ func TestAConnectionThatIsNotLocalQEMUIsAUsageError(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q in it", uri, err, want)
 		}
-		if FaultOf(err) != Usage {
-			t.Errorf("%q: the fault is %s, want %s", uri, FaultOf(err), Usage)
+		if fault.Of(err) != fault.Usage {
+			t.Errorf("%q: the fault is %s, want %s", uri, fault.Of(err), fault.Usage)
 		}
 	}
 }
@@ -108,7 +110,7 @@ func TestABadConnectionSaysWhereItCameFrom(t *testing.T) {
 func TestAnUnreadableLibvirtConfIsSaid(t *testing.T) {
 	env := fakeEnvironment(0, nil, nil)
 	env.ReadFile = func(string) ([]byte, error) { return nil, fs.ErrPermission }
-	if _, err := env.URI(""); !errors.Is(err, fs.ErrPermission) || FaultOf(err) != Usage {
+	if _, err := env.URI(""); !errors.Is(err, fs.ErrPermission) || fault.Of(err) != fault.Usage {
 		t.Errorf("got %v, want a usage error of the permission", err)
 	}
 }

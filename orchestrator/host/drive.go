@@ -1,4 +1,4 @@
-package orchestrator
+package host
 
 import (
 	"fmt"
@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"platter/results"
 )
@@ -151,14 +149,4 @@ func sysBool(dir, name string) *bool {
 		return nil
 	}
 	return new(text == "1")
-}
-
-// deviceNumber is the "major:minor" of what a mount lies on: that of its source where the file system made up one of its own, as
-// btrfs does.
-func deviceNumber(m mount) string {
-	var st unix.Stat_t
-	if strings.HasPrefix(m.device, "0:") && unix.Stat(m.source, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK {
-		return fmt.Sprintf("%d:%d", unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)))
-	}
-	return m.device
 }
