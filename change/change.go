@@ -143,28 +143,17 @@ type sideDisk struct {
 	element *element
 }
 
-// sideDisks are the disks of a domain; both readers find them in the order of the document.
+// sideDisks returns the disks of a domain, in the order of the document, and the meaning of all of it.
 func sideDisks(name string, doc []byte) ([]sideDisk, *element, error) {
-	disks, err := libvirtxml.Disks(name, doc)
+	root, disks, err := libvirtxml.Parse(name, doc)
 	if err != nil {
 		return nil, nil, err
 	}
-	root, err := readElements(doc)
-	if err != nil {
-		return nil, nil, &libvirtxml.Error{File: name, Problem: err.Error()}
-	}
 	var all []sideDisk
-	for _, devices := range root.named("devices") {
-		for _, e := range devices.named("disk") {
-			if len(all) < len(disks) {
-				all = append(all, sideDisk{disks[len(all)], e})
-			}
-		}
+	for _, d := range disks {
+		all = append(all, sideDisk{d, meaning(d.Element)})
 	}
-	if len(all) != len(disks) {
-		return nil, nil, &libvirtxml.Error{File: name, Problem: fmt.Sprintf("%d of its %d disks can be compared", len(all), len(disks))}
-	}
-	return all, root, nil
+	return all, meaning(root), nil
 }
 
 // disk compares a disk of both sides.

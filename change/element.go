@@ -1,14 +1,12 @@
 package change
 
 import (
-	"bytes"
-	"encoding/xml"
-	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"slices"
 	"strings"
+
+	"platter/libvirtxml"
 )
 
 // element is an element of a domain XML as far as it means something: the order of attributes and children, white space around text, and
@@ -21,60 +19,26 @@ type element struct {
 	written  string // text(), once it was asked for
 }
 
-// readElements reads a document that libvirtxml.Disks has accepted.
-func readElements(doc []byte) (*element, error) {
-	dec := xml.NewDecoder(bytes.NewReader(doc))
-	dec.Strict = false // libvirtxml has read it strictly; here a document's own entities may stay as they are
-	dec.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
-	top := &element{}
-	open := []*element{top}
-	for {
-		token, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the domain: %w", err)
-		}
-		inner := open[len(open)-1]
-		switch t := token.(type) {
-		case xml.StartElement:
-			e := elementOf(t)
-			inner.children = append(inner.children, e)
-			open = append(open, e)
-		case xml.EndElement:
-			inner.chars = strings.TrimSpace(inner.chars)
-			inner.bytes()
-			open = open[:max(1, len(open)-1)]
-		case xml.CharData:
-			if len(open) > 1 {
-				inner.chars += string(t)
-			}
-		}
+// meaning returns what an element and all that is in it mean.
+func meaning(from *libvirtxml.Element) *element {
+	e := &element{name: spaced(from.Space, from.Name), chars: from.Text}
+	for _, a := range from.Attrs {
+		e.attrs = append(e.attrs, fmt.Sprintf("%s=%q", spaced(a.Name.Space, a.Name.Local), a.Value))
 	}
-	if len(top.children) != 1 {
-		return nil, fmt.Errorf("read the domain: it has %d root elements", len(top.children))
+	slices.Sort(e.attrs)
+	for _, child := range from.Children {
+		e.children = append(e.children, meaning(child))
 	}
-	return top.children[0], nil
+	e.bytes()
+	return e
 }
 
 // spaced is a name with its namespace, which is not libvirt's own.
-func spaced(n xml.Name) string {
-	if n.Space == "" {
-		return n.Local
+func spaced(space, name string) string {
+	if space == "" {
+		return name
 	}
-	return n.Space + " " + n.Local
-}
-
-func elementOf(t xml.StartElement) *element {
-	e := &element{name: spaced(t.Name)}
-	for _, a := range t.Attr {
-		if a.Name.Space != "xmlns" && a.Name != (xml.Name{Local: "xmlns"}) {
-			e.attrs = append(e.attrs, fmt.Sprintf("%s=%q", spaced(a.Name), a.Value))
-		}
-	}
-	slices.Sort(e.attrs)
-	return e
+	return space + " " + name
 }
 
 // units are libvirt's of memory (formatdomain, "Memory Allocation"); KiB is the default.

@@ -13,6 +13,7 @@ type Disk struct {
 	Driver   []DriverAttr // in the order of the document
 	Line     int          // of <disk, from 1
 	Column   int          // from 1, in characters
+	Element  *Element     // the <disk>, with what stands in no other field
 }
 
 // Source is what a disk is made of.
@@ -29,21 +30,13 @@ type DriverAttr struct {
 	Column int // from 1, in characters
 }
 
-// Disks returns the disks of a domain XML in the order of the document; name is what doc is called in errors. Those are
-// of type *Error: the document is malformed, too large or no domain. Two disks with the same target are both returned.
+// Disks returns the disks that Parse returns.
 func Disks(name string, doc []byte) ([]Disk, error) {
-	d, err := read(name, doc)
-	if err != nil {
-		return nil, err
-	}
-	var disks []Disk
-	for _, e := range d.disks {
-		disks = append(disks, d.summary(e))
-	}
-	return disks, nil
+	_, disks, err := Parse(name, doc)
+	return disks, err
 }
 
-// Get is the value of a <driver> attribute or of "bus"; empty when it is not set.
+// Get returns the value of a <driver> attribute or of "bus"; empty when it is not set.
 func (d Disk) Get(name string) string {
 	if name == busAttr {
 		return d.Bus
@@ -56,7 +49,7 @@ func (d Disk) Get(name string) string {
 	return ""
 }
 
-// with is the disk after the attributes in set were laid over its own.
+// with is the disk after the attributes in set were laid over its own; its Element stays what was read.
 func (d Disk) with(set []Attr) Disk {
 	for _, a := range set {
 		if a.Name == busAttr {
@@ -86,6 +79,7 @@ func (d *document) summary(e *diskElement) Disk {
 		Address:  e.address.value("type"),
 		ReadOnly: e.readOnly,
 		Source:   e.sourceOf(),
+		Element:  e.element,
 	}
 	disk.Line, disk.Column = d.position(e.tag.start)
 	if disk.Device == "" {

@@ -22,6 +22,8 @@ const (
 	maxDepth = 256
 
 	byteOrderMark = "\ufeff"
+
+	xmlSpace = " \t\r\n" // XML's production S
 )
 
 // document is a domain XML with the places of its disks.
@@ -30,7 +32,8 @@ type document struct {
 	text       []byte        // UTF-8
 	back       func(int) int // offset in text → offset in the caller's bytes
 	lines      []int         // where each line of text begins
-	domainType string        // "kvm", "qemu", …
+	root       *Element
+	domainType string // "kvm", "qemu", …
 	disks      []*diskElement
 }
 
@@ -43,6 +46,7 @@ type diskElement struct {
 	address    *tag
 	firstChild int // offset of its first child element; 0 when it has none
 	readOnly   bool
+	element    *Element
 }
 
 // read parses a document as far as its disks need it.
@@ -179,7 +183,14 @@ type reader struct {
 	*document
 	dec      *xml.Decoder
 	path     []string // names of the open elements; "" for one in a namespace, which libvirt's disks never are
+	stack    []openElement
 	rootSeen bool
+}
+
+// openElement is an element whose end tag has not come yet, with the character data that came.
+type openElement struct {
+	element *Element
+	text    []byte
 }
 
 // run reads all tokens.
@@ -207,9 +218,15 @@ func (r *reader) token(token xml.Token, start, end int) error {
 		return r.open(t, start, end)
 	case xml.EndElement:
 		r.path = r.path[:len(r.path)-1]
+		closed := r.stack[len(r.path)]
+		closed.element.Text, closed.element.end = string(bytes.Trim(closed.text, xmlSpace)), end
+		r.stack = r.stack[:len(r.path)]
 	case xml.CharData:
-		if rest := bytes.TrimLeft(r.withoutMark(start, end), " \t\r\n"); len(r.path) == 0 && len(rest) > 0 {
+		if rest := bytes.TrimLeft(r.withoutMark(start, end), xmlSpace); len(r.path) == 0 && len(rest) > 0 {
 			return r.errorf(end-len(rest), "malformed XML: text outside the root element")
+		}
+		if n := len(r.stack); n > 0 {
+			r.stack[n-1].text = append(r.stack[n-1].text, t...)
 		}
 	case xml.ProcInst:
 		if t.Target == "xml" && len(r.withoutMark(0, start)) > 0 {
@@ -257,14 +274,22 @@ func (r *reader) open(e xml.StartElement, start, end int) error {
 			return err
 		}
 	}
+	element := newElement(r.document, e, start)
+	if n := len(r.stack); n > 0 {
+		parent := r.stack[n-1].element
+		parent.Children = append(parent.Children, element)
+	} else {
+		r.document.root = element
+	}
 	name := e.Name.Local
 	if e.Name.Space != "" {
 		name = ""
 	}
-	if err := r.element(name, t); err != nil {
+	if err := r.element(name, t, element); err != nil {
 		return err
 	}
 	r.path = append(r.path, name)
+	r.stack = append(r.stack, openElement{element: element})
 	return nil
 }
 
@@ -281,19 +306,21 @@ func (r *reader) root(e xml.StartElement, t *tag) error {
 	case e.Name.Local == "domain":
 		return r.errorf(t.start, "not a domain XML: <domain> is in the namespace %q, and libvirt's has none", e.Name.Space)
 	case e.Name.Local == "domainsnapshot" || e.Name.Local == "domaincheckpoint":
-		return r.errorf(t.start, "not a domain XML: <%s> holds a copy that libvirt keeps for reverting; edit the domain itself (virsh dumpxml --inactive DOMAIN)", e.Name.Local)
+		return r.errorf(t.start, "not a domain XML: <%s> holds a copy that libvirt keeps for reverting;"+
+			" edit the domain itself (virsh dumpxml --inactive DOMAIN)", e.Name.Local)
 	case e.Name.Local == "domstatus":
-		return r.errorf(t.start, "not a domain XML: <domstatus> is libvirt's own state of a running domain; edit the domain itself (virsh dumpxml --inactive DOMAIN)")
+		return r.errorf(t.start, "not a domain XML: <domstatus> is libvirt's own state of a running domain;"+
+			" edit the domain itself (virsh dumpxml --inactive DOMAIN)")
 	}
 	return r.errorf(t.start, "not a domain XML: the root element is <%s>, not <domain>", e.Name.Local)
 }
 
 // element takes note of domain/devices/disk and of its children.
-func (r *reader) element(name string, t *tag) error {
+func (r *reader) element(name string, t *tag, element *Element) error {
 	inDevices := len(r.path) >= 2 && r.path[0] == "domain" && r.path[1] == "devices"
 	switch {
 	case inDevices && len(r.path) == 2 && name == "disk":
-		r.disks = append(r.disks, &diskElement{tag: t})
+		r.disks = append(r.disks, &diskElement{tag: t, element: element})
 	case inDevices && len(r.path) == 3 && r.path[2] == "disk":
 		return r.child(r.disks[len(r.disks)-1], name, t)
 	}

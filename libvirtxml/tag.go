@@ -162,5 +162,5 @@ func (s *tagScanner) name() string {
 	return string(s.text[from:s.pos])
 }
 
-// isSpace is XML's production S.
+// isSpace is for bytes what xmlSpace is for texts.
 func isSpace(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' }

@@ -33,14 +33,11 @@ type Finding struct {
 // and findings. Findings are in the order of the document. The error, a *libvirtxml.Error, is for what is no domain XML: malformed, too
 // large, another root element.
 func Check(policy *policy.Policy, name string, doc []byte) ([]Finding, error) {
-	disks, err := libvirtxml.Disks(name, doc)
+	root, disks, err := libvirtxml.Parse(name, doc)
 	if err != nil {
 		return nil, err
 	}
-	d, err := readDomain(name, doc)
-	if err != nil {
-		return nil, err
-	}
+	d := readDomain(root)
 	l := linter{policy: policy, file: name, domain: d}
 	if !d.isQEMU() {
 		if len(disks) > 0 {
@@ -48,8 +45,8 @@ func Check(policy *policy.Policy, name string, doc []byte) ([]Finding, error) {
 		}
 		return l.findings, nil
 	}
-	for i, disk := range disks {
-		l.disk(diskOf(disk, d.disks[i]))
+	for _, disk := range disks {
+		l.disk(lintDisk{disk})
 	}
 	l.duplicates(disks)
 	l.labels(disks)

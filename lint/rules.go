@@ -88,13 +88,18 @@ type linter struct {
 	findings []Finding
 }
 
-// lintDisk is a disk with all that lint knows of it.
-type lintDisk struct {
-	libvirtxml.Disk
-	diskParts
-}
+// lintDisk is a disk as the rules look at it.
+type lintDisk struct{ libvirtxml.Disk }
 
-func diskOf(disk libvirtxml.Disk, parts diskParts) lintDisk { return lintDisk{disk, parts} }
+func (d lintDisk) shareable() bool { return d.Element.Child("shareable") != nil }
+
+// target is the place of <target>, or else of the disk.
+func (d lintDisk) target() place {
+	if target := d.Element.Child("target"); target != nil {
+		return placeOf(target)
+	}
+	return placeOf(d.Element)
+}
 
 // mode is the cache mode that is in effect: without one, or with default, QEMU's is writeback, but libvirt takes none for a
 // disk that several domains write to (qemuDomainPrepareDiskCachemode in its qemu_domain.c).
@@ -102,7 +107,7 @@ func (d lintDisk) mode() string {
 	switch mode := d.Get("cache"); {
 	case mode != "" && mode != "default":
 		return mode
-	case d.shareable && !d.ReadOnly:
+	case d.shareable() && !d.ReadOnly:
 		return "none"
 	}
 	return "writeback"
@@ -146,7 +151,7 @@ func (d lintDisk) where(attrs ...string) place {
 			}
 		}
 		if name == "bus" {
-			return d.target
+			return d.target()
 		}
 	}
 	return place{d.Line, d.Column}
@@ -169,7 +174,7 @@ func (l *linter) disk(d lintDisk) {
 	if !d.hasMedium() || !d.writable() {
 		return
 	}
-	rule := l.policy.RuleFor(l.domain.name, d.Target, d.serial, l.domain.label(d.Target))
+	rule := l.policy.RuleFor(l.domain.name, d.Target, d.Element.TextOf("serial"), l.domain.label(d.Target))
 	allowed := l.cache(d, rule)
 	l.contradictions(d)
 	l.flushPath(d, rule, allowed)
@@ -223,7 +228,7 @@ func (l *linter) refusals(d lintDisk) {
 	for _, r := range d.Refusals() {
 		l.add(ruleRefused, LevelError, d.where(r.Attrs...), d.Target, "disk %s: %s", d.Target, r.Reason)
 	}
-	if d.shareable && d.writable() && d.format() != "raw" {
+	if d.shareable() && d.writable() && d.format() != "raw" {
 		l.add(ruleRefused, LevelError, d.where("type"), d.Target,
 			"disk %s: libvirt refuses a shareable disk of format %s (shared access requires use of supported storage format); use raw", d.Target, d.format())
 	}
@@ -238,7 +243,7 @@ func (l *linter) contradictions(d lintDisk) {
 		l.add(ruleContradiction, LevelWarning, d.where("copy_on_read"), d.Target,
 			"disk %s: copy_on_read copies from a backing file, and a raw image has none; remove it", d.Target)
 	}
-	if mode := d.mode(); d.shareable && mode != "none" && mode != "directsync" {
+	if mode := d.mode(); d.shareable() && mode != "none" && mode != "directsync" {
 		l.add(ruleContradiction, LevelWarning, d.where("cache"), d.Target,
 			"disk %s is shareable, and under cache=%s each host reads its own stale copy; use none or directsync", d.Target, mode)
 	}
@@ -290,7 +295,8 @@ func (l *linter) guestMayUndo(d lintDisk) {
 	if back == "" || !ok || d.Device == "lun" {
 		return
 	}
-	if d.Bus == "virtio" && (l.domain.noConfigWCE || d.alias != "" && slices.Contains(l.domain.withoutWCE, d.alias)) {
+	alias := d.Element.Child("alias").Attr("name")
+	if d.Bus == "virtio" && (l.domain.noConfigWCE || alias != "" && slices.Contains(l.domain.withoutWCE, alias)) {
 		return
 	}
 	l.add(ruleGuestMayUndo, LevelWarning, d.where("cache"), d.Target,
@@ -300,12 +306,12 @@ func (l *linter) guestMayUndo(d lintDisk) {
 // migration follows qemuMigrationSrcIsAllowed and qemuMigrationSrcIsSafe in libvirt 9.0. Whether a path is on a shared file
 // system only the host can tell. Since libvirt 5.7 and QEMU 4.2 a cached mode is no obstacle any more: QEMU drops the cache.
 func (l *linter) migration(d lintDisk) {
-	if d.transient {
+	if d.Element.Child("transient") != nil {
 		l.add(ruleMigration, LevelWarning, d.where(), d.Target, "disk %s is transient, and libvirt migrates no domain with such a disk", d.Target)
 		return
 	}
 	mode := d.mode()
-	cached := mode != "none" && mode != "directsync" && !d.shareable
+	cached := mode != "none" && mode != "directsync" && !d.shareable()
 	const unsafe = "with cache=%s libvirt before 5.7 or QEMU before 4.2 also wants --unsafe (none and directsync do not)"
 	switch {
 	case d.Source.Kind == "nvme":
@@ -340,9 +346,10 @@ func (l *linter) rbd(d lintDisk) {
 // duplicates finds targets that two disks have.
 func (l *linter) duplicates(disks []libvirtxml.Disk) {
 	seen := map[string]bool{}
-	for i, d := range disks {
+	for _, d := range disks {
 		if d.Target != "" && seen[d.Target] {
-			l.add(ruleRefused, LevelError, l.domain.disks[i].target, d.Target, "disk %s: libvirt refuses two disks with one target (target '%s' duplicated for disk sources)", d.Target, d.Target)
+			l.add(ruleRefused, LevelError, lintDisk{d}.target(), d.Target,
+				"disk %s: libvirt refuses two disks with one target (target '%s' duplicated for disk sources)", d.Target, d.Target)
 		}
 		seen[d.Target] = true
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/digitalocean/go-libvirt"
 
 	"platter/fault"
+	"platter/libvirtxml"
 	"platter/results"
 )
 
@@ -253,52 +253,17 @@ func (d *Domain) disk(ctx context.Context, op, target string) (disk, error) {
 	return disk{}, &Error{Op: op, Fault: fault.Usage, Message: ErrNoDisk.Error(), Err: ErrNoDisk}
 }
 
-// parseDisks reads the disks of a domain's XML.
+// parseDisks reads the disks of a live domain's XML.
 func parseDisks(text string) ([]disk, error) {
+	found, err := libvirtxml.Disks("the domain", []byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("read the domain XML: %w", err)
+	}
 	var disks []disk
-	var path []string
-	dec := xml.NewDecoder(strings.NewReader(text))
-	for {
-		begin := dec.InputOffset()
-		token, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return disks, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the domain XML: %w", err)
-		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			if t.Name.Local == "disk" && slices.Equal(path, []string{"domain", "devices"}) {
-				found, err := parseDisk(dec, t)
-				if err != nil {
-					return nil, err
-				}
-				found.text = text[begin:dec.InputOffset()]
-				disks = append(disks, found)
-				continue
-			}
-			path = append(path, t.Name.Local)
-		case xml.EndElement:
-			path = path[:len(path)-1]
-		}
+	for _, d := range found {
+		disks = append(disks, disk{target: d.Target, alias: d.Element.Child("alias").Attr("name"), text: d.Element.Source()})
 	}
-}
-
-// parseDisk reads one disk element, whose start was read already, to its end.
-func parseDisk(dec *xml.Decoder, start xml.StartElement) (disk, error) {
-	var doc struct {
-		Target struct {
-			Dev string `xml:"dev,attr"`
-		} `xml:"target"`
-		Alias struct {
-			Name string `xml:"name,attr"`
-		} `xml:"alias"`
-	}
-	if err := dec.DecodeElement(&doc, &start); err != nil {
-		return disk{}, fmt.Errorf("read a disk of the domain XML: %w", err)
-	}
-	return disk{target: doc.Target.Dev, alias: doc.Alias.Name}, nil
+	return disks, nil
 }
 
 // diskTarget reads the target out of a disk's own XML.

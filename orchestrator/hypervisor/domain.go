@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"platter/fault"
+	"platter/libvirtxml"
 
 	"github.com/digitalocean/go-libvirt"
 )
@@ -232,15 +232,13 @@ func parseReply(text string) (json.RawMessage, error) {
 
 // domainName reads the name out of a domain's XML.
 func domainName(text string) (string, error) {
-	var doc struct {
-		XMLName xml.Name `xml:"domain"`
-		Name    string   `xml:"name"`
-	}
-	if err := xml.Unmarshal([]byte(text), &doc); err != nil {
+	root, _, err := libvirtxml.Parse("the domain", []byte(text))
+	if err != nil {
 		return "", fmt.Errorf("read the domain XML: %w", err)
 	}
-	if doc.Name == "" {
+	name := root.TextOf("name")
+	if name == "" {
 		return "", errors.New("read the domain XML: it has no name")
 	}
-	return doc.Name, nil
+	return name, nil
 }
