@@ -42,9 +42,11 @@ func (h Histogram) Merge(other Histogram) Histogram {
 	for len(h) > 0 && len(other) > 0 {
 		switch {
 		case h[0].NS < other[0].NS:
-			sum, h = append(sum, h[0]), h[1:]
+			sum = append(sum, h[0])
+			h = h[1:]
 		case h[0].NS > other[0].NS:
-			sum, other = append(sum, other[0]), other[1:]
+			sum = append(sum, other[0])
+			other = other[1:]
 		default:
 			sum = append(sum, Bucket{h[0].NS, addCounts(h[0].Count, other[0].Count)})
 			h, other = h[1:], other[1:]
@@ -74,7 +76,7 @@ func (h Histogram) Percentile(p float64) (int64, bool) {
 	return 0, false
 }
 
-// nearestRank is ⌈p·n/100⌉ in 1…n. A product that a rounding error has pushed just above a whole number is that
+// nearestRank returns ⌈p·n/100⌉ in 1…n. A product that a rounding error has pushed just above a whole number is that
 // number: 99.9 % of 1000 is 999.
 func nearestRank(p float64, n int64) int64 {
 	exact := p / 100 * float64(n)
@@ -132,8 +134,8 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// plainPairs reads what MarshalJSON writes, many times faster than a decoder that must expect anything; not ok says that the text is
-// something else, which may be right or wrong. Journals are mostly histograms.
+// plainPairs reads what MarshalJSON writes, many times faster than a decoder that must expect anything. It reports false for any
+// other text, which may be right or wrong. Journals are mostly histograms.
 func plainPairs(data []byte) (Histogram, bool) {
 	const beyond = 18 // digits that an int64 always holds
 	h := make(Histogram, 0, max(0, bytes.Count(data, []byte{'['})-1))

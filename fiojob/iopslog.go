@@ -16,7 +16,7 @@ const (
 	IOPSLogFile = iopsLogName + "_iops.log"
 )
 
-// ParseIOPSLog reads fio's IOPS log (its manual's "Log file formats": time in ms, value, direction, …) and gives the
+// ParseIOPSLog reads fio's IOPS log (its manual's "Log file formats": time in ms, value, direction, …) and returns the
 // operations/s of each interval in turn, of all directions and jobs together; interval is the job's LogIOPS, at least 1 ms.
 // Intervals in which nothing was done are 0; a last one of which a job logged less than half is left out. The time of the log begins
 // after fio's ramp_time (fio 3.33, tried).
@@ -68,11 +68,14 @@ type series struct {
 func (c *course) add(ms int64, rate float64, direction string) {
 	s := c.job[direction]
 	if s != nil && ms <= s.before || c.job == nil {
-		c.job, s = map[string]*series{}, nil // another job
+		// another job
+		c.job = map[string]*series{}
+		s = nil
 	}
 	if s == nil {
 		s = new(series)
-		c.job[direction], c.all = s, append(c.all, s)
+		c.job[direction] = s
+		c.all = append(c.all, s)
 	}
 	from, to := s.until, c.onGrid(ms)
 	if c.idle(ms - s.before) {
@@ -88,14 +91,15 @@ func (c *course) add(ms int64, rate float64, direction string) {
 		part := rate * float64(end-from) / float64(c.interval)
 		c.done[at] += part
 		if at != s.last {
-			s.last, s.part = at, 0
+			s.last = at
+			s.part = 0
 		}
 		s.part += part
 		from = end
 	}
 }
 
-// idle says by the time between two entries whether there was nothing to log in the intervals before the second. fio (stat.c,
+// idle reports, by the time between two entries, whether there was nothing to log in the intervals before the second. fio (stat.c,
 // __add_samples) looks after an interval or later, at what was done since it looked last, and logs nothing where that is nothing. So an
 // entry on time is of the last interval, and a late one of all the time since the one before.
 func (c *course) idle(gap int64) bool {
@@ -104,7 +108,7 @@ func (c *course) idle(gap int64) bool {
 	return gap >= 2*c.interval-early && (off <= late+gap/c.interval || off >= c.interval-early)
 }
 
-// onGrid takes some ms early or late for nothing.
+// onGrid rounds a time to the log's intervals: fio is some ms early or late.
 func (c *course) onGrid(ms int64) int64 {
 	if on := (ms + c.interval/2) / c.interval * c.interval; on > 0 && 20*max(ms-on, on-ms) <= c.interval {
 		return on
@@ -112,7 +116,7 @@ func (c *course) onGrid(ms int64) int64 {
 	return ms
 }
 
-// rates are the rates of the intervals up to where the first of the jobs that went on to the end has no entry any more: fio logs
+// rates returns the rates of the intervals up to where the first of the jobs that went on to the end has no entry any more: fio logs
 // nothing when a job ends.
 func (c *course) rates() []float64 {
 	latest := int64(0)

@@ -55,7 +55,8 @@ func TestTheRealFioWritesTheIOPSLogThatIsRead(t *testing.T) {
 	for _, interval := range []time.Duration{time.Second, 100 * time.Millisecond} {
 		t.Run(interval.String(), func(t *testing.T) {
 			dir := t.TempDir()
-			job, err := Job{Name: "log", LogIOPS: interval, Options: []Option{{"rw", "randwrite"}, {"ioengine", "null"}, {"size", "1g"}, {"bs", "4k"}, {"numjobs", "2"}, {"rate_iops", "500"}, {"time_based", "1"}, {"runtime", "3"}}}.Render()
+			job, err := Job{Name: "log", LogIOPS: interval, Options: []Option{{"rw", "randwrite"}, {"ioengine", "null"}, {"size", "1g"},
+				{"bs", "4k"}, {"numjobs", "2"}, {"rate_iops", "500"}, {"time_based", "1"}, {"runtime", "3"}}}.Render()
 			if err != nil {
 				t.Fatal(err)
 			}

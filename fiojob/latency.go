@@ -24,7 +24,8 @@ func settleLatency(jobs []JobResult, found []jobLatencies) {
 }
 
 func settleDirection(name string, jobs []JobResult, at func(i int) (*Direction, latencies)) {
-	lat, clat := true, true
+	lat := true
+	clat := true
 	for i := range jobs {
 		if d, l := at(i); d != nil && d.IOs > 0 {
 			lat = lat && len(l.lat) > 0

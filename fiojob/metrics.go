@@ -52,7 +52,8 @@ func addDirections(name string, jobs []JobResult, of func(JobResult) *Direction,
 	}
 	if sum != nil && (missing[name+".latency"] || len(kinds) > 1) {
 		missing[name+".latency"] = true
-		sum.Latency, sum.LatencyKind = nil, ""
+		sum.Latency = nil
+		sum.LatencyKind = ""
 	}
 	return sum
 }

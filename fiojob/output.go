@@ -54,7 +54,7 @@ type ParseError struct {
 	Err    error  // the JSON decoder's error, or nil
 }
 
-// Error is one line: what, where and what to do.
+// Error returns one line: what, where and what to do.
 func (e *ParseError) Error() string {
 	where := ""
 	if e.Where != "" {
@@ -261,7 +261,7 @@ func (r *reader) figures(s *ioSection) (d Direction, missing []string) {
 	return d, missing
 }
 
-// bandwidth is bw_bytes, or bw of the versions before it.
+// bandwidth returns bw_bytes, or bw of the versions before it.
 func (r *reader) bandwidth(s *ioSection) (float64, bool) {
 	if bw, ok := r.rate("bw_bytes", s.BW); ok {
 		return bw, true
@@ -294,7 +294,7 @@ func (r *reader) sync(s jobSection, asked requested) *Sync {
 	return &Sync{IOs: ios, Latency: latency}
 }
 
-// untimed tells that operations were done and fio did not take their completion latencies.
+// untimed reports whether operations were done and fio did not take their completion latencies.
 func (s *ioSection) untimed(r *reader) bool {
 	if s == nil {
 		return false

@@ -15,7 +15,7 @@ func (n *number) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// reported is false for a number that fio did not print or that is none.
+// reported reports whether fio printed a number there.
 func (n number) reported() bool { return n != "" && n != `""` && n != "null" }
 
 // maxRate bounds operations/s and bytes/s, so that sums stay finite. No device comes near it.
@@ -28,7 +28,7 @@ type reader struct {
 	missing []string
 }
 
-// under is a reader for a section below.
+// under returns a reader for a section below.
 func (r *reader) under(name string) *reader { return &reader{path: r.path + "." + name} }
 
 // join takes over the error of a section below.

@@ -24,7 +24,7 @@ type RenderError struct {
 	Reason string // what is wrong and what to do
 }
 
-// Error is one line: the job, the option and the reason.
+// Error returns one line: the job, the option and the reason.
 func (e *RenderError) Error() string {
 	if e.Option == "" {
 		return fmt.Sprintf("render fio job %q: %s", e.Job, e.Reason)
@@ -87,7 +87,8 @@ func refuseOption(o Option, before []Option) string {
 	case o.Value == "":
 		return `it has no value; give one, 1 for a switch`
 	case len(o.Name)+len("=")+len(o.Value) > maxLine:
-		return fmt.Sprintf("its line has more than %d bytes, and fio takes the rest of a long line for another option; shorten the value", maxLine)
+		return fmt.Sprintf("its line has more than %d bytes, and fio takes the rest of a long line for another option; "+
+			"shorten the value", maxLine)
 	}
 	if reason := refuseText("its value", o.Value); reason != "" {
 		return reason
@@ -165,7 +166,8 @@ func refuseValue(o Option) string {
 	switch o.Name {
 	case "ioengine":
 		if !slices.Contains(engines, o.Value) {
-			return fmt.Sprintf("engine %q may load a library, run a program or reach beyond the file; use one of %s", o.Value, strings.Join(engines, ", "))
+			return fmt.Sprintf("engine %q may load a library, run a program or reach beyond the file; use one of %s",
+				o.Value, strings.Join(engines, ", "))
 		}
 	case "filename", "directory":
 		return refusePath(o.Value)

@@ -45,7 +45,7 @@ func noReport(data []byte) *ParseError {
 		Do: "give --output-format=json+ and see what fio said: " + complaint(textLines(data))}
 }
 
-// complaint is the line to show of what fio said: its first message, else the last line.
+// complaint returns the line to show of what fio said: its first message, else the last line.
 func complaint(lines []string) string {
 	for _, line := range lines {
 		if strings.HasPrefix(line, "fio: ") {
@@ -84,7 +84,7 @@ func lineAt(text []byte, at int) []byte {
 	return text[at:]
 }
 
-// isForeign tells that a line cannot be one of JSON as fio prints it: it begins neither with a key, a bracket or a
+// isForeign reports whether a line cannot be one of JSON as fio prints it: it begins neither with a key, a bracket or a
 // number.
 func isForeign(line []byte) bool {
 	line = bytes.TrimSpace(line)

@@ -13,7 +13,7 @@ const (
 	drawText  = 43
 )
 
-// marks are the pieces of the line that a flush takes.
+// marks returns the pieces of the line that a flush takes.
 func marks() map[string]string {
 	return map[string]string{Passes: "│", Ends: "■", Swallowed: "✗", NotNeeded: "┆", Made: "●", Absent: "┆"}
 }
@@ -26,7 +26,8 @@ func (p Path) String() string {
 	for _, l := range p.Layers {
 		place := ""
 		if l.Where != where {
-			where, place = l.Where, l.Where
+			where = l.Where
+			place = l.Where
 		}
 		mark := marks()[l.Flush]
 		word := l.Flush
@@ -51,7 +52,7 @@ func (p Path) String() string {
 	return b.String()
 }
 
-// text is what stands beside a layer, in lines.
+// text returns what stands beside a layer, in lines.
 func (l Layer) text() []string {
 	var lines []string
 	if l.Promised {

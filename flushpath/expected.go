@@ -20,7 +20,7 @@ type Expected struct {
 	Image Expect `json:"image"`
 }
 
-// Swallowed says whether a measured count means that flushes were swallowed on the way here: they are due, and fewer than
+// Swallowed reports whether a measured count means that flushes were swallowed on the way here: they are due, and fewer than
 // one in a hundred of those above arrived. For EachWrite, above is the number of writes.
 func (e Expect) Swallowed(above, here int64) bool {
 	due := e == Arrive || e == AreDropped || e == EachWrite

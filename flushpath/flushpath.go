@@ -41,7 +41,7 @@ type Config struct {
 	WritethroughUntilFlush bool
 }
 
-// Check says why the model has no answer for a configuration: a cache mode or file system that it does not know, or a
+// Check returns why the model has no answer for a configuration, or nil: a cache mode or file system that it does not know, or a
 // network protocol whose far end it does not know.
 func (c Config) Check() error {
 	if !slices.Contains([]string{"", "default", "none", "writeback", "writethrough", "directsync", "unsafe"}, c.Cache) {
@@ -56,7 +56,7 @@ func (c Config) Check() error {
 	return nil
 }
 
-// Effective are QEMU's cache flags, as query-block shows them: the table of cache modes in QEMU's manual, with the guest's
+// Effective returns QEMU's cache flags, as query-block shows them: the table of cache modes in QEMU's manual, with the guest's
 // cache_type laid over writeback. unsafe keeps no-flush whatever the guest sets.
 func Effective(c Config) (writeback, direct, noFlush bool) {
 	writeback = c.Cache != "writethrough" && c.Cache != "directsync"
@@ -71,28 +71,28 @@ func Effective(c Config) (writeback, direct, noFlush bool) {
 	return writeback, direct, noFlush
 }
 
-// raw says that the image has no metadata of its own.
+// raw reports whether the image has no metadata of its own.
 func (c Config) raw() bool { return c.Format == "" || c.Format == "raw" }
 
-// local says that the image is a file or block device of the host.
+// local reports whether the image is a file or block device of the host.
 func (c Config) local() bool { return c.Protocol == "" }
 
-// mounted says that the guest has a file system on the disk.
+// mounted reports whether the guest has a file system on the disk.
 func (c Config) mounted() bool { return c.Filesystem != "" && c.Filesystem != "none" }
 
-// barriers says that the guest's file system, or the raw device, answers a sync with a flush.
+// barriers reports whether the guest's file system, or the raw device, answers a sync with a flush.
 func (c Config) barriers() bool { return c.Filesystem != "ext4" || c.Barrier }
 
-// syncedWrites says that each write is its own promise.
+// syncedWrites reports whether each write is its own promise.
 func (c Config) syncedWrites() bool { return c.Sync == "dsync" || c.Sync == "sync" }
 
-// promises says whether the job promises anything, and each that every write is promised when it returns.
+// promises reports whether the job promises anything, and whether each write is promised when it returns.
 func (c Config) promises() (any, each bool) {
 	each = c.syncedWrites() || c.Lies
 	return each || c.Fsync > 0 || c.Fdatasync > 0, each
 }
 
-// promiser is what the promise is made by.
+// promiser returns what the promise is made by.
 func (c Config) promiser() string {
 	switch {
 	case c.Lies:

@@ -409,7 +409,8 @@ func TestSwallowedIsSaidOnlyWhereAFlushIsDueAndDoesNotArrive(t *testing.T) {
 			name        string
 			expect      Expect
 			above, here int64
-		}{{"guest", e.Guest, tc.counts[0], tc.counts[1]}, {"qemu", e.QEMU, tc.counts[1], tc.counts[2]}, {"image", e.Image, aboveImage, tc.counts[3]}} {
+		}{{"guest", e.Guest, tc.counts[0], tc.counts[1]}, {"qemu", e.QEMU, tc.counts[1], tc.counts[2]}, {"image", e.Image, aboveImage,
+			tc.counts[3]}} {
 			if hop.expect.Swallowed(hop.above, hop.here) {
 				at = append(at, hop.name)
 			}
@@ -528,12 +529,15 @@ func TestTheModelSeesACellAsItIsSet(t *testing.T) {
 		c    cell.Cell
 		want Config
 	}{
-		{of("disk.cache=none", "storage.format=raw", "guest.filesystem=none", "guest.barrier=on", "guest.write_cache=device", "fio.direct=1", "fio.sync=dsync"),
+		{of("disk.cache=none", "storage.format=raw", "guest.filesystem=none", "guest.barrier=on", "guest.write_cache=device",
+			"fio.direct=1", "fio.sync=dsync"),
 			Config{Cache: "none", Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, Direct: true, Sync: "dsync"}},
-		{of("disk.cache=unsafe", "disk.bus=scsi", "storage.format=qcow2", "guest.filesystem=ext4", "guest.barrier=off", "guest.cache_type=write back", "fio.fsync=1k"),
+		{of("disk.cache=unsafe", "disk.bus=scsi", "storage.format=qcow2", "guest.filesystem=ext4", "guest.barrier=off",
+			"guest.cache_type=write back", "fio.fsync=1k"),
 			Config{Cache: "unsafe", Bus: "scsi", Format: "qcow2", Filesystem: "ext4", CacheType: "write back", Sync: "none", Fsync: 1024}},
 		{of("guest.write_cache=write through", "fio.fdatasync=8", "fio.file_append=1", "fio.sync=1"),
-			Config{Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, WriteCache: "write through", Fdatasync: 8, Grows: true, Sync: "sync"}},
+			Config{Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, WriteCache: "write through", Fdatasync: 8, Grows: true,
+				Sync: "sync"}},
 	} {
 		if got := Of(test.c); got != test.want {
 			t.Errorf("%s is %+v, want %+v", test.c.Settings, got, test.want)

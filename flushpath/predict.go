@@ -32,7 +32,7 @@ type Prediction struct {
 	Source   string `json:"source"`
 }
 
-// Predict says what a failure class takes, behind a drive cache that is cell.Volatile, cell.Protected or cell.NoCache; any other word is
+// Predict returns what a failure class takes, behind a drive cache that is cell.Volatile, cell.Protected or cell.NoCache; any other word is
 // taken for cell.Volatile. An unknown class is answered like a configuration that is not modelled.
 func Predict(c Config, class, driveCache string) Prediction {
 	if err := c.Check(); err != nil {
@@ -57,17 +57,20 @@ func Predict(c Config, class, driveCache string) Prediction {
 	p := Prediction{Exposed: len(exposed) > 0}
 	switch any, _ := c.promises(); {
 	case !any:
-		p.Promises, p.Verdict = NoPromises, NoPromise
+		p.Promises = NoPromises
+		p.Verdict = NoPromise
 	case len(promised) > 0:
-		p.Promises, p.Verdict = Lost, Loses
+		p.Promises = Lost
+		p.Verdict = Loses
 	default:
-		p.Promises, p.Verdict = Kept, Safe
+		p.Promises = Kept
+		p.Verdict = Safe
 	}
 	p.Because, p.Source = because(c, path, promised, exposed)
 	return p
 }
 
-// because says in a line why, and where the deciding rule comes from.
+// because returns the reason in a line, and where the deciding rule comes from.
 func because(c Config, path Path, promised, exposed []Layer) (why, source string) {
 	writeback, _, _ := Effective(c)
 	at, swallowed := path.SwallowedAt()
@@ -75,19 +78,24 @@ func because(c Config, path Path, promised, exposed []Layer) (why, source string
 	any, each := c.promises()
 	switch {
 	case !any:
-		why, source = "nothing was promised", sourceFsync
+		why = "nothing was promised"
+		source = sourceFsync
 	case len(promised) > 0 && names(promised) == names(exposed):
 		return drop + "; promised and unpromised writes may be in the " + names(promised) + " alone", at.Source
 	case len(promised) > 0:
-		why, source = drop+"; promised writes may be in the "+names(promised)+" alone", at.Source
+		why = drop + "; promised writes may be in the " + names(promised) + " alone"
+		source = at.Source
 	case swallowed && len(exposed) == 0:
 		return drop + ", but nothing rests in what this takes", at.Source
 	case swallowed:
-		why, source = drop+", but promised writes rest in nothing that this takes", at.Source
+		why = drop + ", but promised writes rest in nothing that this takes"
+		source = at.Source
 	case !writeback:
-		why, source = "QEMU flushes after each write", sourceEachWrite
+		why = "QEMU flushes after each write"
+		source = sourceEachWrite
 	default:
-		why, source = "the flush of "+c.promiser()+" reaches the "+path.end(), sourceBlock
+		why = "the flush of " + c.promiser() + " reaches the " + path.end()
+		source = sourceBlock
 	}
 	switch {
 	case len(exposed) > 0 && (!any || !swallowed):
@@ -103,7 +111,7 @@ func because(c Config, path Path, promised, exposed []Layer) (why, source string
 	}
 }
 
-// end is the name of the layer where a flush ends.
+// end returns the name of the layer where a flush ends.
 func (p Path) end() string {
 	for _, l := range p.Layers {
 		if l.Flush == Ends {

@@ -48,13 +48,13 @@ type Path struct {
 	Asked bool `json:"asked"`
 }
 
-// Trace is the path of a configuration with a volatile drive cache. For one that Check refuses it ends where the model does.
+// Trace returns the path of a configuration with a volatile drive cache. For one that Check refuses it ends where the model does.
 func Trace(c Config) Path { return trace(c, cell.Volatile) }
 
 // TraceWith is Trace with another kind of drive cache: cell.Volatile, cell.Protected or cell.NoCache.
 func TraceWith(c Config, driveCache string) Path { return trace(c, driveCache) }
 
-// SwallowedAt is the layer that swallows the flush, and whether there is one.
+// SwallowedAt returns the layer that swallows the flush, and whether there is one.
 func (p Path) SwallowedAt() (Layer, bool) {
 	i := slices.IndexFunc(p.Layers, func(l Layer) bool { return l.Flush == Swallowed })
 	if i < 0 {
@@ -75,7 +75,8 @@ type walk struct {
 func trace(c Config, driveCache string) Path {
 	asked, _ := c.promises()
 	w := &walk{Config: c, arriving: true}
-	w.path.Asked, w.path.Expected = asked && !c.Lies, expected(c)
+	w.path.Asked = asked && !c.Lies
+	w.path.Expected = expected(c)
 	w.application()
 	w.pageCache()
 	w.filesystem()
@@ -114,7 +115,9 @@ func (w *walk) add(l Layer) {
 		l.Unpromised = !each && !w.made
 	}
 	if l.Flush == Swallowed {
-		w.arriving, w.made, w.swallowed = false, false, true
+		w.arriving = false
+		w.made = false
+		w.swallowed = true
 	}
 	w.path.Layers = append(w.path.Layers, l)
 }
@@ -126,7 +129,9 @@ func (w *walk) application() {
 	}
 	switch promised, _ := w.promises(); {
 	case w.Lies:
-		l.Flush, l.Reason, l.Source = Swallowed, "it promises without a sync", sourceApplication
+		l.Flush = Swallowed
+		l.Reason = "it promises without a sync"
+		l.Source = sourceApplication
 	case !promised:
 		l.Reason = "it asks for no durability; below stands what an fsync would get"
 	}
@@ -145,9 +150,11 @@ func (w *walk) filesystem() {
 	if !w.mounted() {
 		return
 	}
-	l := Layer{Name: w.Filesystem, Where: InGuest, Flush: Passes, Reason: "a sync flushes the disk, by itself or with its journal commit", Source: sourceFilesystem}
+	l := Layer{Name: w.Filesystem, Where: InGuest, Flush: Passes,
+		Reason: "a sync flushes the disk, by itself or with its journal commit", Source: sourceFilesystem}
 	if w.Grows {
-		l.Holds, l.TakenBy = true, cell.FailureClasses()
+		l.Holds = true
+		l.TakenBy = cell.FailureClasses()
 	}
 	if !w.barriers() {
 		l.Source = sourceExt4
@@ -167,7 +174,8 @@ func (w *walk) blockLayer() {
 		Reason: "the disk says that it has a volatile cache", Source: sourceBlock}
 	switch writeback, _, _ := Effective(w.Config); {
 	case !writeback:
-		l.Flush, l.Reason = NotNeeded, "the disk says that it has no volatile cache"
+		l.Flush = NotNeeded
+		l.Reason = "the disk says that it has no volatile cache"
 	case w.WriteCache == "write through":
 		l.Source = sourceWriteCache
 		l.Reason = "queue/write_cache is write through: every flush is dropped"
@@ -190,11 +198,15 @@ func (w *walk) device() {
 	if !w.arriving {
 		l.Reason = "it hears of no flush"
 	} else if w.CacheType != "" {
-		l.Reason, l.Source = "cache_type is "+w.CacheType+": QEMU takes the guest's flush", sourceCacheType
+		l.Reason = "cache_type is " + w.CacheType + ": QEMU takes the guest's flush"
+		l.Source = sourceCacheType
 	}
 	if writeback, _, _ := Effective(w.Config); !writeback {
-		w.made, w.swallowed = true, false
-		l.Flush, l.Reason, l.Source = Made, "QEMU flushes after each write, before the guest hears of its end", sourceEachWrite
+		w.made = true
+		w.swallowed = false
+		l.Flush = Made
+		l.Reason = "QEMU flushes after each write, before the guest hears of its end"
+		l.Source = sourceEachWrite
 		if w.CacheType != "" {
 			l.Source = sourceCacheType
 		}
@@ -212,19 +224,23 @@ func (w *walk) format() {
 
 func (w *walk) blockDriver() {
 	_, direct, noFlush := Effective(w.Config)
-	l := Layer{Name: "QEMU block driver", Where: InQEMU, Flush: Passes, Reason: "the image is open through the host's page cache", Source: sourceModes}
+	l := Layer{Name: "QEMU block driver", Where: InQEMU, Flush: Passes,
+		Reason: "the image is open through the host's page cache", Source: sourceModes}
 	switch {
 	case w.Protocol == "rbd" && direct:
-		l.Reason, l.Source = "cache.direct: librbd's cache is off", sourceRBD
+		l.Reason = "cache.direct: librbd's cache is off"
+		l.Source = sourceRBD
 	case w.Protocol == "rbd":
-		l.Reason, l.Source = "librbd's cache is on", sourceRBD
+		l.Reason = "librbd's cache is on"
+		l.Source = sourceRBD
 	case !w.local():
 		l.Reason = "what the server does with writes and flushes is not modelled"
 	case direct:
 		l.Reason = "the image is open with O_DIRECT"
 	}
 	if noFlush {
-		l.Reason, l.Source = "no-flush: QEMU takes flushes and sends none", sourceNoFlush
+		l.Reason = "no-flush: QEMU takes flushes and sends none"
+		l.Source = sourceNoFlush
 		if w.arriving || w.made {
 			l.Flush = Swallowed
 		}
@@ -241,10 +257,13 @@ func (w *walk) librbd() {
 		Reason: "writes rest here; a flush sends them to the cluster", Source: sourceRBD}
 	switch {
 	case w.WritethroughUntilFlush && noFlush:
-		l.Holds, l.TakenBy, l.Source = false, nil, sourceUntilFlush
+		l.Holds = false
+		l.TakenBy = nil
+		l.Source = sourceUntilFlush
 		l.Reason = "writethrough_until_flush: no flush ever comes, so it stays writethrough"
 	case w.WritethroughUntilFlush:
-		l.Reason, l.Source = "writethrough until the first flush from anywhere in the guest; then writes rest here", sourceUntilFlush
+		l.Reason = "writethrough until the first flush from anywhere in the guest; then writes rest here"
+		l.Source = sourceUntilFlush
 	}
 	w.add(l)
 }
@@ -262,7 +281,8 @@ func (w *walk) drive(cache string) {
 	case cell.NoCache:
 	case cell.Protected:
 		w.add(Layer{Name: "drive cache", Where: InHost, Flush: Ends, Reason: "protected: it survives the loss of power", Source: sourceBlock})
-		w.arriving, w.made = false, false
+		w.arriving = false
+		w.made = false
 	default:
 		w.add(Layer{Name: "drive cache", Where: InHost, Holds: true, TakenBy: cell.FailureClasses()[3:], Flush: Passes,
 			Reason: "volatile: a flush writes it out", Source: sourceBlock})

@@ -18,14 +18,15 @@ type attribute struct {
 	accept string // what check takes, in words
 }
 
-// attributes are those of diskDriver, virtioOptions and diskTarget in libvirt's domaincommon.rng and storagecommon.rng,
+// attributes returns the attributes of diskDriver, virtioOptions and diskTarget in libvirt's domaincommon.rng and storagecommon.rng,
 // in the order in which libvirt writes them. From the schema's values those are left out that libvirt's QEMU driver
 // refuses when it parses ("luks" as a type, "uml" as a bus). discard_no_unref came with libvirt 9.5.
 func attributes() []attribute {
 	onOff := []string{"on", "off"}
 	return []attribute{
 		{name: "name", values: []string{"qemu"}},
-		{name: "type", values: []string{"raw", "qcow2", "qcow", "qed", "cow", "vmdk", "vdi", "vpc", "vhd", "ploop", "bochs", "cloop", "dmg", "iso", "fat", "dir", "aio"}},
+		{name: "type", values: []string{"raw", "qcow2", "qcow", "qed", "cow", "vmdk", "vdi", "vpc", "vhd",
+			"ploop", "bochs", "cloop", "dmg", "iso", "fat", "dir", "aio"}},
 		{name: "cache", values: []string{"default", "none", "writeback", "writethrough", "directsync", "unsafe"}},
 		{name: "error_policy", values: []string{"stop", "report", "ignore", "enospace"}},
 		{name: "rerror_policy", values: []string{"stop", "report", "ignore"}},

@@ -49,7 +49,7 @@ func (d Disk) Get(name string) string {
 	return ""
 }
 
-// with is the disk after the attributes in set were laid over its own; its Element stays what was read.
+// with returns the disk after the attributes in set were laid over its own; its Element stays what was read.
 func (d Disk) with(set []Attr) Disk {
 	for _, a := range set {
 		if a.Name == busAttr {
@@ -70,7 +70,7 @@ func (d Disk) with(set []Attr) Disk {
 	return d
 }
 
-// summary is what the tags of a disk say.
+// summary returns what the tags of a disk say.
 func (d *document) summary(e *diskElement) Disk {
 	disk := Disk{
 		Target:   e.dev(),
@@ -122,7 +122,7 @@ func (e *diskElement) sourceOf() Source {
 	return s
 }
 
-// derivedBus is the bus that libvirt takes when <target> names none (virDomainDiskDefParseXML in its domain_conf.c; tried
+// derivedBus returns the bus that libvirt takes when <target> names none (virDomainDiskDefParseXML in its domain_conf.c; tried
 // with libvirt 9.0).
 func derivedBus(device, target string) string {
 	if device == "floppy" {

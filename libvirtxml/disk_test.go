@@ -58,7 +58,8 @@ func TestDisksTellsWhatTheDomainSaysOfEachDisk(t *testing.T) {
 }
 
 func TestAPathInLatin1IsReadAsItIsMeant(t *testing.T) {
-	doc := "<?xml version='1.0' encoding='ISO-8859-1'?><domain><devices><disk><source file='/\xe9'/><target dev='vda'/></disk></devices></domain>"
+	doc := "<?xml version='1.0' encoding='ISO-8859-1'?><domain><devices><disk><source file='/\xe9'/><target " +
+		"dev='vda'/></disk></devices></domain>"
 	disks, err := Disks("", []byte(doc))
 	if err != nil {
 		t.Fatal(err)
@@ -70,11 +71,13 @@ func TestAPathInLatin1IsReadAsItIsMeant(t *testing.T) {
 
 func TestASoundDiskHasNoRefusals(t *testing.T) {
 	for _, d := range []Disk{
-		{Target: "vda", Bus: "virtio", Device: "disk", Address: "pci", Driver: []DriverAttr{{Attr: Attr{"io", "native"}}, {Attr: Attr{"cache", "directsync"}}, {Attr: Attr{"queues", "4"}}}},
+		{Target: "vda", Bus: "virtio", Device: "disk", Address: "pci", Driver: []DriverAttr{{Attr: Attr{"io", "native"}},
+			{Attr: Attr{"cache", "directsync"}}, {Attr: Attr{"queues", "4"}}}},
 		{Target: "sda", Bus: "scsi", Device: "lun", Address: "drive", Driver: []DriverAttr{{Attr: Attr{"type", "raw"}}}},
 		{Target: "sdb", Bus: "usb", Device: "cdrom", Address: "usb", ReadOnly: true},
 		{Target: "fda", Bus: "fdc", Device: "floppy", Driver: []DriverAttr{{Attr: Attr{"copy_on_read", "off"}}}},
-		{Target: "vdb", Bus: "virtio", Device: "disk", Source: Source{Kind: "vhostuser"}, Driver: []DriverAttr{{Attr: Attr{"cache", "default"}}, {Attr: Attr{"packed", "on"}}}},
+		{Target: "vdb", Bus: "virtio", Device: "disk", Source: Source{Kind: "vhostuser"}, Driver: []DriverAttr{{Attr: Attr{"cache",
+			"default"}}, {Attr: Attr{"packed", "on"}}}},
 	} {
 		if got := d.Refusals(); len(got) != 0 {
 			t.Errorf("%s: %v", d.Target, got)

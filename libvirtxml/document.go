@@ -86,7 +86,7 @@ func (d *document) find(target string) (*diskElement, error) {
 	return found, nil
 }
 
-// targets is a sentence about the disks that there are.
+// targets returns a sentence that names the disks that there are.
 func (d *document) targets() string {
 	var names []string
 	for _, disk := range d.disks {
@@ -98,13 +98,13 @@ func (d *document) targets() string {
 	return "the domain has " + strings.Join(names, ", ")
 }
 
-// isQEMU says whether the domain is run by libvirt's QEMU driver.
+// isQEMU reports whether the domain is run by libvirt's QEMU driver.
 func (d *document) isQEMU() bool { return d.domainType == "kvm" || d.domainType == "qemu" }
 
-// dev is the disk's target name.
+// dev returns the disk's target name.
 func (e *diskElement) dev() string { return e.target.value("dev") }
 
-// where is the best place to point at for an attribute: itself, its tag, or the disk.
+// where returns the best place to point at for an attribute: itself, its tag, or the disk.
 func (e *diskElement) where(attr string) int {
 	owner := e.driver
 	if attr == busAttr {
@@ -119,26 +119,26 @@ func (e *diskElement) where(attr string) int {
 	return e.tag.start
 }
 
-// assumedRaw says whether libvirt takes the image for raw when no <driver> says otherwise. A volume has the format that
+// assumedRaw reports whether libvirt takes the image for raw when no <driver> says otherwise. A volume has the format that
 // its pool knows, a directory is shown as a FAT file system, and a vhost-user disk has no format.
 func (e *diskElement) assumedRaw() bool {
 	return !slices.Contains([]string{"volume", "dir", "vhostuser"}, e.tag.value("type"))
 }
 
-// errorf is an *Error at an offset of the text.
+// errorf returns an *Error at an offset of the text.
 func (d *document) errorf(offset int, format string, args ...any) *Error {
 	line, column := d.position(offset)
 	return &Error{File: d.name, Line: line, Column: column, Problem: fmt.Sprintf(format, args...)}
 }
 
-// position is the line and the column, in characters, of an offset of the text; both count from 1.
+// position returns the line and the column, in characters, of an offset of the text; both count from 1.
 func (d *document) position(offset int) (line, column int) {
 	line = sort.SearchInts(d.lines, offset+1)
 	start := d.lines[line-1]
 	return line, utf8.RuneCount(bytes.TrimPrefix(d.text[start:offset], []byte(byteOrderMark))) + 1
 }
 
-// lineStarts is the offset of each line's first byte.
+// lineStarts returns the offset of each line's first byte.
 func lineStarts(text []byte) []int {
 	starts := []int{0}
 	for i, b := range text {
@@ -149,7 +149,7 @@ func lineStarts(text []byte) []int {
 	return starts
 }
 
-// indentation is the line break and white space that stand before an offset; "" when something else shares the line.
+// indentation returns the line break and white space that stand before an offset; "" when something else shares the line.
 func (d *document) indentation(offset int) string {
 	from := offset
 	for from > 0 && (d.text[from-1] == ' ' || d.text[from-1] == '\t') {
@@ -165,7 +165,7 @@ func (d *document) indentation(offset int) string {
 	return string(d.text[from:offset])
 }
 
-// spliced is doc with the splices applied.
+// spliced returns doc with the splices applied.
 func (d *document) spliced(doc []byte, splices []splice) []byte {
 	sort.SliceStable(splices, func(i, j int) bool { return splices[i].at < splices[j].at })
 	out := make([]byte, 0, len(doc)+128)
@@ -241,7 +241,7 @@ func (r *reader) token(token xml.Token, start, end int) error {
 	return nil
 }
 
-// withoutMark is text[start:end] without a byte order mark at the very beginning of the text.
+// withoutMark returns text[start:end] without a byte order mark at the very beginning of the text.
 func (r *reader) withoutMark(start, end int) []byte {
 	if start > 0 {
 		return r.text[start:end]
@@ -351,7 +351,7 @@ func (r *reader) finish() error {
 	return nil
 }
 
-// syntaxError gives encoding/xml's complaint its place.
+// syntaxError returns encoding/xml's complaint with its place in the document.
 func (r *reader) syntaxError(err error) error {
 	problem := err.Error()
 	var syntax *xml.SyntaxError

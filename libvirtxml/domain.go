@@ -54,7 +54,7 @@ type Domain struct {
 	RunDir string
 }
 
-// XML is the domain in libvirt's format, indented. The error names the field that is missing or out of range.
+// XML returns the domain in libvirt's format, indented. The error names the field that is missing or out of range.
 func (d Domain) XML() (string, error) {
 	if err := d.check(); err != nil {
 		return "", fmt.Errorf("domain %q: %w", d.Name, err)
@@ -207,14 +207,14 @@ func (d Domain) addNetwork(commandline *etree.Element) {
 	}
 }
 
-// newDocument is an empty document that is written as libvirt writes its own.
+// newDocument returns an empty document that is written as libvirt writes its own.
 func newDocument() *etree.Document {
 	doc := etree.NewDocument()
 	doc.WriteSettings = etree.WriteSettings{AttrSingleQuote: true, CanonicalText: true}
 	return doc
 }
 
-// written is the document as text, indented.
+// written returns the document as text, indented.
 func written(doc *etree.Document) (string, error) {
 	doc.Indent(2)
 	return doc.WriteToString()

@@ -29,8 +29,10 @@ func domains() map[string]Domain {
 // scratchDisks are those of the golden files.
 func scratchDisks() map[string]ScratchDisk {
 	return map[string]ScratchDisk{
-		"virtio": {File: "/runs/a&b.img", Format: "raw", Target: "vdb", Bus: "virtio", Serial: "scratch", Driver: []Attr{{"cache", "none"}, {"io", "native"}, {"discard", ""}, {"iothread", "1"}}},
-		"scsi":   {File: "/runs/a.qcow2", Format: "qcow2", Target: "sdc", Bus: "scsi", Driver: []Attr{{"cache", "unsafe"}, {"detect_zeroes", "unmap"}}},
+		"virtio": {File: "/runs/a&b.img", Format: "raw", Target: "vdb", Bus: "virtio", Serial: "scratch", Driver: []Attr{{"cache",
+			"none"}, {"io", "native"}, {"discard", ""}, {"iothread", "1"}}},
+		"scsi": {File: "/runs/a.qcow2", Format: "qcow2", Target: "sdc", Bus: "scsi", Driver: []Attr{{"cache", "unsafe"},
+			{"detect_zeroes", "unmap"}}},
 	}
 }
 
@@ -134,7 +136,8 @@ func TestAScratchDiskThatCannotBeIsRefused(t *testing.T) {
 		spoil func(*ScratchDisk)
 		want  string
 	}{
-		{"native I/O with a cached mode", func(s *ScratchDisk) { s.Driver[0].Value = "writeback" }, "disk vdb: libvirt refuses io=native with cache=writeback"},
+		{"native I/O with a cached mode", func(s *ScratchDisk) { s.Driver[0].Value = "writeback" },
+			"disk vdb: libvirt refuses io=native with cache=writeback"},
 		{"an unknown attribute", func(s *ScratchDisk) { s.Driver[0].Name = "chache" }, `unknown attribute "chache"`},
 		{"an unknown format", func(s *ScratchDisk) { s.Format = "qcow3" }, `type cannot be "qcow3"`},
 		{"no format", func(s *ScratchDisk) { s.Format = "" }, "format and bus must be given"},

@@ -13,7 +13,7 @@ type Error struct {
 	Problem string // one line for people
 }
 
-// Error is "file:line:column: problem", without the parts that are not known.
+// Error returns "file:line:column: problem", without the parts that are not known.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {

@@ -10,7 +10,8 @@ import (
 func seeds() []string {
 	docs := []string{
 		"", "<", "<domain", "<domain/>", "\ufeff<domain/>", "\xff\xfe<\x00",
-		"<?xml version='1.0' encoding='ISO-8859-1'?><domain><devices><disk><source file='/\xe9'/><driver\xa0='x'/><target dev='vdb'/></disk></devices></domain>",
+		"<?xml version='1.0' encoding='ISO-8859-1'?><domain><devices><disk><source file='/\xe9'/><driver\xa0='x'/><target " +
+			"dev='vdb'/></disk></devices></domain>",
 		"<!DOCTYPE d [<!ENTITY e 'vdb'>]><domain><devices><disk><target dev='&e;'/></disk></devices></domain>",
 		domainWith("<disk><driver/><target dev='vdb'/></disk>"),
 		domainWith("<disk>\r\n\t<target dev=\"vdb\"/></disk>"),

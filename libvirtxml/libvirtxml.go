@@ -18,7 +18,7 @@ type Attr struct {
 	Value string
 }
 
-// String is the attribute as it is written on a command line: name=value.
+// String returns the attribute as it is written on a command line: name=value.
 func (a Attr) String() string { return a.Name + "=" + a.Value }
 
 // Rewrite returns doc with the attributes in set laid over those of the disk whose <target dev='…'> is disk; name is
@@ -64,7 +64,7 @@ func checkSet(set []Attr) error {
 	return nil
 }
 
-// checkRefusals asks what libvirt would say to the disk after the edit, about the attributes that the edit touches.
+// checkRefusals returns an error if libvirt would refuse the disk after the edit, for an attribute that the edit touches.
 func (d *document) checkRefusals(found *diskElement, set []Attr) error {
 	touched := map[string]bool{}
 	for _, a := range set {
@@ -80,7 +80,7 @@ func (d *document) checkRefusals(found *diskElement, set []Attr) error {
 	return nil
 }
 
-// edits says which bytes to change so that the disk has the attributes in set.
+// edits returns the bytes to change so that the disk has the attributes in set.
 func (d *document) edits(found *diskElement, set []Attr) []splice {
 	var driver []Attr
 	var out []splice
@@ -97,7 +97,7 @@ func (d *document) edits(found *diskElement, set []Attr) []splice {
 	return append(out, d.newDriver(found, driver)...)
 }
 
-// newDriver is the <driver> element that the disk lacks, where libvirt writes it: before <source>, indented alike.
+// newDriver returns the <driver> element that the disk lacks, where libvirt writes it: before <source>, indented alike.
 func (d *document) newDriver(found *diskElement, set []Attr) []splice {
 	if !slices.ContainsFunc(set, func(a Attr) bool { return a.Value != "" }) {
 		return nil
@@ -116,7 +116,7 @@ func (d *document) newDriver(found *diskElement, set []Attr) []splice {
 	return []splice{{at: at, insert: text + "/>" + d.indentation(at)}}
 }
 
-// driverDefaults are the attributes that libvirt itself would write into a new <driver>, without those in set.
+// driverDefaults returns the attributes that libvirt itself would write into a new <driver>, without those in set.
 func (d *document) driverDefaults(found *diskElement, set []Attr) []Attr {
 	asked := func(name string) bool {
 		return slices.ContainsFunc(set, func(a Attr) bool { return a.Name == name })

@@ -32,7 +32,8 @@ func (generated) Generate(rnd *rand.Rand, _ int) reflect.Value {
 	g := generator{rnd}
 	disk, rest := g.disk()
 	head := g.oneOf("", "\ufeff") + g.oneOf("", "<?xml version='1.0'?>", "<?xml version=\"1.0\" encoding=\"utf-8\" ?>") + g.noise()
-	open := "<domain" + g.space() + "type=" + g.quoted(g.oneOf("kvm", "qemu")) + g.oneOf("", " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'") + ">"
+	open := "<domain" + g.space() + "type=" + g.quoted(g.oneOf("kvm", "qemu")) + g.oneOf("",
+		" xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'") + ">"
 	out := generated{
 		before: head + open + g.noise() + "<name>é &amp; &#x26;</name>" + g.decoy() + "<devices>" + g.otherDisk("vda") + g.noise() + disk,
 		after:  rest + g.noise() + g.otherDisk("vdc") + "</devices>" + g.decoy() + g.noise() + "</domain>" + g.noise(),
@@ -85,7 +86,8 @@ func (g generator) decoy() string {
 }
 
 func (g generator) otherDisk(target string) string {
-	return g.oneOf("", "<disk type='file' device='disk'><driver name='qemu' cache=\"none\"/><source file='/x'/><target dev='"+target+"' bus='virtio'/></disk>")
+	return g.oneOf("", "<disk type='file' device='disk'><driver name='qemu' cache=\"none\"/><source file='/x'/><target "+
+		"dev='"+target+"' bus='virtio'/></disk>")
 }
 
 // disk is the disk vdb, cut behind "<driver" and before the tag's end.

@@ -30,7 +30,8 @@ func nativeIO(d Disk) []Refusal {
 		cache = "default"
 	}
 	return []Refusal{{[]string{"io", "cache"}, fmt.Sprintf(
-		"libvirt refuses io=native with cache=%s (io='native' needs either no disk cache or directsync cache mode); set cache=none or cache=directsync as well", cache)}}
+		"libvirt refuses io=native with cache=%s (io='native' needs either no disk cache or directsync cache mode); "+
+			"set cache=none or cache=directsync as well", cache)}}
 }
 
 // virtioOnly: options of the virtio-blk device mean nothing on another bus.
@@ -64,7 +65,8 @@ func copyOnRead(d Disk) []Refusal {
 	default:
 		return nil
 	}
-	return []Refusal{{[]string{"copy_on_read"}, fmt.Sprintf("libvirt refuses copy_on_read on %s (copy_on_read is not compatible with it); remove copy_on_read", kind)}}
+	return []Refusal{{[]string{"copy_on_read"}, fmt.Sprintf(
+		"libvirt refuses copy_on_read on %s (copy_on_read is not compatible with it); remove copy_on_read", kind)}}
 }
 
 // vhostUser: another process does the input and output, so QEMU's settings for it mean nothing.
@@ -73,16 +75,20 @@ func vhostUser(d Disk) []Refusal {
 		return nil
 	}
 	var out []Refusal
-	for _, name := range []string{"cache", "error_policy", "rerror_policy", "io", "ioeventfd", "copy_on_read", "discard", "iothread", "detect_zeroes"} {
+	for _, name := range []string{
+		"cache", "error_policy", "rerror_policy", "io", "ioeventfd", "copy_on_read", "discard", "iothread", "detect_zeroes",
+	} {
 		value := d.Get(name)
 		if value == "" || name == "cache" && value == "default" {
 			continue
 		}
 		out = append(out, Refusal{[]string{name}, fmt.Sprintf(
-			"libvirt refuses %s on a vhost-user disk (%s is not supported with vhostuser disk); set it in the process that serves the disk", name, name)})
+			"libvirt refuses %s on a vhost-user disk (%s is not supported with vhostuser disk); "+
+				"set it in the process that serves the disk", name, name)})
 	}
 	if d.Bus != "virtio" {
-		out = append(out, Refusal{[]string{busAttr}, fmt.Sprintf("libvirt refuses bus %s for a vhost-user disk (vhostuser disk supports only virtio bus)", d.Bus)})
+		out = append(out, Refusal{[]string{busAttr}, fmt.Sprintf(
+			"libvirt refuses bus %s for a vhost-user disk (vhostuser disk supports only virtio bus)", d.Bus)})
 	}
 	return out
 }
@@ -92,9 +98,11 @@ func formats(d Disk) []Refusal {
 	format := d.Get("type")
 	switch {
 	case d.Device == "lun" && format != "" && format != "raw" && format != "aio":
-		return []Refusal{{[]string{"type"}, fmt.Sprintf("libvirt refuses type=%s for device='lun' (disk device 'lun' must use 'raw' format)", format)}}
+		return []Refusal{{[]string{"type"}, fmt.Sprintf(
+			"libvirt refuses type=%s for device='lun' (disk device 'lun' must use 'raw' format)", format)}}
 	case d.Source.Kind == "dir" && format != "fat":
-		return []Refusal{{[]string{"type"}, "libvirt refuses a directory with another format (storage type 'dir' requires use of storage format 'fat'); set type=fat"}}
+		return []Refusal{{[]string{"type"}, "libvirt refuses a directory with another format " +
+			"(storage type 'dir' requires use of storage format 'fat'); set type=fat"}}
 	}
 	return nil
 }
@@ -123,11 +131,12 @@ func addresses(d Disk) []Refusal {
 		return nil
 	}
 	return []Refusal{{[]string{busAttr}, fmt.Sprintf(
-		"libvirt refuses bus %s with <address type='%s'> (Invalid address type '%s' for the disk '%s' with the bus type '%s'); remove the <address> element and libvirt chooses a new one",
+		"libvirt refuses bus %s with <address type='%s'> (Invalid address type '%s' for the disk '%s' with the bus type '%s'); "+
+			"remove the <address> element and libvirt chooses a new one",
 		d.Bus, d.Address, d.Address, d.Target, d.Bus)}}
 }
 
-// addressFits says whether a disk on that bus may have that type of address.
+// addressFits reports whether a disk on that bus may have that type of address.
 func addressFits(bus, address string) bool {
 	switch bus {
 	case "scsi", "sata", "ide", "fdc":

@@ -68,11 +68,13 @@ func TestAnEditChangesOnlyTheBytesThatWereAskedFor(t *testing.T) {
 		{"a missing driver is added before the source, indented like it",
 			"<disk type='file'>\n      <!-- data -->\n      <boot order='2'/>\n      <source file='/a'/>\n      <target dev='vdb'/>\n    </disk>",
 			[]Attr{{"cache", "none"}},
-			"<disk type='file'>\n      <!-- data -->\n      <boot order='2'/>\n      <driver name='qemu' type='raw' cache='none'/>\n      <source file='/a'/>\n      <target dev='vdb'/>\n    </disk>"},
+			"<disk type='file'>\n      <!-- data -->\n      <boot order='2'/>\n      <driver name='qemu' type='raw' cache='none'/>\n      " +
+				"<source file='/a'/>\n      <target dev='vdb'/>\n    </disk>"},
 		{"a missing driver keeps the line ends of the document",
 			"<disk type='file'>\r\n\t<source file='/a'/>\r\n\t<target dev=\"vdb\"/></disk>",
 			[]Attr{{"cache", "none"}, {"type", "qcow2"}},
-			"<disk type='file'>\r\n\t<driver name=\"qemu\" cache=\"none\" type=\"qcow2\"/>\r\n\t<source file='/a'/>\r\n\t<target dev=\"vdb\"/></disk>"},
+			"<disk type='file'>\r\n\t<driver name=\"qemu\" cache=\"none\" type=\"qcow2\"/>\r\n\t<source file='/a'/>\r\n\t<target " +
+				"dev=\"vdb\"/></disk>"},
 		{"a missing driver of a disk without a source comes first",
 			"<disk device='cdrom'><target dev='vdb' bus='sata'/></disk>",
 			[]Attr{{"cache", "none"}},
@@ -127,7 +129,8 @@ func TestDecoysAroundTheDiskAreNotTouched(t *testing.T) {
 
 func TestOtherEncodingsStayByteForByte(t *testing.T) {
 	for _, encoding := range []string{"ISO-8859-1", "iso-8859-15", "Windows-1252", "KOI8-R", "US-ASCII"} {
-		before := "<?xml version='1.0' encoding='" + encoding + "'?>\n<domain type='kvm'><title>\xe9\xa4\xe9</title><devices>\n<disk><source file='/\xe9.img'/><driver cache='"
+		before := "<?xml version='1.0' encoding='" + encoding + "'?>\n<domain " +
+			"type='kvm'><title>\xe9\xa4\xe9</title><devices>\n<disk><source file='/\xe9.img'/><driver cache='"
 		if encoding == "US-ASCII" {
 			before = strings.NewReplacer("\xe9", "e", "\xa4", "o").Replace(before)
 		}
@@ -154,25 +157,41 @@ func TestABadRequestIsRefusedWithTheReasonAndThePlace(t *testing.T) {
 		want            string
 	}{
 		{"an unknown attribute", plain, "vdb", []Attr{{"cahce", "none"}}, `vm.xml: unknown attribute "cahce"; libvirt knows name, type, cache, `},
-		{"an unknown value", plain, "vdb", []Attr{{"cache", "off"}}, `vm.xml: cache cannot be "off"; libvirt takes default, none, writeback, writethrough, directsync, unsafe`},
+		{"an unknown value", plain, "vdb", []Attr{{"cache", "off"}},
+			`vm.xml: cache cannot be "off"; libvirt takes default, none, writeback, writethrough, directsync, unsafe`},
 		{"a number that is none", plain, "vdb", []Attr{{"queues", "0"}}, `vm.xml: queues cannot be "0"; it must be a number from 1`},
-		{"a queue size that QEMU refuses", plain, "vdb", []Attr{{"queue_size", "100"}}, `vm.xml: queue_size cannot be "100"; it must be a power of two from 2 to 1024, as QEMU demands`},
+		{"a queue size that QEMU refuses", plain, "vdb", []Attr{{"queue_size", "100"}},
+			`vm.xml: queue_size cannot be "100"; it must be a power of two from 2 to 1024, as QEMU demands`},
 		{"an attribute set twice", plain, "vdb", []Attr{{"io", "threads"}, {"io", "native"}}, "vm.xml: attribute io is set twice; set it once"},
 		{"a disk that is not there", plain, "vdz", nil, `vm.xml: no disk has the target "vdz"; the domain has vdb`},
 		{"a domain without disks", "<domain/>", "vda", nil, `vm.xml: no disk has the target "vda"; the domain has no disks`},
-		{"two disks with one target", domainWith("<disk><target dev='vdb'/></disk>\n<disk><target dev='vdb'/></disk>"), "vdb", nil, "vm.xml:4:1: target vdb is used by more than one disk, which libvirt refuses"},
-		{"two drivers", disk("<driver/><driver/><target dev='vdb'/>"), "vdb", nil, "vm.xml:4:16: a disk has two <driver> elements, which libvirt's schema does not allow"},
-		{"native I/O with a cached mode", plain, "vdb", []Attr{{"io", "native"}, {"cache", "writeback"}}, "vm.xml:4:7: disk vdb: libvirt refuses io=native with cache=writeback (io='native' needs either no disk cache or directsync cache mode); set cache=none or cache=directsync as well"},
-		{"native I/O with no cache mode", disk("<driver name='qemu' io='threads'/><target dev='vdb'/>"), "vdb", []Attr{{"io", "native"}}, "vm.xml:4:27: disk vdb: libvirt refuses io=native with cache=default "},
-		{"a cache mode under native I/O", disk("<driver io='native' cache='none'/><target dev='vdb'/>"), "vdb", []Attr{{"cache", ""}}, "vm.xml:4:27: disk vdb: libvirt refuses io=native with cache=default "},
-		{"virtio options on another bus", plain, "vdb", []Attr{{"queues", "4"}, {"bus", "sata"}}, "vm.xml:4:7: disk vdb: libvirt refuses queues on bus sata "},
-		{"virtio options on a bus that the name implies", disk("<driver/><target dev='sda'/>"), "sda", []Attr{{"iothread", "1"}}, "vm.xml:4:7: disk sda: libvirt refuses iothread on bus scsi "},
-		{"a bus that the address forbids", disk("<target dev='vdb'/><address type='pci'/>"), "vdb", []Attr{{"bus", "scsi"}}, "vm.xml:4:7: disk vdb: libvirt refuses bus scsi with <address type='pci'> "},
-		{"copy_on_read on a read-only disk", disk("<target dev='vdb'/><readonly/>"), "vdb", []Attr{{"copy_on_read", "on"}}, "vm.xml:3:5: disk vdb: libvirt refuses copy_on_read on a read-only disk "},
-		{"a cache for a vhost-user disk", domainWith("<disk type='vhostuser'><source type='unix' path='/s'/><target dev='vdb'/></disk>"), "vdb", []Attr{{"cache", "none"}}, "vm.xml:3:1: disk vdb: libvirt refuses cache on a vhost-user disk "},
-		{"a format for a lun", domainWith("<disk type='block' device='lun'><target dev='sda'/></disk>"), "sda", []Attr{{"type", "qcow2"}}, "vm.xml:3:1: disk sda: libvirt refuses type=qcow2 for device='lun' "},
-		{"a directory that is not FAT", domainWith("<disk type='dir'><target dev='sda'/></disk>"), "sda", []Attr{{"type", "raw"}}, "vm.xml:3:1: disk sda: libvirt refuses a directory with another format "},
-		{"a CD-ROM on virtio", domainWith("<disk device='cdrom'><target dev='vdb' bus='sata'/></disk>"), "vdb", []Attr{{"bus", "virtio"}}, "vm.xml:3:40: disk vdb: libvirt refuses bus virtio for device='cdrom' "},
+		{"two disks with one target", domainWith("<disk><target dev='vdb'/></disk>\n<disk><target dev='vdb'/></disk>"), "vdb", nil,
+			"vm.xml:4:1: target vdb is used by more than one disk, which libvirt refuses"},
+		{"two drivers", disk("<driver/><driver/><target dev='vdb'/>"), "vdb", nil,
+			"vm.xml:4:16: a disk has two <driver> elements, which libvirt's schema does not allow"},
+		{"native I/O with a cached mode", plain, "vdb", []Attr{{"io", "native"}, {"cache", "writeback"}},
+			"vm.xml:4:7: disk vdb: libvirt refuses io=native with cache=writeback (io='native' needs either no disk cache or directsync " +
+				"cache mode); set cache=none or cache=directsync as well"},
+		{"native I/O with no cache mode", disk("<driver name='qemu' io='threads'/><target dev='vdb'/>"), "vdb", []Attr{{"io",
+			"native"}}, "vm.xml:4:27: disk vdb: libvirt refuses io=native with cache=default "},
+		{"a cache mode under native I/O", disk("<driver io='native' cache='none'/><target dev='vdb'/>"), "vdb", []Attr{{"cache", ""}},
+			"vm.xml:4:27: disk vdb: libvirt refuses io=native with cache=default "},
+		{"virtio options on another bus", plain, "vdb", []Attr{{"queues", "4"}, {"bus", "sata"}},
+			"vm.xml:4:7: disk vdb: libvirt refuses queues on bus sata "},
+		{"virtio options on a bus that the name implies", disk("<driver/><target dev='sda'/>"), "sda", []Attr{{"iothread", "1"}},
+			"vm.xml:4:7: disk sda: libvirt refuses iothread on bus scsi "},
+		{"a bus that the address forbids", disk("<target dev='vdb'/><address type='pci'/>"), "vdb", []Attr{{"bus", "scsi"}},
+			"vm.xml:4:7: disk vdb: libvirt refuses bus scsi with <address type='pci'> "},
+		{"copy_on_read on a read-only disk", disk("<target dev='vdb'/><readonly/>"), "vdb", []Attr{{"copy_on_read", "on"}},
+			"vm.xml:3:5: disk vdb: libvirt refuses copy_on_read on a read-only disk "},
+		{"a cache for a vhost-user disk", domainWith("<disk type='vhostuser'><source type='unix' path='/s'/><target " +
+			"dev='vdb'/></disk>"), "vdb", []Attr{{"cache", "none"}}, "vm.xml:3:1: disk vdb: libvirt refuses cache on a vhost-user disk "},
+		{"a format for a lun", domainWith("<disk type='block' device='lun'><target dev='sda'/></disk>"), "sda", []Attr{{"type",
+			"qcow2"}}, "vm.xml:3:1: disk sda: libvirt refuses type=qcow2 for device='lun' "},
+		{"a directory that is not FAT", domainWith("<disk type='dir'><target dev='sda'/></disk>"), "sda", []Attr{{"type", "raw"}},
+			"vm.xml:3:1: disk sda: libvirt refuses a directory with another format "},
+		{"a CD-ROM on virtio", domainWith("<disk device='cdrom'><target dev='vdb' bus='sata'/></disk>"), "vdb", []Attr{{"bus",
+			"virtio"}}, "vm.xml:3:40: disk vdb: libvirt refuses bus virtio for device='cdrom' "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := Rewrite("vm.xml", []byte(tc.doc), tc.disk, tc.set)
@@ -188,7 +207,9 @@ func TestWhatIsNoDomainIsRefusedWithThePlace(t *testing.T) {
 		{"text", "hello", "vm.xml:1:1: malformed XML: text outside the root element"},
 		{"another root", "<!-- é -->\n é<a/>", "vm.xml:2:2: malformed XML: text outside the root element"},
 		{"a network", "<!-- é --><network/>", "vm.xml:1:11: not a domain XML: the root element is <network>, not <domain>"},
-		{"a snapshot", "\ufeff<domainsnapshot><domain/></domainsnapshot>", "vm.xml:1:1: not a domain XML: <domainsnapshot> holds a copy that libvirt keeps for reverting; edit the domain itself (virsh dumpxml --inactive DOMAIN)"},
+		{"a snapshot", "\ufeff<domainsnapshot><domain/></domainsnapshot>",
+			"vm.xml:1:1: not a domain XML: <domainsnapshot> holds a copy that libvirt keeps for reverting; edit the domain itself (virsh " +
+				"dumpxml --inactive DOMAIN)"},
 		{"a status", "<domstatus><domain/></domstatus>", "vm.xml:1:1: not a domain XML: <domstatus> is libvirt's own state"},
 		{"a domain in a namespace", "<domain xmlns='urn:x'/>", `vm.xml:1:1: not a domain XML: <domain> is in the namespace "urn:x", and libvirt's has none`},
 		{"two roots", "<domain/>\n<domain/>", "vm.xml:2:1: malformed XML: a second root element <domain>"},
@@ -198,11 +219,13 @@ func TestWhatIsNoDomainIsRefusedWithThePlace(t *testing.T) {
 		{"an attribute twice", "<domain>\n <a b='1' c='' b='2'/></domain>", "vm.xml:2:2: malformed XML: attribute b occurs twice in one element"},
 		{"attributes that touch", "<domain a='1'b='2'/>", "vm.xml:1:1: malformed XML: attributes must be separated by white space"},
 		{"a late declaration", " <?xml version='1.0'?><domain/>", "vm.xml:1:2: malformed XML: the XML declaration must come first"},
-		{"a late document type", "<domain><!DOCTYPE domain></domain>", "vm.xml:1:9: malformed XML: the document type must come before the root element"},
+		{"a late document type", "<domain><!DOCTYPE domain></domain>",
+			"vm.xml:1:9: malformed XML: the document type must come before the root element"},
 		{"XML 1.1", "<?xml version='1.1'?><domain/>", "vm.xml:1:22: malformed XML: unsupported version"},
 		{"bytes that are not UTF-8", "<domain>\xff</domain>", "vm.xml:1:10: malformed XML: invalid UTF-8"},
 		{"UTF-16", "\xff\xfe<\x00d\x00", "vm.xml: the document is UTF-16, which libvirt's calls cannot carry; convert it to UTF-8"},
-		{"an encoding that is not a superset of ASCII", "<?xml version='1.0' encoding='IBM037'?><domain/>", "vm.xml: the document is declared as ibm037, which platter cannot read; convert it to UTF-8"},
+		{"an encoding that is not a superset of ASCII", "<?xml version='1.0' encoding='IBM037'?><domain/>",
+			"vm.xml: the document is declared as ibm037, which platter cannot read; convert it to UTF-8"},
 		{"a deep nesting", strings.Repeat("<domain>", 300), "vm.xml:1:2049: elements are nested deeper than 256, the limit of libvirt's parser"},
 		{"a huge document", "<domain>" + strings.Repeat(" ", MaxBytes), "vm.xml: the document is larger than 4 MiB, the limit of libvirt"},
 	} {

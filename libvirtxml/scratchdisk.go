@@ -17,7 +17,7 @@ type ScratchDisk struct {
 	Driver []Attr // further attributes of <driver>; those with an empty value are left out
 }
 
-// XML is the <disk> element as attach-device takes it. The error says which attribute libvirt does not know, or which
+// XML returns the <disk> element as attach-device takes it. The error says which attribute libvirt does not know, or which
 // libvirt would refuse on such a disk, with its reason.
 func (s ScratchDisk) XML() (string, error) {
 	index, err := diskIndex(s.Target)
@@ -74,7 +74,7 @@ func (s ScratchDisk) check() error {
 	return nil
 }
 
-// diskIndex is the number in a target name: 0 for vda, 25 for vdz, 26 for vdaa. It ends at 255, the last target that a
+// diskIndex returns the number in a target name: 0 for vda, 25 for vdz, 26 for vdaa. It ends at 255, the last target that a
 // virtio-scsi controller has.
 func diskIndex(target string) (int, error) {
 	wrong := fmt.Errorf("target %q must be vd, sd or hd with letters from a to iv behind it", target)

@@ -43,7 +43,7 @@ func (t *tag) find(name string) *tagAttr {
 	return &t.attrs[i]
 }
 
-// value is the attribute's value, or "" when it is not there.
+// value returns the attribute's value, or "" when it is not there.
 func (t *tag) value(name string) string {
 	if a := t.find(name); a != nil {
 		return a.value
@@ -51,7 +51,7 @@ func (t *tag) value(name string) string {
 	return ""
 }
 
-// style is how a further attribute of this tag is written: where, behind which white space, in which quotes. It follows
+// style returns how a further attribute of this tag is written: where, behind which white space, in which quotes. It follows
 // the last attribute; a tag without attributes gets what libvirt writes.
 func (t *tag) style() (at int, lead, quote string) {
 	if len(t.attrs) == 0 {
@@ -61,7 +61,7 @@ func (t *tag) style() (at int, lead, quote string) {
 	return last.to + 1, last.lead, last.quote
 }
 
-// edits says what to change in the tag. The values have passed checkAttr, so they need no escaping.
+// edits returns the changes to make in the tag. The values have passed checkAttr, so they need no escaping.
 func (t *tag) edits(set []Attr) []splice {
 	var out []splice
 	for _, a := range set {
@@ -124,7 +124,8 @@ func (s *tagScanner) attr() (tagAttr, error) {
 	}
 	s.space()
 	quote := s.next()
-	a.from, a.quote = s.pos, string(quote)
+	a.from = s.pos
+	a.quote = string(quote)
 	for s.pos < len(s.text) && s.text[s.pos] != quote {
 		s.pos++
 	}

@@ -75,7 +75,7 @@ func newClient(mount, state string) *Client {
 	return c
 }
 
-// Dial finds the server of a mount point.
+// Dial returns a client of the server at a mount point.
 func Dial(mount string) (*Client, error) {
 	mount = resolved(mount)
 	m, ok := mountedAt(mount)
@@ -146,15 +146,15 @@ func (c *Client) StartLog(ctx context.Context, file string, names ...string) err
 	return c.do(ctx, "start-log", startLogCommand{file, names}, new(struct{}))
 }
 
-// StopLog ends the log; after a cut it must be called too. An error says that the log is not whole.
+// StopLog ends the log; after a cut it must be called too. An error means that the log is not whole.
 func (c *Client) StopLog(ctx context.Context) (LogInfo, error) {
 	var info LogInfo
 	err := c.do(ctx, "stop-log", struct{}{}, &info)
 	return info, err
 }
 
-// Cut is a crash of a class, cell.HostCrash or cell.PowerLoss, of all images at once. point is how many events the log has with the Cut, 0
-// without a log; the crash point of what survives is the one before the Cut.
+// Cut crashes all images at once, by the class cell.HostCrash or cell.PowerLoss. It returns how many events the log has with the Cut,
+// 0 without a log; the crash point of what survives is the one before the Cut.
 func (c *Client) Cut(ctx context.Context, class string) (point int64, err error) {
 	err = c.do(ctx, "cut", cutCommand{class}, &point)
 	return point, err
@@ -168,7 +168,7 @@ func (c *Client) Restore(ctx context.Context, seed uint64) (names map[string]str
 	return names, err
 }
 
-// Status says what the server has and did.
+// Status returns what the server serves and what was asked of it.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
 	err := c.do(ctx, "status", struct{}{}, &s)

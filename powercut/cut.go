@@ -33,7 +33,8 @@ func (d *Disk) restore(class string, seed uint64) error {
 // lose takes sectors of a page away, but for those that survive.
 func (d *Disk) lose(p uint32, lost, survive uint8, volatile bool) error {
 	gone := lost &^ survive
-	host, drive := d.host.get(p), d.drive.get(p)
+	host := d.host.get(p)
+	drive := d.drive.get(p)
 	d.host.remove(p, lost)
 	if volatile {
 		d.drive.remove(p, lost)
@@ -49,7 +50,7 @@ func (d *Disk) lose(p uint32, lost, survive uint8, volatile bool) error {
 	return d.copySectors(&d.current, &d.medium, p, gone&^drive)
 }
 
-// survivors are those of a page's lost sectors that survive, by oplog's dice; the drive's sectors of 4096 bytes by that of their
+// survivors returns those of a page's lost sectors that survive, by oplog's dice; the drive's sectors of 4096 bytes by that of their
 // first 512.
 func (d *Disk) survivors(p uint32, lost uint8, seed uint64) uint8 {
 	if seed == 0 || lost == 0 {

@@ -37,7 +37,7 @@ func newDirty(imageBytes int64) dirty {
 	return dirty{chunks: make([]*dirtyChunk, chunks), first: noPage, last: noPage}
 }
 
-// get is the dirty sectors of a page.
+// get returns the dirty sectors of a page.
 func (d *dirty) get(page uint32) uint8 {
 	c := d.chunks[page/chunkPages]
 	if c == nil {
@@ -107,10 +107,10 @@ func (d *dirty) remove(page uint32, bits uint8) {
 	}
 }
 
-// after is the page that became dirty next, noPage after the last.
+// after returns the page that became dirty next, noPage after the last.
 func (d *dirty) after(page uint32) uint32 { return d.chunks[page/chunkPages].next[page%chunkPages] }
 
-// expired says whether a dirty page is at least that old; 0 is no age.
+// expired reports whether a dirty page is at least that old; 0 is no age.
 func (d *dirty) expired(page uint32, age, now time.Duration) bool {
 	since := d.chunks[page/chunkPages].since[page%chunkPages]
 	// The difference is right also after 49 days, when the count of ms begins anew.

@@ -91,13 +91,13 @@ func (d *Disk) closeLayers() {
 	}
 }
 
-// alive says whether a generation is served.
+// alive reports whether a generation is served.
 func (d *Disk) alive(generation int64) bool { return d.generation.Load() == generation }
 
-// now is the age of the disks of this order.
+// now returns the age of the disks of this order.
 func (d *Disk) now() time.Duration { return time.Since(d.order.begin) }
 
-// aligned says whether O_DIRECT may touch the range.
+// aligned reports whether O_DIRECT may touch the range.
 func (d *Disk) aligned(offset int64, length int) bool {
 	return (offset|int64(length))&int64(d.settings.SectorBytes-1) == 0
 }
@@ -168,7 +168,7 @@ func (d *Disk) change(generation int64, e oplog.Event, data []byte) syscall.Errn
 		return d.failed(err)
 	}
 	o.leave(d, op, data)
-	return d.settle()
+	return d.throttle()
 }
 
 func (d *Disk) count(e oplog.Event) {
@@ -193,7 +193,7 @@ func (d *Disk) latency(flags uint16) time.Duration {
 	return 0
 }
 
-// failed is the errno of an error of the layers' files. The log no longer tells what is in them.
+// failed returns the errno of an error of the layers' files. The log no longer agrees with them.
 func (d *Disk) failed(err error) syscall.Errno {
 	if d.order.log != nil && d.number != unlogged && d.order.fault == nil {
 		d.order.fault = rig("image %s: its layers could not be written: %w", d.name, err)
@@ -204,7 +204,7 @@ func (d *Disk) failed(err error) syscall.Errno {
 	return syscall.EIO
 }
 
-// apply is the effect of a write on the layers.
+// apply does to the layers what a write does.
 func (d *Disk) apply(e oplog.Event, data []byte) error {
 	now := d.now()
 	for p := range d.pages(e.Offset, e.Length) {
@@ -277,7 +277,7 @@ func (d *Disk) copySectors(to, from *layer, p uint32, bits uint8) error {
 	return nil
 }
 
-// pages are the pages that a range touches.
+// pages returns the pages that a range touches.
 func (d *Disk) pages(offset, length int64) func(func(uint32) bool) {
 	return func(yield func(uint32) bool) {
 		if length == 0 {
@@ -291,7 +291,7 @@ func (d *Disk) pages(offset, length int64) func(func(uint32) bool) {
 	}
 }
 
-// bits are the sectors of a page that a range touches, as minSector bits of whole sectors of the drive.
+// bits returns the sectors of a page that a range touches, as minSector bits of whole sectors of the drive.
 func (d *Disk) bits(p uint32, offset, length int64) uint8 {
 	start := int64(p) << pageShift
 	from, to := max(offset-start, 0), min(offset+length-start, pageBytes)
@@ -352,7 +352,7 @@ func (d *Disk) flushLate(generation int64, op operation) {
 	d.order.flush(d, op, oplog.Flushed)
 }
 
-// flushLayers is what a flush does to the layers, with the disk's mutation, and in how many runs of pages.
+// flushLayers does to the layers what a flush does, with the disk's mutation, and returns in how many runs of pages.
 func (d *Disk) flushLayers() (runs int, err error) {
 	switch d.settings.Mutant {
 	case IgnoreFlush:
@@ -384,11 +384,11 @@ func (d *Disk) sync() (runs int, err error) {
 	return runs, nil
 }
 
-// flushSome moves to the medium, of the i-th of n dirty pages, the sectors that keep tells.
-func (d *Disk) flushSome(keep func(i, n int) uint8) error {
+// flushSome moves some sectors to the medium: of the i-th of n dirty pages those that chosen returns.
+func (d *Disk) flushSome(chosen func(i, n int) uint8) error {
 	pages := slices.Clone(d.dirtyPages())
 	for i, p := range pages {
-		bits := (d.host.get(p) | d.drive.get(p)) & keep(i, len(pages))
+		bits := (d.host.get(p) | d.drive.get(p)) & chosen(i, len(pages))
 		if err := d.copySectors(&d.medium, &d.current, p, bits); err != nil {
 			return err
 		}
@@ -398,7 +398,7 @@ func (d *Disk) flushSome(keep func(i, n int) uint8) error {
 	return nil
 }
 
-// dirtyPages are the pages dirty in any layer, those of the drive's cache first, each layer's oldest first.
+// dirtyPages returns the pages dirty in any layer, those of the drive's cache first, each layer's oldest first.
 func (d *Disk) dirtyPages() []uint32 {
 	pages := d.scratch[:0]
 	for p := d.drive.first; p != noPage; p = d.drive.after(p) {

@@ -217,7 +217,8 @@ func (r *rehearsal) compare(what string) {
 		r.t.Fatalf("%s: the log says that something else is on the medium, from %d", what, differAt(r.medium(), want))
 	}
 	if host, drive := int64(len(n.host))*n.sector, int64(len(n.drive))*n.sector; d.host.bytes() != host || d.drive.bytes() != drive {
-		r.t.Fatalf("%s: %d bytes dirty in the host and %d in the drive, the log says %d and %d", what, d.host.bytes(), d.drive.bytes(), host, drive)
+		r.t.Fatalf("%s: %d bytes dirty in the host and %d in the drive, the log says %d and %d", what, d.host.bytes(), d.drive.bytes(),
+			host, drive)
 	}
 	for s := range n.size / n.sector {
 		at := s * n.sector
@@ -287,7 +288,7 @@ func (r *rehearsal) step(dice []byte) string {
 		}
 		return "destage"
 	case op == 13:
-		d.drain(d.tooMuch)
+		d.drain(d.aboveThreshold)
 		return "background"
 	default:
 		class := []string{cell.HostCrash, cell.PowerLoss}[dice[1]&1]

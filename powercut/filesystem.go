@@ -57,7 +57,8 @@ func (fs *filesystem) show(g generation, names ...string) {
 	n := &node{generation: g, owner: fuse.Owner{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid())}, mode: 0o600, names: len(names)}
 	for name, id := range fs.names {
 		if before := fs.nodes[id]; before.disk == g.disk {
-			n.owner, n.mode = before.owner, before.mode
+			n.owner = before.owner
+			n.mode = before.mode
 			fs.unlink(name)
 		}
 	}
@@ -125,7 +126,8 @@ func (fs *filesystem) Lookup(_ <-chan struct{}, header *fuse.InHeader, name stri
 	}
 	fs.nodes[id].lookups++
 	// No time out is given: a name leads to another generation after a restore.
-	out.NodeId, out.Generation = id, 1
+	out.NodeId = id
+	out.Generation = 1
 	return fs.attributes(&out.Attr, id)
 }
 
@@ -133,7 +135,8 @@ func (fs *filesystem) Lookup(_ <-chan struct{}, header *fuse.InHeader, name stri
 func (fs *filesystem) attributes(a *fuse.Attr, id uint64) fuse.Status {
 	a.Ino = id
 	if id == fuse.FUSE_ROOT_ID {
-		a.Mode, a.Nlink = syscall.S_IFDIR|0o755, 2
+		a.Mode = syscall.S_IFDIR | 0o755
+		a.Nlink = 2
 		a.Owner = fuse.Owner{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid())}
 		return fuse.OK
 	}
@@ -141,8 +144,11 @@ func (fs *filesystem) attributes(a *fuse.Attr, id uint64) fuse.Status {
 	if !ok {
 		return fuse.ENOENT
 	}
-	a.Mode, a.Nlink, a.Owner = syscall.S_IFREG|n.mode, 1, n.owner
-	a.Size, a.Blksize = uint64(n.disk.size), pageBytes
+	a.Mode = syscall.S_IFREG | n.mode
+	a.Nlink = 1
+	a.Owner = n.owner
+	a.Size = uint64(n.disk.size)
+	a.Blksize = pageBytes
 	a.Blocks = n.disk.blocks()
 	return fuse.OK
 }
@@ -214,7 +220,7 @@ func (fs *filesystem) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (u
 	return uint32(n), fuse.Status(errno)
 }
 
-// Writev is what the server calls for every write; its data are in one piece unless they came through a guest's memory.
+// Writev is called by the server for every write; its data are in one piece unless they came through a guest's memory.
 func (fs *filesystem) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (uint32, fuse.Status) {
 	if len(data) == 1 {
 		return fs.Write(cancel, in, data[0])
@@ -222,7 +228,7 @@ func (fs *filesystem) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]
 	return 0, fuse.ENOSYS // it joins them and calls Write
 }
 
-// openFlags are the flags of oplog for those of open(2). The kernel adds O_DSYNC to those of a write with RWF_DSYNC.
+// openFlags returns the flags of oplog for those of open(2). The kernel adds O_DSYNC to those of a write with RWF_DSYNC.
 func openFlags(flags uint32) uint16 {
 	var f uint16
 	if flags&syscall.O_DIRECT != 0 {
@@ -311,7 +317,9 @@ func (fs *filesystem) entries() []fuse.DirEntry {
 func (fs *filesystem) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
 	fs.mu.RLock()
 	defer fs.mu.RUnlock()
-	out.Bsize, out.Frsize, out.NameLen = pageBytes, pageBytes, maxName
+	out.Bsize = pageBytes
+	out.Frsize = pageBytes
+	out.NameLen = maxName
 	for name, node := range fs.names {
 		if d := fs.nodes[node].disk; name == d.name { // a survivor has two names
 			out.Blocks += uint64(d.size) / pageBytes

@@ -37,7 +37,8 @@ func (l *layer) make(dir string, size int64, b *budget) error {
 	if err != nil {
 		return err
 	}
-	l.File, l.fd = f, int(f.Fd())
+	l.File = f
+	l.fd = int(f.Fd())
 	if err := os.Remove(f.Name()); err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func without(layers []*layer, l *layer) []*layer {
 	return rest
 }
 
-// touch says that a range is about to be touched through the mapping.
+// touch must be called before a range is touched through the mapping: it counts the range against the budget.
 func (l *layer) touch(offset, length int64) {
 	for p, last := offset>>pageShift, (offset+length-1)>>pageShift; p <= last; p++ {
 		if l.mapped[p/64]>>(p%64)&1 == 0 {
@@ -94,7 +95,7 @@ func (l *layer) touch(offset, length int64) {
 	}
 }
 
-// isMapped says whether a range can be read through the mapping without making more of it resident.
+// isMapped reports whether a range can be read through the mapping without making more of it resident.
 func (l *layer) isMapped(offset, length int64) bool {
 	for p, last := offset>>pageShift, (offset+length-1)>>pageShift; p <= last; p++ {
 		if l.mapped[p/64]>>(p%64)&1 == 0 {
@@ -119,7 +120,7 @@ func (l *layer) write(data []byte, offset int64) error {
 	return move(l.memory[offset:], data)
 }
 
-// pwrite is for what is long enough that it is cheaper than the mapping, and makes nothing resident.
+// pwrite writes by pwrite(2), which makes nothing resident and is cheaper than the mapping for long writes.
 func (l *layer) pwrite(data []byte, offset int64) error {
 	for len(data) > 0 {
 		n, err := unix.Pwrite(l.fd, data, offset)

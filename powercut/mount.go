@@ -34,7 +34,7 @@ func attach(raw fuse.RawFileSystem, mount, state string) (*fuse.Server, error) {
 	return server, nil
 }
 
-// mountOptions are the same for the server and for the one that the benchmarks compare it with.
+// mountOptions returns how the server is mounted, and the one that the benchmarks compare it with.
 func mountOptions(source string) *fuse.MountOptions {
 	return &fuse.MountOptions{
 		FsName: source, Name: fsType,
@@ -47,14 +47,15 @@ func mountOptions(source string) *fuse.MountOptions {
 	}
 }
 
-// checkMountPoint says what keeps a directory from being mounted on. A dead mount of ours is removed.
+// checkMountPoint returns an error if a directory cannot be mounted on. It removes a dead mount of ours.
 func checkMountPoint(mount string) error {
 	if err := RemoveStale(mount); err != nil {
 		return err
 	}
 	if m, ok := mountedAt(mount); ok {
 		if m.state != "" {
-			return usage("mount point %s is in use: a powercut disk is mounted there already; take another directory, or end that one: umount %s", mount, mount)
+			return usage("mount point %s is in use: a powercut disk is mounted there already; take another directory, or end that one: umount %s",
+				mount, mount)
 		}
 		return usage("mount point %s is in use: a %s file system is mounted there; take an empty directory", mount, m.fsType)
 	}
@@ -81,7 +82,7 @@ func checkMountPoint(mount string) error {
 	return f.Close()
 }
 
-// mounted is what the kernel says of a mount.
+// mounted is a mount as mountinfo describes it.
 type mounted struct {
 	fsType string
 	state  string // the state directory of a mount of ours, else ""
@@ -133,7 +134,7 @@ func RemoveStale(mount string) error {
 	return nil
 }
 
-// resolved is a mount point as the kernel names it. A dead mount can only be resolved up to its parent.
+// resolved returns a mount point as the kernel names it. A dead mount can only be resolved up to its parent.
 func resolved(mount string) string {
 	path, err := filepath.Abs(mount)
 	if err != nil {

@@ -48,7 +48,7 @@ type Settings struct {
 	Mutant string `json:"mutant,omitempty"`
 }
 
-// complete is the settings with their defaults, or what is wrong with them.
+// complete returns the settings with their defaults, or what is wrong with them.
 func (s Settings) complete() (Settings, error) {
 	for _, d := range []struct {
 		field *int64
@@ -80,7 +80,8 @@ func (s Settings) check() error {
 	case s.WriteLatency < 0 || s.WriteLatency > longest || s.FlushLatency < 0 || s.FlushLatency > longest:
 		return usage("latencies of %v and %v: from 0 to %v", s.WriteLatency, s.FlushLatency, longest)
 	case s.DirtyExpire < 0 || s.DirtyWriteback < time.Millisecond || s.DriveCacheExpire < 0:
-		return usage("dirty pages expire after %v, looked at every %v, the drive's cache after %v: none may be negative, the second is 1ms at least",
+		return usage("dirty pages expire after %v, looked at every %v, the drive's cache after %v: "+
+			"none may be negative, the second is 1ms at least",
 			s.DirtyExpire, s.DirtyWriteback, s.DriveCacheExpire)
 	case s.DriveCacheBytes < pageBytes || s.DirtyBackgroundBytes < pageBytes:
 		return usage("drive cache of %d bytes, write-back from %d bytes: at least %d", s.DriveCacheBytes, s.DirtyBackgroundBytes, pageBytes)
@@ -103,10 +104,10 @@ type Counters struct {
 	BytesWritten int64 `json:"bytes_written"`
 }
 
-// Fault says whose fault an error is.
+// Fault is whose fault an error is.
 type Fault string
 
-// Whose fault an error is.
+// The faults.
 const (
 	Usage Fault = "usage" // what was asked for makes no sense here; nothing was changed
 	Rig   Fault = "rig"   // FUSE, the mount, the disk that the layers lie on, the server's process

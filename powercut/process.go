@@ -84,7 +84,7 @@ func Launch(ctx context.Context, exe, mount, state string) (*Process, error) {
 	return p, nil
 }
 
-// failed is the error of a server that ended before it was ready: what it said itself, with its fault.
+// failed returns the error of a server that ended before it was ready: what it said itself, with its fault.
 func (p *Process) failed() error {
 	fault := Rig
 	if p.command.ProcessState.ExitCode() == 2 {
@@ -126,10 +126,10 @@ func (p *Process) close(ctx context.Context) error {
 // Dead is closed when the server's process ended.
 func (p *Process) Dead() <-chan struct{} { return p.dead }
 
-// PID is the server's process id.
+// PID returns the server's process id.
 func (p *Process) PID() int { return p.command.Process.Pid }
 
-// Serve is the hidden command that Launch starts: it serves until ctx ends, the mount is unmounted, or stdin is closed, which tells
+// Serve is the hidden command that Launch starts: it serves until ctx ends, the mount is unmounted, or stdin is closed, which means
 // that its parent is dead. It writes a byte to stdout when the mount answers.
 func Serve(ctx context.Context, mount, state, guard string, stdin io.Reader, stdout io.Writer) error {
 	s, err := NewServer(mount, state, guard)
@@ -176,7 +176,7 @@ type guard struct {
 	command *exec.Cmd
 }
 
-// Close is called when the mount is gone.
+// Close lets the guard go. It must be called when the mount is gone.
 func (g *guard) Close() error {
 	_, err := g.pipe.Write([]byte{0})
 	return errors.Join(err, g.pipe.Close(), g.command.Wait())

@@ -36,7 +36,10 @@ func (o *order) startLog(w io.Writer, disks []*Disk) error {
 		d.number = i
 	}
 	o.epoch++
-	o.log, o.start, o.ops, o.fault = log, time.Now(), 0, nil
+	o.log = log
+	o.start = time.Now()
+	o.ops = 0
+	o.fault = nil
 	return nil
 }
 
@@ -45,7 +48,8 @@ func (o *order) stopLog(disks []*Disk) (events int64, err error) {
 	if o.log == nil {
 		return 0, nil
 	}
-	events, err = o.log.Events(), o.log.Flush()
+	events = o.log.Events()
+	err = o.log.Flush()
 	if o.fault != nil {
 		err = o.fault
 	}
@@ -85,7 +89,7 @@ func (o *order) leave(d *Disk, op operation, data []byte) {
 	o.append(d, op.event, nil)
 }
 
-// flush logs what becomes of a flush; one that came before the log began has no place in it.
+// flush logs the begin or the end of a flush; one that came before the log began has no place in it.
 func (o *order) flush(d *Disk, op operation, kind oplog.Kind) {
 	if o.log == nil || op.epoch != o.epoch {
 		return
@@ -94,7 +98,7 @@ func (o *order) flush(d *Disk, op operation, kind oplog.Kind) {
 	o.append(d, op.event, nil)
 }
 
-// moved logs what no client asked for.
+// moved logs a write-back or destage, which no client asked for.
 func (o *order) moved(d *Disk, kind oplog.Kind, offset, length int64) {
 	if o.log == nil || d.number == unlogged {
 		return

@@ -162,7 +162,7 @@ func (s *Server) release() {
 	}
 }
 
-// ImageSpec says what image to make.
+// ImageSpec describes an image to make.
 type ImageSpec struct {
 	Name      string   `json:"name"`       // in the mount point: no slash; "disk.img" becomes "disk-2.img" after a restore
 	SizeBytes int64    `json:"size_bytes"` // a multiple of the sector; 0 is the size of From
@@ -262,7 +262,8 @@ func (s *Server) checkRoom(spec ImageSpec) error {
 		need += 2*d.size - d.allocated()
 	}
 	if need > free || spec.SizeBytes > maxImage {
-		return usage("image %s of %s is too large for %s: with the others its layers may take %s there, %s are free; make it smaller, or let the layers lie elsewhere",
+		return usage("image %s of %s is too large for %s: with the others its layers may take %s there, %s are free; "+
+			"make it smaller, or let the layers lie elsewhere",
 			spec.Name, mib(spec.SizeBytes), s.state, mib(need), mib(free))
 	}
 	return nil
@@ -287,7 +288,8 @@ func (s *Server) remove(name string) error {
 	d.number = unlogged
 	d.stop()
 	d.cut()
-	d.host, d.drive = newDirty(0), newDirty(0)
+	d.host = newDirty(0)
+	d.drive = newDirty(0)
 	d.closeLayers()
 	s.disks = slices.DeleteFunc(s.disks, func(x *Disk) bool { return x == d })
 	return nil
@@ -346,14 +348,14 @@ func (s *Server) startLog(file string, names []string) error {
 	return nil
 }
 
-// LogInfo is what a log came to.
+// LogInfo describes a log that has ended.
 type LogInfo struct {
 	File   string `json:"file"`
 	Events int64  `json:"events"`
 	Bytes  int64  `json:"bytes"`
 }
 
-// stopLog ends the log. Its error says that the log is not whole.
+// stopLog ends the log. An error means that the log is not whole.
 func (s *Server) stopLog() (LogInfo, error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
@@ -383,7 +385,7 @@ func (s *Server) endLog() (LogInfo, error) {
 	return info, nil
 }
 
-// cut is the crash of all images at once.
+// cut crashes all images at once; see Client.Cut.
 func (s *Server) cut(class string) (point int64, err error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
@@ -415,7 +417,7 @@ func (s *Server) cut(class string) (point int64, err error) {
 	return s.order.log.Events(), nil
 }
 
-// restore serves what survived. The log, if there is one, is over: it tells of one generation only.
+// restore serves what survived. The log, if there is one, is over: it is of one generation only.
 func (s *Server) restore(seed uint64) (map[string]string, error) {
 	s.admin.Lock()
 	defer s.admin.Unlock()
@@ -440,7 +442,7 @@ func (s *Server) restore(seed uint64) (map[string]string, error) {
 	return names, nil
 }
 
-// shownAs is the name of a generation: disk.img, disk-2.img, disk-3.img.
+// shownAs returns the name of a generation: disk.img, disk-2.img, disk-3.img.
 func (d *Disk) shownAs(generation int64) string {
 	if generation == 1 {
 		return d.name
@@ -449,7 +451,7 @@ func (d *Disk) shownAs(generation int64) string {
 	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(d.name, ext), generation, ext)
 }
 
-// Status is what a server has and did.
+// Status is what a server serves and what was asked of it.
 type Status struct {
 	Mount  string        `json:"mount"`
 	State  string        `json:"state"`         // the directory of the layers
@@ -483,7 +485,8 @@ func (s *Server) status() Status {
 	for _, d := range s.disks {
 		name := d.shownAs(d.newest)
 		counters := d.counters
-		counters.Reads, counters.BytesRead = d.reads.Load(), d.readSum.Load()
+		counters.Reads = d.reads.Load()
+		counters.BytesRead = d.readSum.Load()
 		st.Images = append(st.Images, ImageStatus{
 			Name: name, Path: filepath.Join(s.mount, name), SizeBytes: d.size, Generation: d.newest,
 			DirtyHostBytes: d.host.bytes(), DirtyDriveBytes: d.drive.bytes(), Counters: counters, Settings: d.settings,
@@ -500,10 +503,10 @@ func fileSize(f fs.File) int64 {
 	return info.Size()
 }
 
-// allocated is what the layers take on their file system, in bytes.
+// allocated returns what the layers take on their file system, in bytes.
 func (d *Disk) allocated() int64 { return blocks(&d.current) + blocks(&d.medium) }
 
-// blocks is what the newest content takes, in units of 512 bytes as stat(2) has them.
+// blocks returns what the newest content takes, in units of 512 bytes as stat(2) has them.
 func (d *Disk) blocks() uint64 { return uint64(blocks(&d.current)) / 512 }
 
 func blocks(l *layer) int64 {

@@ -72,7 +72,8 @@ func serveCopier(mount string) error {
 func iops(b *testing.B, path string, clients int, fsync bool) float64 {
 	b.Helper()
 	args := []string{"--name=x", "--filename=" + path, "--ioengine=psync", "--rw=randwrite", "--bs=4k", "--size=256m", "--allow_file_create=0",
-		"--time_based", "--runtime=600ms", "--ramp_time=200ms", "--output-format=json", "--group_reporting", fmt.Sprintf("--numjobs=%d", clients), "--thread"}
+		"--time_based", "--runtime=600ms", "--ramp_time=200ms", "--output-format=json", "--group_reporting", fmt.Sprintf("--numjobs=%d",
+			clients), "--thread"}
 	if fsync {
 		args = append(args, "--fsync=1")
 	}
@@ -118,7 +119,8 @@ func BenchmarkServer(b *testing.B) {
 	}
 	memory := filepath.Join(theirs, "disk.img")
 	for _, path := range []string{disk, memory} { // each page once, in random order
-		fio := exec.Command("fio", "--name=x", "--filename="+path, "--ioengine=psync", "--rw=randwrite", "--bs=4k", "--size=256m", "--fsync=1", "--allow_file_create=0")
+		fio := exec.Command("fio", "--name=x", "--filename="+path, "--ioengine=psync", "--rw=randwrite", "--bs=4k", "--size=256m",
+			"--fsync=1", "--allow_file_create=0")
 		if out, err := fio.CombinedOutput(); err != nil {
 			b.Fatalf("%v: %s", err, out)
 		}

@@ -578,7 +578,8 @@ func TestFioVerifiesWhatItWroteOverTheMount(t *testing.T) {
 		{"--ioengine=libaio", "--direct=1", "--rw=randwrite", "--bs=4k", "--iodepth=16"},
 		{"--ioengine=sync", "--rw=write", "--bs=1m", "--sync=dsync"},
 	} {
-		args = append([]string{"--name=x", "--filename=" + path, "--size=32m", "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--allow_file_create=0"}, args...)
+		args = append([]string{"--name=x", "--filename=" + path, "--size=32m", "--verify=crc32c", "--verify_fatal=1",
+			"--verify_state_save=0", "--allow_file_create=0"}, args...)
 		if out, err := exec.Command(fio, args...).CombinedOutput(); err != nil {
 			t.Errorf("fio %v: %v\n%s", args, err, out)
 		}

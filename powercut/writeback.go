@@ -18,10 +18,10 @@ func (d *Disk) background(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-d.kick:
-			d.drain(d.tooMuch)
+			d.drain(d.aboveThreshold)
 		case <-ticker.C:
 			d.drain(d.expired)
-			d.drain(d.tooMuch)
+			d.drain(d.aboveThreshold)
 			d.drain(d.driveExpired)
 		}
 	}
@@ -46,8 +46,8 @@ func (d *Disk) drain(step func() (more bool, err error)) {
 	}
 }
 
-// tooMuch writes a batch back if there is more dirty than starts write-back.
-func (d *Disk) tooMuch() (more bool, err error) {
+// aboveThreshold writes a batch back if more is dirty than the threshold of write-back.
+func (d *Disk) aboveThreshold() (more bool, err error) {
 	if d.host.bytes() <= d.settings.DirtyBackgroundBytes {
 		return false, nil
 	}
@@ -74,9 +74,9 @@ func (d *Disk) driveExpired() (more bool, err error) {
 	return len(pages) > 0, d.destage(pages)
 }
 
-// settle does after a write what cannot wait: the drive's cache never holds more than it can, and a writer that is too far
+// throttle does after a write what cannot wait: the drive's cache never holds more than it can, and a writer that is too far
 // ahead of the write-back helps it.
-func (d *Disk) settle() syscall.Errno {
+func (d *Disk) throttle() syscall.Errno {
 	for d.host.bytes() > 2*d.settings.DirtyBackgroundBytes {
 		d.writeBack(d.oldest(&d.host, 0))
 		if err := d.fit(); err != nil {
@@ -109,7 +109,7 @@ func (d *Disk) fit() error {
 	return nil
 }
 
-// oldest are at most a batch of the pages of a layer that have been dirty for age or longer.
+// oldest returns at most a batch of the pages of a layer that have been dirty for age or longer.
 func (d *Disk) oldest(layer *dirty, age time.Duration) []uint32 {
 	now := d.now()
 	pages := d.scratch[:0]
@@ -159,7 +159,8 @@ func (d *Disk) copyDrive(offset, length int64, run []uint32) error {
 		return copyRange(&d.medium, &d.current, offset, length)
 	}
 	for _, p := range run {
-		host, drive := d.host.get(p), d.drive.get(p)
+		host := d.host.get(p)
+		drive := d.drive.get(p)
 		if err := d.copySectors(&d.medium, &d.current, p, drive&^host); err != nil {
 			return err
 		}

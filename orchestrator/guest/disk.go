@@ -70,7 +70,8 @@ if [ "$5" != device ]; then
 fi
 if [ "$4" != device ]; then set_knob queue/write_cache queue/write_cache "$4"; fi
 echo "device=/dev/$disk"
-for f in size cache_type queue/write_cache queue/fua queue/scheduler queue/rotational queue/logical_block_size queue/physical_block_size queue/nr_requests device/scsi_disk/*/cache_type; do
+for f in size cache_type queue/write_cache queue/fua queue/scheduler queue/rotational queue/logical_block_size \
+	queue/physical_block_size queue/nr_requests device/scsi_disk/*/cache_type; do
 	v=
 	if [ -r "$f" ]; then read -r v <"$f" || :; echo "sysfs=$f=$v"; fi
 done
@@ -107,10 +108,10 @@ const brokenStatus = 4
 // there, or it cannot be opened.
 type BrokenError struct{ *ExitError }
 
-// Unwrap gives the command's own error.
+// Unwrap returns the command's own error.
 func (e *BrokenError) Unwrap() error { return e.ExitError }
 
-// blame makes the error of a command that ended with status one that blames the file system.
+// blame returns err as a *BrokenError if the command ended with status, which stands for the disk's file system.
 func blame(err error, status int) error {
 	var exit *ExitError
 	if errors.As(err, &exit) && exit.Status == status {
@@ -123,7 +124,8 @@ func blame(err error, status int) error {
 // holds of it. A knob that the guest's kernel does not have or does not take is an *ExitError that says which; a file system that cannot
 // be mounted or has lost its file is a *BrokenError.
 func (c *Client) Prepare(ctx context.Context, serial string, s Setup) (Disk, error) {
-	out, err := c.Run(ctx, script(prepareScript, serial, s.Filesystem, s.Barrier, s.WriteCache, s.CacheType, strconv.FormatInt(s.FileBytes, 10)), nil)
+	command := script(prepareScript, serial, s.Filesystem, s.Barrier, s.WriteCache, s.CacheType, strconv.FormatInt(s.FileBytes, 10))
+	out, err := c.Run(ctx, command, nil)
 	if err != nil {
 		return Disk{}, fmt.Errorf("prepare disk %s in the guest: %w", serial, blame(err, brokenStatus))
 	}
@@ -159,7 +161,8 @@ esac
 mkdir -p /scratch
 mount -t "$2" "/dev/$disk" /scratch || exit 3
 : >/scratch/data
-[ "$3" = 0 ] || fio --name=layout --filename=/scratch/data --rw=write --bs=1m --size="$3" --ioengine=psync --fallocate=none --end_fsync=1 --output=/run/platter/layout.txt || {
+[ "$3" = 0 ] || fio --name=layout --filename=/scratch/data --rw=write --bs=1m --size="$3" --ioengine=psync \
+	--fallocate=none --end_fsync=1 --output=/run/platter/layout.txt || {
 	tail -n 3 /run/platter/layout.txt >&2
 	exit 3
 }
@@ -328,12 +331,14 @@ func parseFioRun(out []byte) (FioRun, error) {
 	if text < 0 || log < 0 || text > int64(len(rest)) || log > int64(len(rest))-text {
 		return FioRun{}, fmt.Errorf("run fio in the guest: its answer is cut short")
 	}
-	run.Text, run.IOPSLog, run.JSON = string(rest[:text]), rest[text:text+log], rest[text+log:]
+	run.Text = string(rest[:text])
+	run.IOPSLog = rest[text : text+log]
+	run.JSON = rest[text+log:]
 	run.Flushes = after - before
 	return run, nil
 }
 
-// flushes takes the completed flush requests out of a line of /sys/block/DISK/stat (field 16, since Linux 5.5; kernel
+// flushes returns how many flush requests were completed, out of a line of /sys/block/DISK/stat (field 16, since Linux 5.5; kernel
 // Documentation/block/stat.rst).
 func flushes(stat string) (int64, error) {
 	f := strings.Fields(stat)
@@ -343,7 +348,7 @@ func flushes(stat string) (int64, error) {
 	return strconv.ParseInt(f[15], 10, 64)
 }
 
-// script makes a shell command of a script of ours and its arguments. The arguments are names that platter made itself.
+// script returns the shell command that runs a script of ours with arguments. The arguments are names that platter made itself.
 func script(text string, args ...string) string {
 	command := "sh -c '" + text + "' platter"
 	for _, a := range args {

@@ -20,7 +20,8 @@ http://vendor/x/|bookwormish|bookwormish|main|
 }
 
 func TestTheDigestNamesWhatWentIn(t *testing.T) {
-	r := recipe{suite: "bookworm", sources: []string{"deb x"}, versions: candidates([]byte("fio:\n  Installed: (none)\n  Candidate: 3.33-3\n  Version table:\nkmod:\n  Candidate: 30\n"))}
+	r := recipe{suite: "bookworm", sources: []string{"deb x"}, versions: candidates([]byte("fio:\n  Installed: (none)\n  Candidate: " +
+		"3.33-3\n  Version table:\nkmod:\n  Candidate: 30\n"))}
 	if r.versions["fio"] != "3.33-3" || r.versions["kmod"] != "30" {
 		t.Fatalf("versions: %v", r.versions)
 	}
@@ -59,7 +60,8 @@ func TestFiosAnswerIsTakenApart(t *testing.T) {
 	if run.Status != 1 || run.Flushes != 7 || run.Text != "oops!\n" || string(run.JSON) != `{"jobs":[]}` || string(run.IOPSLog) != "1,2\n" {
 		t.Errorf("got %+v", run)
 	}
-	for _, bad := range []string{"", "status=x\n\n", "status=0\nbefore=1 2\n\n", "status=0\ntext=99\n\nabc", "status=0\ntext=2\nlog=2\n\nabc", "status=0\n"} {
+	for _, bad := range []string{"", "status=x\n\n", "status=0\nbefore=1 2\n\n", "status=0\ntext=99\n\nabc",
+		"status=0\ntext=2\nlog=2\n\nabc", "status=0\n"} {
 		if _, err := parseFioRun([]byte(bad)); err == nil {
 			t.Errorf("%q was taken for a whole answer", bad)
 		}

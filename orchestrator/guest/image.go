@@ -42,16 +42,16 @@ const (
 	currentLink = "guest-current"
 )
 
-// KernelPath, InitrdPath and RootPath are the files that QEMU boots: root is a raw ext4 image that is only read.
+// KernelPath returns the path of the kernel that QEMU boots.
 func (i *Image) KernelPath() string { return filepath.Join(i.Dir, kernelFile) }
 
-// InitrdPath is the initial RAM disk.
+// InitrdPath returns the path of the initial RAM disk.
 func (i *Image) InitrdPath() string { return filepath.Join(i.Dir, initrdFile) }
 
-// RootPath is the root file system, raw.
+// RootPath returns the path of the root file system: a raw ext4 image that is only read.
 func (i *Image) RootPath() string { return filepath.Join(i.Dir, rootFile) }
 
-// CommandLine is the kernel's command line. The serial console comes first and early: the first kernel line tells a
+// CommandLine returns the kernel's command line. The serial console comes first and early: the first kernel line tells a
 // guest that boots from one that hangs.
 func (i *Image) CommandLine() string {
 	return "earlyprintk=serial,ttyS0,115200 console=ttyS0 root=/dev/vda ro init=/sbin/platter-init net.ifnames=0 panic=-1"
@@ -82,7 +82,7 @@ func open(dir string) (*Image, error) {
 }
 
 // Build makes the guest image in the cache directory from packages of the host's own distribution, or finds it already
-// made. It needs root, mmdebstrap and mke2fs, and tells its steps to log. Two builds at once wait for each other.
+// made. It needs root, mmdebstrap and mke2fs, and writes its steps to log. Two builds at once wait for each other.
 func Build(ctx context.Context, cache string, log io.Writer) (*Image, error) {
 	if os.Geteuid() != 0 {
 		return nil, &Error{Message: "building the guest needs root: run it as root"}
@@ -215,7 +215,8 @@ func (r recipe) bootstrap(ctx context.Context, tree, settings, sources, logFile 
 	cmd := exec.CommandContext(ctx, "mmdebstrap", "--mode=root", "--variant=minbase", "--include="+strings.Join(packages, ","),
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
 		"--essential-hook=copy-in "+filepath.Join(settings, "etc")+" /", r.suite, tree, sources)
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout = out
+	cmd.Stderr = out
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it unmounts on SIGTERM
 	cmd.WaitDelay = 30 * time.Second
 	if err := cmd.Run(); err != nil {
@@ -228,11 +229,12 @@ func (r recipe) bootstrap(ctx context.Context, tree, settings, sources, logFile 
 	return nil
 }
 
-// takeKernel moves kernel and initrd from the tree into dir and gives the kernel's release.
+// takeKernel moves kernel and initrd from the tree into dir and returns the kernel's release.
 func takeKernel(tree, dir string) (string, error) {
 	kernels, _ := filepath.Glob(filepath.Join(tree, "boot", "vmlinuz-*"))
 	if len(kernels) != 1 {
-		return "", &Error{Message: fmt.Sprintf("the guest tree has %d kernels, wanted one: remove the guest images and build again", len(kernels))}
+		return "", &Error{Message: fmt.Sprintf(
+			"the guest tree has %d kernels, wanted one: remove the guest images and build again", len(kernels))}
 	}
 	release := strings.TrimPrefix(filepath.Base(kernels[0]), "vmlinuz-")
 	err := errors.Join(
@@ -286,7 +288,7 @@ func makeKeys(tree, dir string) error {
 	return nil
 }
 
-// newKey gives an Ed25519 key pair: the private one in OpenSSH's PEM, the public one as an authorized_keys line.
+// newKey returns an Ed25519 key pair: the private one in OpenSSH's PEM, the public one as an authorized_keys line.
 func newKey() (private, public []byte, err error) {
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -320,7 +322,9 @@ func makeRoot(ctx context.Context, tree, image string) error {
 		return fmt.Errorf("measure guest tree: %w", err)
 	}
 	kib := (bytesUsed + bytesUsed/8 + 32<<20) / 1024
-	if out, err := exec.CommandContext(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", tree, image, fmt.Sprintf("%dk", kib)).CombinedOutput(); err != nil {
+	mke2fs := exec.CommandContext(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", tree, image,
+		fmt.Sprintf("%dk", kib))
+	if out, err := mke2fs.CombinedOutput(); err != nil {
 		return fmt.Errorf("make root file system: %w: %s", err, lastLine(out))
 	}
 	return os.Chmod(image, 0o644)
@@ -350,7 +354,7 @@ func lock(ctx context.Context, file string) (unlock func(), err error) {
 	}
 }
 
-// signer and knownHost are what Dial needs of the image: the key that opens the guest and the host key to expect.
+// signer returns the key that opens the guest.
 func (i *Image) signer() (ssh.Signer, error) {
 	text, err := os.ReadFile(filepath.Join(i.Dir, clientKey))
 	if err != nil {

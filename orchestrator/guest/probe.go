@@ -132,7 +132,7 @@ func (c *Client) RunProbe(ctx context.Context, j ProbeJob) (ProbeRun, error) {
 	return run, err
 }
 
-// PrefillProbe stamps every block of the job's target and gives where a file stands on its disk; nothing for a device.
+// PrefillProbe stamps every block of the job's target and returns where a file stands on its disk; nothing for a device.
 func (c *Client) PrefillProbe(ctx context.Context, j ProbeJob) ([]Extent, error) {
 	var mapped struct {
 		Extents []Extent `json:"extents"`
@@ -236,10 +236,11 @@ func (j ProbeJob) runArguments() []string {
 
 func checkArguments(target string) []string { return []string{"check", "--filename=" + target} }
 
-// probeLedger is what the probe's check reads.
+// probeLedger returns what the probe's check reads.
 func probeLedger(layout witness.Layout, promised, acknowledged []uint32) ([]byte, error) {
 	if len(promised) != layout.Jobs || len(acknowledged) != layout.Jobs {
-		return nil, fmt.Errorf("probe check: a layout of %d jobs, promises of %d and acknowledgements of %d", layout.Jobs, len(promised), len(acknowledged))
+		return nil, fmt.Errorf("probe check: a layout of %d jobs, promises of %d and acknowledgements of %d",
+			layout.Jobs, len(promised), len(acknowledged))
 	}
 	type job struct {
 		Promised     uint32 `json:"promised"`
@@ -255,7 +256,7 @@ func probeLedger(layout witness.Layout, promised, acknowledged []uint32) ([]byte
 	return json.Marshal(ledger)
 }
 
-// DeviceBySerial waits, as long as ctx does, for the disk with the serial in the guest and gives its device.
+// DeviceBySerial waits, as long as ctx does, for the disk with the serial in the guest and returns its device.
 func (c *Client) DeviceBySerial(ctx context.Context, serial string) (string, error) {
 	out, err := c.Run(ctx, script(findScript+`echo "/dev/$disk"`, serial), nil)
 	if err != nil {

@@ -19,10 +19,12 @@ import (
 )
 
 func TestAJobIsRenderedInFiosWords(t *testing.T) {
-	j := ProbeJob{Layout: witness.Layout{Campaign: 1<<64 - 1, Pattern: witness.Overwrite, Jobs: 2, BlockBytes: 4096, Blocks: 512, Random: true, Seed: 7}, Target: "/dev/vdb",
+	j := ProbeJob{Layout: witness.Layout{Campaign: 1<<64 - 1, Pattern: witness.Overwrite, Jobs: 2, BlockBytes: 4096, Blocks: 512,
+		Random: true, Seed: 7}, Target: "/dev/vdb",
 		Witness: "/dev/vdc", RW: "randrw", RWMixRead: 30, Direct: true, Sync: "dsync", Fsync: 4, Fdatasync: 2, IODepth: 8, Runtime: 1500 * time.Millisecond, Lie: true}
 	got := strings.Join(j.runArguments(), " ")
-	want := "run --filename=/dev/vdb --campaign=18446744073709551615 --size=4194304 --bs=4096 --numjobs=2 --pattern=overwrite --witness=/dev/vdc --seed=7 --rw=randrw " +
+	want := "run --filename=/dev/vdb --campaign=18446744073709551615 --size=4194304 --bs=4096 --numjobs=2 --pattern=overwrite " +
+		"--witness=/dev/vdc --seed=7 --rw=randrw " +
 		"--rwmixread=30 --direct=1 --sync=dsync --fsync=4 --fdatasync=2 --iodepth=8 --runtime=1.5 --lie"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -80,7 +82,8 @@ func TestTheBuiltProbeUnderstandsWhatIsRendered(t *testing.T) {
 	if err := os.WriteFile(watch, make([]byte, witness.DiskBytes), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	j := ProbeJob{Layout: witness.Layout{Campaign: 1<<63 + 1, Pattern: witness.Overwrite, Jobs: 2, BlockBytes: 4096, Blocks: 64, Random: true, Seed: 1<<63 + 2},
+	j := ProbeJob{Layout: witness.Layout{Campaign: 1<<63 + 1, Pattern: witness.Overwrite, Jobs: 2, BlockBytes: 4096, Blocks: 64,
+		Random: true, Seed: 1<<63 + 2},
 		Target: filepath.Join(dir, "data"), Witness: watch, RW: "randrw", RWMixRead: 20, Sync: "none", Fdatasync: 2, IODepth: 2, Runtime: 100 * time.Millisecond}
 	ask := func(args []string, into any) {
 		t.Helper()
@@ -114,10 +117,12 @@ func TestTheBuiltProbeUnderstandsWhatIsRendered(t *testing.T) {
 	for i := range promised {
 		promised[i] += 1000
 	}
-	if loss, err = CheckProbeHere(t.Context(), dir, j.Target, j.Layout, promised, acknowledged); err != nil || loss.PromisesLost == 0 || loss.FirstLost == "" {
+	if loss, err = CheckProbeHere(t.Context(), dir, j.Target, j.Layout, promised,
+		acknowledged); err != nil || loss.PromisesLost == 0 || loss.FirstLost == "" {
 		t.Errorf("what was never written is not missed: %+v, %v", loss, err)
 	}
-	if _, err = CheckProbeHere(t.Context(), dir, filepath.Join(dir, "none"), j.Layout, promised, acknowledged); err == nil || !strings.Contains(err.Error(), "mounted?") {
+	if _, err = CheckProbeHere(t.Context(), dir, filepath.Join(dir, "none"), j.Layout, promised,
+		acknowledged); err == nil || !strings.Contains(err.Error(), "mounted?") {
 		t.Errorf("a survivor that is not there: %v", err)
 	}
 }
@@ -160,7 +165,8 @@ func realGuest(t testing.TB, disks int) *Client {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	args := []string{"-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "512", "-no-reboot",
+	args := []string{"-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2",
+		"-m", "512", "-no-reboot",
 		"-kernel", img.KernelPath(), "-initrd", img.InitrdPath(), "-append", img.CommandLine(), "-serial", "null",
 		"-netdev", "user,id=net,restrict=on,hostfwd=tcp:" + addr + "-:22", "-device", "virtio-net-pci,netdev=net",
 		"-drive", "if=none,id=root,format=raw,readonly=on,file=" + img.RootPath(), "-device", "virtio-blk-pci,drive=root"}
@@ -175,7 +181,8 @@ func realGuest(t testing.TB, disks int) *Client {
 			if err := os.Truncate(path, size); err != nil {
 				t.Fatal(err)
 			}
-			args = append(args, "-drive", "if=none,format=raw,cache=none,id="+name+",file="+path, "-device", "virtio-blk-pci,drive="+name+",serial="+name)
+			args = append(args, "-drive", "if=none,format=raw,cache=none,id="+name+",file="+path, "-device",
+				"virtio-blk-pci,drive="+name+",serial="+name)
 		}
 	}
 	qemu := exec.Command("qemu-system-x86_64", args...)
@@ -232,7 +239,8 @@ func TestTheProbeWorksInAGuest(t *testing.T) {
 // probeInGuest makes a whole campaign of one disk without a crash: nothing may be missing after it.
 func probeInGuest(ctx context.Context, t *testing.T, c *Client, number, pattern, filesystem string) {
 	setup := Setup{Filesystem: filesystem, Barrier: "on", WriteCache: "device", CacheType: "device"}
-	j := ProbeJob{Layout: witness.Layout{Campaign: 9, Pattern: pattern, Jobs: 2, BlockBytes: 4096, Blocks: 512, Random: true, Seed: 4}, RW: "randwrite",
+	j := ProbeJob{Layout: witness.Layout{Campaign: 9, Pattern: pattern, Jobs: 2, BlockBytes: 4096, Blocks: 512, Random: true,
+		Seed: 4}, RW: "randwrite",
 		Direct: true, Sync: "none", Fsync: 2, IODepth: 2, Runtime: time.Second}
 	if filesystem != "none" {
 		if err := c.Format(ctx, "data-"+number, filesystem, 0); err != nil {

@@ -37,7 +37,8 @@ func newRecipe(ctx context.Context) (recipe, error) {
 	if err != nil {
 		return recipe{}, err
 	}
-	targets, err := output(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)|$(SIGNED_BY)", "Created-By: Packages")
+	targets, err := output(ctx, "apt-get", "indextargets", "--format",
+		"$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)|$(SIGNED_BY)", "Created-By: Packages")
 	if err != nil {
 		return recipe{}, err
 	}
@@ -52,7 +53,8 @@ func newRecipe(ctx context.Context) (recipe, error) {
 	r.versions = candidates(policy)
 	for _, p := range packages {
 		if v := r.versions[p]; v == "" || v == "(none)" {
-			return recipe{}, &Error{Message: fmt.Sprintf("apt knows no version of package %s: run apt-get update, then try again (Debian 12 has it)", p)}
+			return recipe{}, &Error{Message: fmt.Sprintf(
+				"apt knows no version of package %s: run apt-get update, then try again (Debian 12 has it)", p)}
 		}
 	}
 	return r, nil
@@ -131,7 +133,7 @@ func candidates(policy []byte) map[string]string {
 	return versions
 }
 
-// output runs a command and gives its standard output; the error carries the last line of its standard error.
+// output runs a command and returns its standard output; the error carries the last line of its standard error.
 func output(ctx context.Context, name string, args ...string) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)

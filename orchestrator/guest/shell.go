@@ -20,7 +20,7 @@ type Terminal struct {
 	Stderr  io.Writer
 }
 
-// Shell gives a prompt in the guest, or runs the command, and returns when it ends. The person's terminal is raw meanwhile
+// Shell opens a prompt in the guest, or runs the command, and returns when it ends. The person's terminal is raw meanwhile
 // and is put back. A shell or command that ends with another status than 0 gives an *ExitError.
 func (c *Client) Shell(ctx context.Context, t Terminal) error {
 	session, err := c.conn.NewSession()
@@ -30,7 +30,9 @@ func (c *Client) Shell(ctx context.Context, t Terminal) error {
 	defer session.Close()
 	stop := context.AfterFunc(ctx, func() { session.Close() })
 	defer stop()
-	session.Stdin, session.Stdout, session.Stderr = t.Stdin, t.Stdout, t.Stderr
+	session.Stdin = t.Stdin
+	session.Stdout = t.Stdout
+	session.Stderr = t.Stderr
 	if t.File != nil {
 		restore, err := takeTerminal(session, t.File)
 		if err != nil {
@@ -53,7 +55,7 @@ func (c *Client) Shell(ctx context.Context, t Terminal) error {
 	return exitError(err, "")
 }
 
-// takeTerminal makes the terminal raw and gives the session one of its size.
+// takeTerminal makes the terminal raw and asks for one of its size in the session.
 func takeTerminal(session *ssh.Session, f *os.File) (restore func(), err error) {
 	fd := int(f.Fd())
 	width, height, err := term.GetSize(fd)

@@ -116,7 +116,7 @@ func dialOnce(ctx context.Context, addr string, config *ssh.ClientConfig, wait t
 	return ssh.NewClient(c, channels, requests), nil
 }
 
-// prefixed gives back the byte that was read to see whether the guest talks.
+// prefixed reads first the byte that was taken to see whether the guest talks.
 type prefixed struct {
 	net.Conn
 	prefix []byte
@@ -134,12 +134,12 @@ func (p *prefixed) Read(b []byte) (int, error) {
 // Close ends the connection; a second call does nothing more.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// maxOutput is what Dial sets: fio's JSON of a long job has a few MiB.
+// maxOutput is the limit that Dial sets, in bytes: fio's JSON of a long job has a few MiB.
 const maxOutput = 64 << 20
 
 // Run runs a shell command in the guest with stdin as its input and waits for its end or ctx's. A command that fails
-// gives an *ExitError together with its output, one that says more than maxOutput bytes is ended; any other error means that the guest or
-// the connection is gone.
+// returns an *ExitError together with its output. One that says more than maxOutput bytes is ended, and its output is not returned. Any
+// other error means that the guest or the connection is gone.
 func (c *Client) Run(ctx context.Context, command string, stdin io.Reader) (Output, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -158,7 +158,9 @@ func (c *Client) Run(ctx context.Context, command string, stdin io.Reader) (Outp
 			return
 		}
 		defer context.AfterFunc(ctx, func() { session.Close() })()
-		session.Stdin, session.Stdout, session.Stderr = stdin, stdout, stderr
+		session.Stdin = stdin
+		session.Stdout = stdout
+		session.Stderr = stderr
 		done <- session.Run(command)
 	}()
 	select {

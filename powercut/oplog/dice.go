@@ -7,7 +7,7 @@ func Dice(seed uint64, image uint8, sector int64) uint64 {
 	return Mix(Mix(seed^uint64(image)<<56) ^ uint64(sector))
 }
 
-// Mix is a step of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+// Mix makes a step of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 func Mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

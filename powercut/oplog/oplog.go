@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Kind of an event.
+// Kind is the kind of an event.
 type Kind uint8
 
 // The kinds of events. Layers are the host's page cache, the drive's cache and the medium.
@@ -54,7 +54,7 @@ type Event struct {
 	Length int64  // in bytes
 }
 
-// Image is an image that a log speaks of.
+// Image is an image whose operations are in a log.
 type Image struct {
 	Name      string
 	SizeBytes int64
@@ -100,7 +100,8 @@ func NewWriter(w io.Writer, images []Image) (*Writer, error) {
 // Append writes an event and, for a Write without Zero, its data of e.Length bytes.
 func (w *Writer) Append(e Event, data []byte) error {
 	le, b := binary.LittleEndian, w.scratch[:]
-	b[0], b[1] = byte(e.Kind), e.Image
+	b[0] = byte(e.Kind)
+	b[1] = e.Image
 	le.PutUint16(b[2:], e.Flags)
 	le.PutUint32(b[4:], 0)
 	le.PutUint64(b[8:], e.Op)
@@ -118,7 +119,7 @@ func (w *Writer) Append(e Event, data []byte) error {
 	return err
 }
 
-// Events is how many events were appended.
+// Events returns how many events were appended.
 func (w *Writer) Events() int64 { return w.events }
 
 // Flush hands everything to the underlying writer.
@@ -145,7 +146,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	head := make([]byte, headerBytes)
 	if n, err := io.ReadFull(b, head); err != nil || string(head[:len(magic)]) != magic {
 		if n > 0 && strings.HasPrefix(magic, string(head[:min(n, len(magic))])) {
-			return nil, fmt.Errorf("read head of log, at byte %d: %w", n, cut(err))
+			return nil, fmt.Errorf("read head of log, at byte %d: %w", n, truncated(err))
 		}
 		return nil, errors.New("not an operation log of platter's (or of another version)")
 	}
@@ -173,13 +174,13 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return reader, nil
 }
 
-// Images are the images of the log by their numbers.
+// Images returns the images of the log by their numbers.
 func (r *Reader) Images() []Image { return r.images }
 
-// Events is how many events were read.
+// Events returns how many events were read.
 func (r *Reader) Events() int64 { return r.events }
 
-// Offset is where the next event begins in the log, in bytes; the data of a Write follow eventBytes later.
+// Offset returns where the next event begins in the log, in bytes; the data of a Write follow eventBytes later.
 func (r *Reader) Offset() int64 { return r.at }
 
 // Next reads the next event and its data, which are valid until the next call. io.EOF comes after the last event;
@@ -190,7 +191,7 @@ func (r *Reader) Next() (Event, []byte, error) {
 		if errors.Is(err, io.EOF) {
 			return Event{}, nil, io.EOF
 		}
-		return Event{}, nil, r.bad(r.events+1, cut(err))
+		return Event{}, nil, r.bad(r.events+1, truncated(err))
 	}
 	le := binary.LittleEndian
 	e := Event{
@@ -210,21 +211,21 @@ func (r *Reader) Next() (Event, []byte, error) {
 	}
 	r.data = r.data[:e.Length]
 	if _, err := io.ReadFull(r.r, r.data); err != nil {
-		return Event{}, nil, r.bad(r.events, cut(err))
+		return Event{}, nil, r.bad(r.events, truncated(err))
 	}
 	r.at += e.Length
 	return e, r.data, nil
 }
 
-// cut says of a read that found less than it should that the log is cut short.
-func cut(err error) error {
+// truncated returns ErrTruncated for a read that found less than it should, else err.
+func truncated(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrTruncated
 	}
 	return err
 }
 
-// bad says where the log is bad: at the n-th event, from 1, and how many bytes of the log are before it or its data.
+// bad returns err with the place in the log: the number of the event, from 1, and how many bytes come before it or its data.
 func (r *Reader) bad(n int64, err error) error {
 	return fmt.Errorf("event %d of the log, at byte %d: %w", n, r.at, err)
 }

@@ -157,7 +157,8 @@ func TestEventsThatCannotBeAreRefused(t *testing.T) {
 		{"too many data", Event{Kind: Write, Image: 1, Length: maxLength + 1}, "impossible range"},
 		{"beyond the image", Event{Kind: Destage, Offset: 1<<20 - 511, Length: 512}, "beyond the image"},
 		{"beyond the image by overflow", Event{Kind: Write, Flags: Zero, Offset: math.MaxInt64 - 100, Length: 512}, "beyond the image"},
-		{"beyond the largest image by overflow", Event{Kind: Write, Image: 1, Flags: Zero, Offset: math.MaxInt64 - 100, Length: 512}, "beyond the image"},
+		{"beyond the largest image by overflow", Event{Kind: Write, Image: 1, Flags: Zero, Offset: math.MaxInt64 - 100, Length: 512},
+			"beyond the image"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := test.event

@@ -2,7 +2,7 @@ package replay
 
 import "platter/powercut/oplog"
 
-// Judgement is what one crash takes.
+// Judgement is what one crash takes, at one crash point.
 type Judgement struct {
 	At
 	MS           float64 // of the crash point, since the log began
@@ -42,22 +42,26 @@ func judgeAt(log source, c Campaign, at At) (*Judgement, error) {
 	result := &Judgement{At: at, MS: milliseconds(j.now), Points: at.Point,
 		Ledger: Ledger{Layout: c.Layout, Jobs: j.clerk.jobs, Point: at.Point, MS: milliseconds(j.now)}}
 	result.Promises = result.Ledger.Promises()
-	j.settle(result, left)
+	j.sum(result, left)
 	return result, nil
 }
 
-// settle sums up what is left of each block.
-func (j *judge) settle(r *Judgement, left layer) {
+// sum adds up what is lost of each block if a layer is left.
+func (j *judge) sum(r *Judgement, left layer) {
 	found := make([]int32, len(j.blocks))
 	var sum figures
 	d := j.campaign.dice(r.Seed)
 	for b := range j.blocks {
 		v := j.subset(left, uint32(b), d)
 		found[b] = v.gen
-		sum.lost, sum.exposed, sum.torn = sum.lost+v.lost, sum.exposed+v.exposed, sum.torn+v.torn
+		sum.lost = sum.lost + v.lost
+		sum.exposed = sum.exposed + v.exposed
+		sum.torn = sum.torn + v.torn
 	}
-	r.PromisesLost, r.Torn = sum.lost, sum.torn
-	r.Exposure.Writes, r.Exposure.Bytes = sum.exposed, sum.exposed*int64(j.campaign.Layout.BlockBytes)
+	r.PromisesLost = sum.lost
+	r.Torn = sum.torn
+	r.Exposure.Writes = sum.exposed
+	r.Exposure.Bytes = sum.exposed * int64(j.campaign.Layout.BlockBytes)
 	record := 0
 	for i, a := range j.acks {
 		if a.gen <= max(j.blocks[a.block].promised, found[a.block]) {
@@ -66,7 +70,8 @@ func (j *judge) settle(r *Judgement, left layer) {
 		for j.records[record].end <= i {
 			record++
 		}
-		r.Exposure.MS, r.Exposure.Censored = milliseconds(max(0, j.now-j.records[record].time)), j.records[record].first
+		r.Exposure.MS = milliseconds(max(0, j.now-j.records[record].time))
+		r.Exposure.Censored = j.records[record].first
 		break
 	}
 	for job, account := range j.clerk.jobs {
@@ -79,7 +84,7 @@ func (j *judge) settle(r *Judgement, left layer) {
 	}
 }
 
-// holder says what held a generation of a block, or a newer one, from the lowest layer up.
+// holder returns what held a generation of a block, or a newer one: the lowest layer that did.
 func (j *judge) holder(b uint32, gen int32) string {
 	for l := medium; ; l-- {
 		if j.oldestSector(l, b) >= gen {

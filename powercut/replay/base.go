@@ -72,7 +72,7 @@ func (c Campaign) unpack(f io.Reader, image *os.File) error {
 	}
 }
 
-// ended tells whether a stream came to its own end, and was not cut short.
+// ended reports whether a stream came to its own end, and was not cut short.
 func ended(z io.Reader) bool {
 	_, err := z.Read(make([]byte, 1))
 	return errors.Is(err, io.EOF)

@@ -14,7 +14,8 @@ import (
 
 // allQuestions ask for each layer, and for some twice.
 var allQuestions = []cell.Question{
-	{Class: "guest_crash", DriveCache: "volatile"}, {Class: "qemu_kill", DriveCache: "volatile"}, {Class: "host_crash", DriveCache: "volatile"}, {Class: "power_loss", DriveCache: "volatile"}, {Class: "power_loss", DriveCache: "protected"},
+	{Class: "guest_crash", DriveCache: "volatile"}, {Class: "qemu_kill", DriveCache: "volatile"}, {Class: "host_crash",
+		DriveCache: "volatile"}, {Class: "power_loss", DriveCache: "volatile"}, {Class: "power_loss", DriveCache: "protected"},
 }
 
 // TestEveryPointIsJudgedAsItsSurvivorIs holds the judge that keeps sums against the bytes that a naive disk leaves, at every

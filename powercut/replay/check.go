@@ -88,7 +88,7 @@ func (x *examination) job(job uint16, account Account) error {
 	return nil
 }
 
-// read gives the oldest and newest generation of a block's sectors. What is beyond the end of the data is foreign.
+// read returns the oldest and newest generation of a block's sectors. What is beyond the end of the data is foreign.
 func (x *examination) read(job uint16, b uint32) (oldest, newest int32, err error) {
 	number := uint32(0)
 	x.homes.ofBlock(uint32(job)*uint32(x.campaign.Layout.Blocks)+b, func(s stretch) {
@@ -126,7 +126,8 @@ func (w *LostWrite) String() string {
 	if w == nil {
 		return ""
 	}
-	text := fmt.Sprintf("write %d of job %d: block %d at byte %d should have generation %d or a newer one, and has ", w.Sequence, w.Job, w.Block, w.Offset, w.Generation)
+	text := fmt.Sprintf("write %d of job %d: block %d at byte %d should have generation %d or a newer one, and has ",
+		w.Sequence, w.Job, w.Block, w.Offset, w.Generation)
 	if w.Found < 0 {
 		text += "something else"
 	} else {
@@ -138,7 +139,7 @@ func (w *LostWrite) String() string {
 	return text
 }
 
-// firstLost is the first of a job's promised writes that is gone, when the oldest sector of each of its blocks is of a
+// firstLost returns the first of a job's promised writes that is gone, when the oldest sector of each of its blocks is of a
 // generation; nil when none is.
 func firstLost(c Campaign, job uint16, promised uint32, oldest func(block uint32) int32) *LostWrite {
 	walk := c.Layout.Walk(job)
@@ -153,7 +154,8 @@ func firstLost(c Campaign, job uint16, promised uint32, oldest func(block uint32
 			first := true
 			h.ofBlock(uint32(job)*uint32(c.Layout.Blocks)+s.Block, func(s stretch) {
 				if first {
-					w.Offset, first = s.image, false
+					w.Offset = s.image
+					first = false
 				}
 			})
 		}

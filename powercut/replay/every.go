@@ -27,7 +27,8 @@ func EveryFile(in Log, c Campaign, questions []cell.Question) ([]Outcome, error)
 }
 
 // every calls watch, unless it is nil, with the figures of each layer after each event.
-func every(log *oplog.Reader, c Campaign, questions []cell.Question, watch func(point int64, l layer, f figures, ageNS int64)) ([]Outcome, error) {
+func every(log *oplog.Reader, c Campaign, questions []cell.Question,
+	watch func(point int64, l layer, f figures, ageNS int64)) ([]Outcome, error) {
 	var asked [layers]bool
 	for _, q := range questions {
 		l, err := survivorOf(q)
@@ -91,7 +92,7 @@ type judge struct {
 
 	promised     []*witness.Walk // of each job, up to what is promised
 	acknowledged []*witness.Walk
-	acks         []ackedWrite // in the order in which the witness was told
+	acks         []ackedWrite // in the order of the records on the witness
 	records      []ackRecord
 	oldest       [layers]cursor
 
@@ -114,7 +115,7 @@ type figures struct {
 	torn    int64 // blocks
 }
 
-// ackedWrite is a write whose return the witness was told.
+// ackedWrite is a write whose return is recorded on the witness.
 type ackedWrite struct {
 	block uint32
 	gen   int32
@@ -159,13 +160,13 @@ func newJudge(log *oplog.Reader, c Campaign) (*judge, error) {
 func (j *judge) take(e oplog.Event, data []byte) error {
 	j.now = e.TimeNS
 	if e.Image == j.campaign.Witness {
-		return j.clerk.read(e, data, j.told)
+		return j.clerk.read(e, data, j.record)
 	}
 	return j.event(e, data)
 }
 
-// told takes in a record of the witness.
-func (j *judge) told(r witness.Record, before uint32) {
+// record takes in a record of the witness.
+func (j *judge) record(r witness.Record, before uint32) {
 	walks := j.promised
 	if r.Kind == witness.Ack {
 		walks = j.acknowledged
@@ -208,7 +209,7 @@ type version struct {
 	gen int32
 }
 
-// figures are what is lost of a block if a layer survives.
+// figures returns what is lost of a block if a layer survives.
 func (j *judge) figures(l layer, b uint32) version {
 	s := &j.blocks[b]
 	gen := s.gen[l]
@@ -227,7 +228,7 @@ func oldestOf(gens []int32) int32 {
 	return oldest
 }
 
-// figures are what is lost of the block when the oldest of its sectors that survive is of a generation. The generations that
+// figures returns what is lost of the block when the oldest of its sectors that survive is of a generation. The generations that
 // can be lost are from 1: something foreign loses them all, and no more.
 func (s *block) figures(oldest int32, mixed bool) figures {
 	f := figures{
@@ -251,13 +252,14 @@ func (j *judge) changed(l layer, before, after version) {
 	}
 }
 
-// at is what is lost now if a layer survives, with the age of the oldest exposed write in ns, and whether it is of the first
+// at returns what is lost now if a layer survives, with the age of the oldest exposed write in ns, and whether it is of the first
 // that its job acknowledged.
 func (j *judge) at(l layer) (f figures, age int64, first bool) {
 	f = j.lost[l]
 	o := &j.oldest[l]
 	if f.exposed == 0 {
-		o.write, o.record = len(j.acks), len(j.records)
+		o.write = len(j.acks)
+		o.record = len(j.records)
 		return f, 0, false
 	}
 	for ; o.write < len(j.acks); o.write++ {

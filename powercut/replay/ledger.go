@@ -16,23 +16,23 @@ type Ledger struct {
 	Point  int64          `json:"point"`
 	MS     float64        `json:"ms"` // since the log began
 
-	told [][]told // of each job, its acknowledgements; of those that a promise covers some may be missing
+	acknowledgements [][]acknowledgement // of each job, its acknowledgements; of those that a promise covers some may be missing
 }
 
-// told is an acknowledgement as the witness heard of it.
-type told struct {
+// acknowledgement is a record of the witness that writes have returned.
+type acknowledgement struct {
 	sequence uint32 // all writes up to this
 	timeNS   int64
 	first    bool // of its job
 }
 
-// Account is what the witness disk said of a job: 0 is nothing.
+// Account is what the witness disk has of a job: 0 is nothing.
 type Account struct {
 	Promised     uint32 `json:"promised"`     // all writes up to this sequence are promised
-	Acknowledged uint32 `json:"acknowledged"` // all writes up to this sequence have returned, as far as the witness was told
+	Acknowledged uint32 `json:"acknowledged"` // all writes up to this sequence have returned, as far as the witness has it
 }
 
-// Promises is how many writes were promised.
+// Promises returns how many writes were promised.
 func (l *Ledger) Promises() int64 {
 	var n int64
 	for _, j := range l.Jobs {
@@ -41,7 +41,7 @@ func (l *Ledger) Promises() int64 {
 	return n
 }
 
-// Writes is how many writes returned to the application, as far as the witness was told.
+// Writes returns how many writes returned to the application, as far as the witness has it.
 func (l *Ledger) Writes() int64 {
 	var n int64
 	for _, j := range l.Jobs {
@@ -50,26 +50,27 @@ func (l *Ledger) Writes() int64 {
 	return n
 }
 
-// Sequences are the jobs' accounts in two lists, by the jobs' numbers.
+// Sequences returns the jobs' accounts in two lists, by the jobs' numbers.
 func (l *Ledger) Sequences() (promised, acknowledged []uint32) {
 	for _, j := range l.Jobs {
-		promised, acknowledged = append(promised, j.Promised), append(acknowledged, j.Acknowledged)
+		promised = append(promised, j.Promised)
+		acknowledged = append(acknowledged, j.Acknowledged)
 	}
 	return promised, acknowledged
 }
 
-// Age is how old the oldest of a number of exposed writes is at the least, in ms: which ones they are is not known, and they are
+// Age returns how old the oldest of a number of exposed writes is at the least, in ms: which ones they are is not known, and they are
 // taken for the newest that are acknowledged and not promised. Censored says that it may be older.
 func (l *Ledger) Age(exposed int64) (ms float64, censored bool) {
 	type batch struct {
-		told
+		acknowledgement
 		writes int64
 	}
 	var batches []batch
 	var unpromised int64
 	for job, account := range l.Jobs {
 		before := account.Promised
-		for _, t := range l.told[job] {
+		for _, t := range l.acknowledgements[job] {
 			if t.sequence > before {
 				batches = append(batches, batch{t, int64(t.sequence - before)})
 				unpromised += int64(t.sequence - before)
@@ -84,7 +85,8 @@ func (l *Ledger) Age(exposed int64) (ms float64, censored bool) {
 			break
 		}
 		left -= b.writes
-		ms, censored = max(0, l.MS-milliseconds(b.timeNS)), b.first || exposed < unpromised
+		ms = max(0, l.MS-milliseconds(b.timeNS))
+		censored = b.first || exposed < unpromised
 	}
 	return ms, censored
 }
@@ -101,14 +103,14 @@ func ledger(log source, c Campaign, point int64) (*Ledger, error) {
 		return nil, err
 	}
 	clerk := newClerk(c)
-	l := &Ledger{Layout: c.Layout, Jobs: clerk.jobs, told: make([][]told, c.Layout.Jobs)}
+	l := &Ledger{Layout: c.Layout, Jobs: clerk.jobs, acknowledgements: make([][]acknowledgement, c.Layout.Jobs)}
 	err := log.each(c, point, func(e oplog.Event, data []byte) error {
 		l.Point++
 		l.MS = milliseconds(e.TimeNS)
 		return clerk.read(e, data, func(r witness.Record, before uint32) {
-			switch of := &l.told[r.Job]; {
+			switch of := &l.acknowledgements[r.Job]; {
 			case r.Kind == witness.Ack:
-				*of = append(*of, told{sequence: r.Sequence, timeNS: e.TimeNS, first: before == 0})
+				*of = append(*of, acknowledgement{sequence: r.Sequence, timeNS: e.TimeNS, first: before == 0})
 			case l.Jobs[r.Job].Acknowledged <= r.Sequence:
 				*of = (*of)[:0]
 			}
@@ -136,9 +138,9 @@ func newClerk(c Campaign) *clerk {
 	return &clerk{campaign: c, jobs: make([]Account, c.Layout.Jobs), serials: make([][2]uint64, c.Layout.Jobs)}
 }
 
-// read takes down the records in an event, if it is the arrival of a write on the witness disk; it counts from then. told is
-// called for each record, with the sequence that its slot said before.
-func (k *clerk) read(e oplog.Event, data []byte, told func(r witness.Record, before uint32)) error {
+// read takes down the records in an event, if it is the arrival of a write on the witness disk; a record counts from then. each
+// is called for each record, with the sequence that its slot had before.
+func (k *clerk) read(e oplog.Event, data []byte, each func(r witness.Record, before uint32)) error {
 	if e.Image != k.campaign.Witness || e.Kind != oplog.Write || e.Flags&oplog.Zero != 0 {
 		return nil
 	}
@@ -158,7 +160,7 @@ func (k *clerk) read(e oplog.Event, data []byte, told func(r witness.Record, bef
 		if err != nil {
 			return err
 		}
-		told(r, before)
+		each(r, before)
 	}
 	return nil
 }
@@ -191,7 +193,7 @@ func (k *clerk) enter(r witness.Record, at, timeNS int64) (before uint32, err er
 	return before, nil
 }
 
-// possible is a bound of the writes that a job can have made: no system call takes less than 50 ns. It keeps a damaged record
+// possible returns a bound of the writes that a job can have made: no system call takes less than 50 ns. It keeps a damaged record
 // from sending the judge through four thousand million writes.
 func possible(timeNS int64) int64 { return 1<<20 + max(0, timeNS)/50 }
 

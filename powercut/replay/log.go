@@ -63,7 +63,7 @@ func (s source) each(c Campaign, point int64, f func(e oplog.Event, data []byte)
 	return each(log, point, f)
 }
 
-// in says of an error in which log it is.
+// in returns err with the name of the log.
 func (l Log) in(err error) error {
 	if err == nil {
 		return nil

@@ -37,7 +37,8 @@ func newScript(t testing.TB, c Campaign) *script {
 	for job := range c.Layout.Jobs {
 		s.walks = append(s.walks, c.Layout.Walk(uint16(job)))
 	}
-	w, err := oplog.NewWriter(&s.buffer, []oplog.Image{{Name: "data", SizeBytes: c.SizeBytes}, {Name: "witness", SizeBytes: witness.DiskBytes}})
+	w, err := oplog.NewWriter(&s.buffer, []oplog.Image{{Name: "data", SizeBytes: c.SizeBytes}, {Name: "witness",
+		SizeBytes: witness.DiskBytes}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import "platter/cell"
 type Outcome struct {
 	cell.Question
 	CrashPoints  int64 // events of the log
-	Writes       int64 // that returned to the probe, as far as the witness was told
+	Writes       int64 // that returned to the probe, as far as the witness has it
 	Promises     int64 // promised writes at the end of the log
 	PromisesLost int64 // at the worst crash point
 	PointsLost   int64 // crash points at which any promise is lost
@@ -69,12 +69,14 @@ func (t *tally) add(point, now int64, f figures, age int64, first bool) {
 	}
 	t.Torn = max(t.Torn, f.torn)
 	if f.lost > t.PromisesLost || f.lost == t.PromisesLost && f.exposed > t.exposed {
-		t.PromisesLost, t.exposed = f.lost, f.exposed
+		t.PromisesLost = f.lost
+		t.exposed = f.exposed
 		t.worst(point, now)
 	}
 	t.Exposure.Writes = max(t.Exposure.Writes, f.exposed)
 	if f.exposed > 0 && (age > t.age || age == t.age && first) {
-		t.age, t.Exposure.Censored = age, first
+		t.age = age
+		t.Exposure.Censored = first
 	}
 	if t.room == 0 {
 		t.next(point, now)
@@ -100,7 +102,8 @@ func (t *tally) next(point, now int64) {
 			t.strip[i] = t.strip[2*i]
 			t.strip[i].join(t.strip[2*i+1])
 		}
-		t.stretchs, t.width = maxStrip/2, 2*t.width
+		t.stretchs = maxStrip / 2
+		t.width = 2 * t.width
 	}
 	t.strip[t.stretchs] = stretchOfLog{point: point, time: now}
 	t.stretchs++
@@ -110,12 +113,16 @@ func (t *tally) next(point, now int64) {
 // join takes a later stretch into this one.
 func (s *stretchOfLog) join(o stretchOfLog) {
 	if o.lost > s.lost || o.lost == s.lost && o.exposedThere > s.exposedThere {
-		s.point, s.time, s.exposedThere = o.point, o.time, o.exposedThere
+		s.point = o.point
+		s.time = o.time
+		s.exposedThere = o.exposedThere
 	}
-	s.lost, s.exposed, s.age = max(s.lost, o.lost), max(s.exposed, o.exposed), max(s.age, o.age)
+	s.lost = max(s.lost, o.lost)
+	s.exposed = max(s.exposed, o.exposed)
+	s.age = max(s.age, o.age)
 }
 
-// outcomes are the answers at the end of the log.
+// outcomes returns the answers at the end of the log.
 func (j *judge) outcomes(questions []cell.Question, tallies []*tally, points int64) []Outcome {
 	ledger := Ledger{Jobs: j.clerk.jobs}
 	var all []Outcome
@@ -126,9 +133,13 @@ func (j *judge) outcomes(questions []cell.Question, tallies []*tally, points int
 				continue
 			}
 			o := t.Outcome
-			o.Question, o.CrashPoints, o.Seconds = q, points, float64(j.now)/1e9
-			o.Writes, o.Promises = ledger.Writes(), ledger.Promises()
-			o.ImageFlushes, o.ImageDsyncWrites = j.flushes, j.dsyncWrites
+			o.Question = q
+			o.CrashPoints = points
+			o.Seconds = float64(j.now) / 1e9
+			o.Writes = ledger.Writes()
+			o.Promises = ledger.Promises()
+			o.ImageFlushes = j.flushes
+			o.ImageDsyncWrites = j.dsyncWrites
 			o.Exposure.Bytes = o.Exposure.Writes * int64(j.campaign.Layout.BlockBytes)
 			o.Exposure.MS = milliseconds(t.age)
 			o.Strip = t.strips()

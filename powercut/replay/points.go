@@ -38,7 +38,7 @@ func points(log source, limit int, seed uint64) ([]int64, error) {
 	return choose(edges, reader.Events(), limit, seed), nil
 }
 
-// promises tells whether there is a promise among the records that were written.
+// promises reports whether there is a promise among the records that were written.
 func promises(data []byte) bool {
 	for len(data) >= witness.RecordSize {
 		if r, ok := witness.ReadRecord(data); ok && r.Kind == witness.Promise {

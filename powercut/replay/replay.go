@@ -78,12 +78,12 @@ const (
 	layers
 )
 
-// holder names what keeps data that are in a layer and not in the next lower one.
+// holder returns the name of what keeps data that are in a layer and not in the next lower one.
 func (l layer) holder() string {
 	return [...]string{"a write in flight", "the host's page cache", "the drive's cache", "the medium"}[l]
 }
 
-// survivorOf is the layer that the question's failure leaves (safety.md, "The log" and "Cuts for real").
+// survivorOf returns the layer that the question's failure leaves (safety.md, "The log" and "Cuts for real").
 func survivorOf(q cell.Question) (layer, error) {
 	switch q.DriveCache {
 	case cell.Volatile, cell.Protected, cell.NoCache:
@@ -110,7 +110,7 @@ func survivorOf(q cell.Question) (layer, error) {
 // maxBlocks bounds the judge's memory: some 30 bytes a block.
 const maxBlocks = 1 << 26
 
-// check says what is wrong with a campaign before any log is read.
+// check returns what is wrong with a campaign, or nil, before any log is read.
 func (c Campaign) check() error {
 	if err := c.Layout.Check(); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (c Campaign) check() error {
 	return err
 }
 
-// checkLog says whether a log can be the campaign's.
+// checkLog returns an error unless a log can be the campaign's.
 func (c Campaign) checkLog(log *oplog.Reader) error {
 	images := log.Images()
 	if n := max(int(c.Data), int(c.Witness)); n >= len(images) {
@@ -146,7 +146,7 @@ func (c Campaign) checkLog(log *oplog.Reader) error {
 	return nil
 }
 
-// sector is the drive's, in bytes.
+// sector returns the size of the drive's sectors, in bytes.
 func (c Campaign) sector() int64 {
 	if c.SectorBytes == 0 {
 		return witness.SectorSize
@@ -228,7 +228,7 @@ type stretch struct {
 	length int64
 }
 
-// owner tells whose a block is, and which of the job's.
+// owner returns whose a block is, and which of that job's.
 func (h *homes) owner(block uint32) (job uint16, of uint32) {
 	perJob := uint32(h.jobBytes / h.block)
 	return uint16(block / perJob), block % perJob
@@ -267,7 +267,8 @@ func (h *homes) ofBlock(block uint32, yield func(stretch)) {
 		return compare(e.File+e.Length-1, at)
 	})
 	for _, e := range h.byFile[first:] {
-		a, b := max(from, e.File), min(to, e.File+e.Length)
+		a := max(from, e.File)
+		b := min(to, e.File+e.Length)
 		if a >= b {
 			return
 		}

@@ -315,7 +315,8 @@ func TestOutcomeSumsUpTheLog(t *testing.T) {
 	s.write(0, direct)
 	s.promise(0, 3) // broken: nothing was flushed
 	s.ack(1, 1)
-	outcomes, err := Every(s.reader(), s.c, []cell.Question{{Class: "power_loss", DriveCache: "volatile"}, {Class: "power_loss", DriveCache: "none"}, {Class: "host_crash", DriveCache: "volatile"}})
+	outcomes, err := Every(s.reader(), s.c, []cell.Question{{Class: "power_loss", DriveCache: "volatile"}, {Class: "power_loss",
+		DriveCache: "none"}, {Class: "host_crash", DriveCache: "volatile"}})
 	if err != nil {
 		t.Fatal(err)
 	}

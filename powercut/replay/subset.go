@@ -11,7 +11,7 @@ import (
 // spots is about how many crash points are judged for torn blocks at the least; more in a long log, by its logarithm.
 const spots = 64
 
-// chosen tells whether torn blocks are looked for at a crash point: always among the first, then ever more rarely, and not
+// chosen reports whether torn blocks are looked for at a crash point: always among the first, then ever more rarely, and not
 // when that would take more time than all the rest.
 func (j *judge) chosen(point int64) bool {
 	if j.examined > 4096+2*point {
@@ -24,7 +24,7 @@ func (j *judge) chosen(point int64) bool {
 	return high < spots
 }
 
-// tornBy is how many blocks are torn if a layer survives and of what is above it some sectors by the dice. unsettled are the
+// tornBy returns how many blocks are torn if a layer survives and, of what is above it, some sectors by the dice. unsettled are the
 // blocks that the dice may change.
 func (j *judge) tornBy(l layer, d dice, unsettled []uint32) int64 {
 	torn := j.lost[l].torn
@@ -35,7 +35,7 @@ func (j *judge) tornBy(l layer, d dice, unsettled []uint32) int64 {
 	return torn
 }
 
-// unsettled are the blocks of which different layers may hold different versions. It is valid until the next event.
+// unsettled returns the blocks of which different layers may hold different versions. It is valid until the next event.
 func (j *judge) unsettled() []uint32 {
 	all := j.dirty
 	for _, w := range j.inFlight {
@@ -48,7 +48,7 @@ func (j *judge) unsettled() []uint32 {
 	return all
 }
 
-// subset is a block when a layer survives and of what is above it some sectors by the dice.
+// subset returns what is lost of a block if a layer survives and, of what is above it, some sectors by the dice.
 func (j *judge) subset(l layer, b uint32, d dice) version {
 	s := &j.blocks[b]
 	oldest, newest := int32(0), int32(0)
@@ -66,7 +66,7 @@ func (j *judge) subset(l layer, b uint32, d dice) version {
 	return version{figures: s.figures(oldest, oldest != newest), gen: oldest}
 }
 
-// sector is the generation of a sector of a block in a layer.
+// sector returns the generation of a sector of a block in a layer.
 func (j *judge) sector(l layer, b, sector uint32) int32 {
 	if gen := j.blocks[b].gen[l]; gen != mixed {
 		return gen
@@ -85,7 +85,7 @@ func (c Campaign) dice(seed uint64) dice {
 	return dice{seed: seed, image: c.Data, unit: c.sector() / witness.SectorSize}
 }
 
-// pick is from which layer a sector of the image survives, when all of layer l does: with seed 0 from that one. Another seed
+// pick returns from which layer a sector of the image survives, when all of layer l does: with seed 0 from that one. Another seed
 // lets half of the sectors survive as they were replied to, and half of these as the writes in flight make them.
 func (d dice) pick(l layer, sector int64) layer {
 	if d.seed == 0 || l == arrived {

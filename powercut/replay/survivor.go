@@ -89,7 +89,7 @@ func (h *history) sector(n int64) *[layers]origin {
 	return &p.sectors[n%pageSectors]
 }
 
-// sectors are the first sector that a range touches, and the one after the last; equal when it touches none.
+// sectors returns the first sector that a range touches, and the one after the last; equal when it touches none.
 func sectors(offset, length int64) (first, end int64) {
 	if length == 0 {
 		return 0, 0
@@ -112,7 +112,8 @@ func (h *history) take(e oplog.Event, data []byte) error {
 			p.dirty = false
 			for i := range p.sectors {
 				s := &p.sectors[i]
-				s[drive], s[medium] = s[replied], s[replied]
+				s[drive] = s[replied]
+				s[medium] = s[replied]
 			}
 		}
 		h.dirty = h.dirty[:0]
@@ -135,7 +136,7 @@ func (h *history) begin(e oplog.Event, data []byte) error {
 	return nil
 }
 
-// edges are the parts of a write that do not fill their sector.
+// edges returns the parts of a write that do not fill their sector.
 func edges(e oplog.Event, data []byte) []patch {
 	var all []patch
 	for at, end := e.Offset, e.Offset+e.Length; at < end; {
@@ -188,7 +189,7 @@ func (h *history) end(e oplog.Event) error {
 	if e.Flags&oplog.Dsync != 0 {
 		h.move(e, drive, medium)
 	} else {
-		h.soil(e)
+		h.markMixed(e)
 	}
 	first, end := sectors(e.Offset, e.Length)
 	for n := first; n < end; n++ {
@@ -231,8 +232,8 @@ func (h *history) rebuild() error {
 	return nil
 }
 
-// soil remembers the pages of a write as ones whose layers may differ.
-func (h *history) soil(e oplog.Event) {
+// markMixed notes the pages of a write: their layers may differ from now on.
+func (h *history) markMixed(e oplog.Event) {
 	first, end := sectors(e.Offset, e.Length)
 	for n := first / pageSectors; n*pageSectors < end; n++ {
 		if p := h.pages[n]; !p.dirty {
@@ -266,7 +267,7 @@ type restoration struct {
 	zeros []byte
 }
 
-// survived is the origin of what survives of a sector.
+// survived returns the origin of what survives of a sector.
 func (r *restoration) survived(n int64) origin {
 	p := r.pages[n/pageSectors]
 	if p == nil {
@@ -275,7 +276,7 @@ func (r *restoration) survived(n int64) origin {
 	return p.sectors[n%pageSectors][r.dice.pick(r.left, n)]
 }
 
-// whole is the last write that filled a sector with the content of an origin.
+// whole returns the last write that filled a sector with the content of an origin.
 func (r *restoration) whole(o origin) origin {
 	for o < 0 {
 		o = r.patches[-o-1].over

@@ -43,7 +43,10 @@ func (j *judge) begin(e oplog.Event, data []byte) error {
 		return fmt.Errorf("operation %d begins a second time", e.Op)
 	}
 	w := j.newWrite()
-	w.op, w.flags, w.offset, w.length = e.Op, e.Flags, e.Offset, e.Length
+	w.op = e.Op
+	w.flags = e.Flags
+	w.offset = e.Offset
+	w.length = e.Length
 	j.homes.onDisk(e.Offset, e.Length, func(s stretch) {
 		part := []byte(nil)
 		if e.Flags&oplog.Zero == 0 {
@@ -82,14 +85,15 @@ func (j *judge) readRun(w *write, s stretch, data []byte) {
 		uniform = uniform && (sector == first || gen == w.gens[start])
 		w.gens = append(w.gens, gen)
 	}
-	r.gen, r.gens = mixed, w.gens[start:]
+	r.gen = mixed
+	r.gens = w.gens[start:]
 	if uniform {
 		r.gen = w.gens[start]
 	}
 	w.runs = append(w.runs, r)
 }
 
-// generation is what a sector's stamp says, or foreign if it has none for its place.
+// generation returns what a sector's stamp says, or foreign if it has none for its place.
 func generation(sector []byte, campaign uint64, job uint16, block uint32, number uint16) int32 {
 	s, ok := witness.ReadStamp(sector)
 	if !ok || s.Campaign != campaign || s.Job != job || s.Block != block || s.Sector != number || s.Generation > math.MaxInt32 {
@@ -116,7 +120,7 @@ func (j *judge) end(e oplog.Event) error {
 	if w.flags&oplog.Dsync != 0 {
 		j.move(e, drive, medium)
 	} else {
-		j.soil(w)
+		j.markMixed(w)
 	}
 	j.apply(arrived, w)
 	if slices.ContainsFunc(j.inFlight, w.overlaps) {
@@ -125,7 +129,8 @@ func (j *judge) end(e oplog.Event) error {
 			j.apply(arrived, other)
 		}
 	}
-	w.runs, w.gens = w.runs[:0], w.gens[:0]
+	w.runs = w.runs[:0]
+	w.gens = w.gens[:0]
 	j.spare = append(j.spare, w)
 	return nil
 }
@@ -142,8 +147,8 @@ func (j *judge) apply(l layer, w *write) {
 	}
 }
 
-// soil remembers the blocks of a write as ones whose layers may differ.
-func (j *judge) soil(w *write) {
+// markMixed notes the blocks of a write: their layers may differ from now on.
+func (j *judge) markMixed(w *write) {
 	for i := range w.runs {
 		if b := &j.blocks[w.runs[i].block]; !b.dirty {
 			b.dirty = true
@@ -261,4 +266,5 @@ func (j *judge) event(e oplog.Event, data []byte) error {
 	return nil
 }
 
-var errPattern = errors.New("only blocks that are overwritten in place can be judged at every operation: make the survivor and check its files")
+var errPattern = errors.New("only blocks that are overwritten in place can be judged at every operation: " +
+	"make the survivor and check its files")

@@ -12,7 +12,7 @@ import (
 // SectorSize is the unit that is stamped, in bytes: a disk writes a sector whole or not at all.
 const SectorSize = 512
 
-// Stamp says what a sector of the probe's data belongs to.
+// Stamp names the write that a sector of the probe's data comes from.
 type Stamp struct {
 	Campaign   uint64 // the campaign's number: data of another one is foreign
 	Job        uint16 // from 0
@@ -45,7 +45,7 @@ func (s Stamp) Put(sector []byte) {
 	le.PutUint32(sector[36:], sum(sector))
 }
 
-// ReadStamp reads a sector of SectorSize bytes; false when it has no stamp or a damaged one.
+// ReadStamp reads a sector of SectorSize bytes. It reports false if that has no stamp or a damaged one.
 func ReadStamp(sector []byte) (Stamp, bool) {
 	sector = sector[:SectorSize]
 	le := binary.LittleEndian
@@ -58,7 +58,7 @@ func ReadStamp(sector []byte) (Stamp, bool) {
 	}, true
 }
 
-// sum is the checksum of a sector without the field that holds it.
+// sum returns the checksum of a sector without the field that holds it.
 func sum(sector []byte) uint32 {
 	c := crc32.Update(0, castagnoli, sector[:36])
 	return crc32.Update(c, castagnoli, sector[stampBytes:])
@@ -72,7 +72,7 @@ func (s Stamp) PutBlock(block []byte) {
 	}
 }
 
-// Kind of a record on the witness disk.
+// Kind is the kind of a record on the witness disk.
 type Kind uint16
 
 // The kinds of records. A promise is written before the job's next operation; an acknowledgement when there is time.
@@ -104,7 +104,7 @@ const MaxJobs = 64
 // DiskBytes is the size of a witness disk.
 const DiskBytes = 1 << 20
 
-// Offset is where the record's slot is on the witness disk, in bytes.
+// Offset returns where the record's slot is on the witness disk, in bytes.
 func (r Record) Offset() int64 {
 	slot := 2*int64(r.Job) + int64(r.Kind-Promise)
 	return slot * SlotSize
@@ -124,14 +124,17 @@ func (r Record) Put(b []byte) {
 	le.PutUint32(b[36:], sum(b))
 }
 
-// ReadRecord reads RecordSize bytes; false when they hold no record or a damaged one.
+// ReadRecord reads RecordSize bytes. It reports false if they hold no record or a damaged one.
 func ReadRecord(b []byte) (Record, bool) {
 	b = b[:RecordSize]
 	le := binary.LittleEndian
 	if le.Uint64(b) != recordMagic || le.Uint32(b[36:]) != sum(b) {
 		return Record{}, false
 	}
-	r := Record{Campaign: le.Uint64(b[8:]), Serial: le.Uint64(b[16:]), Sequence: le.Uint32(b[24:]), Job: le.Uint16(b[28:]), Kind: Kind(le.Uint16(b[30:]))}
+	r := Record{
+		Campaign: le.Uint64(b[8:]), Serial: le.Uint64(b[16:]), Sequence: le.Uint32(b[24:]),
+		Job: le.Uint16(b[28:]), Kind: Kind(le.Uint16(b[30:])),
+	}
 	return r, r.Kind == Promise || r.Kind == Ack
 }
 
@@ -155,7 +158,7 @@ type Layout struct {
 	Seed       uint64 `json:"seed"`
 }
 
-// Check says what is wrong with a layout.
+// Check returns what is wrong with a layout, or nil.
 func (l Layout) Check() error {
 	switch {
 	case l.Jobs < 1 || l.Jobs > MaxJobs:
@@ -170,10 +173,10 @@ func (l Layout) Check() error {
 	return nil
 }
 
-// JobBytes is the size of a job's own region.
+// JobBytes returns the size of a job's own region.
 func (l Layout) JobBytes() int64 { return int64(l.Blocks) * int64(l.BlockBytes) }
 
-// Home is where a block stands in the device or file, in bytes.
+// Home returns where a block stands in the device or file, in bytes.
 func (l Layout) Home(job uint16, block uint32) int64 {
 	return int64(job)*l.JobBytes() + int64(block)*int64(l.BlockBytes)
 }
@@ -191,7 +194,7 @@ func (l Layout) Walk(job uint16) *Walk {
 	return &Walk{layout: l, state: l.Seed ^ (uint64(job)+1)*0x9e3779b97f4a7c15, generations: make([]uint32, l.Blocks)}
 }
 
-// Next is the stamp of the job's next write; Job and Sector are left to the caller.
+// Next returns the stamp of the job's next write; Job and Sector are left to the caller.
 func (w *Walk) Next() Stamp {
 	w.sequence++
 	block := (w.sequence - 1) % uint32(w.layout.Blocks)
@@ -202,7 +205,7 @@ func (w *Walk) Next() Stamp {
 	return Stamp{Campaign: w.layout.Campaign, Sequence: w.sequence, Generation: w.generations[block], Block: block}
 }
 
-// random is SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+// random returns the next number of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 func (w *Walk) random() uint64 {
 	w.state += 0x9e3779b97f4a7c15
 	z := w.state

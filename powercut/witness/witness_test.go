@@ -170,7 +170,8 @@ func TestJobsWalkInDifferentOrders(t *testing.T) {
 }
 
 func TestJobsNeverShareABlock(t *testing.T) {
-	for _, l := range []Layout{{Jobs: 1, Blocks: 1, BlockBytes: 512}, {Jobs: 3, Blocks: 7, BlockBytes: 4096}, {Jobs: 64, Blocks: 5, BlockBytes: 65536}} {
+	for _, l := range []Layout{{Jobs: 1, Blocks: 1, BlockBytes: 512}, {Jobs: 3, Blocks: 7, BlockBytes: 4096}, {Jobs: 64, Blocks: 5,
+		BlockBytes: 65536}} {
 		taken := map[int64]bool{}
 		for job := range l.Jobs {
 			for b := range l.Blocks {
@@ -195,8 +196,10 @@ func TestALayoutThatCannotBeWatchedIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*Layout){
-		"no job": func(l *Layout) { l.Jobs = 0 }, "too many jobs": func(l *Layout) { l.Jobs = 65 }, "odd blocks": func(l *Layout) { l.BlockBytes = 1000 },
-		"no bytes": func(l *Layout) { l.BlockBytes = 0 }, "huge blocks": func(l *Layout) { l.BlockBytes = 32 << 20 }, "no block": func(l *Layout) { l.Blocks = 0 },
+		"no job": func(l *Layout) { l.Jobs = 0 }, "too many jobs": func(l *Layout) { l.Jobs = 65 }, "odd " +
+			"blocks": func(l *Layout) { l.BlockBytes = 1000 },
+		"no bytes": func(l *Layout) { l.BlockBytes = 0 }, "huge blocks": func(l *Layout) { l.BlockBytes = 32 << 20 }, "no " +
+			"block": func(l *Layout) { l.Blocks = 0 },
 		"too many blocks": func(l *Layout) { l.Blocks = 1<<31 + 1 }, "no pattern": func(l *Layout) { l.Pattern = "" },
 	} {
 		l := good

@@ -68,9 +68,10 @@ func readLedger(in io.Reader) (ledger, error) {
 	return l, nil
 }
 
-// generations are those of a job's blocks: as promised, and as acknowledged, which is at least that.
+// generations returns the generations of a job's blocks: those promised, and those acknowledged, which are at least as new.
 func (l ledger) generations(job int) (promised, acknowledged []uint32) {
-	promised, acknowledged = make([]uint32, l.Layout.Blocks), make([]uint32, l.Layout.Blocks)
+	promised = make([]uint32, l.Layout.Blocks)
+	acknowledged = make([]uint32, l.Layout.Blocks)
 	walk := l.Layout.Walk(uint16(job))
 	j := l.Jobs[job]
 	for n := uint32(0); n < max(j.Promised, j.Acknowledged); n++ {
@@ -83,10 +84,11 @@ func (l ledger) generations(job int) (promised, acknowledged []uint32) {
 	return promised, acknowledged
 }
 
-// count adds what a block with these generations means; found is the oldest that any of its sectors has, -1 for damage. Generations
+// count adds a block with these generations to the loss; found is the oldest that any of its sectors has, -1 for damage. Generations
 // that can be lost are from 1: damage loses them all, and no more.
 func (r *loss) count(promised, acknowledged uint32, found int64, where string, args ...any) {
-	p, a := int64(promised), int64(acknowledged)
+	p := int64(promised)
+	a := int64(acknowledged)
 	if p > 0 && found < p {
 		r.PromisesLost += p - max(found, 0)
 		r.first(where+": generation %d was promised, %s was found", append(args, p, generation(found))...)
@@ -136,7 +138,7 @@ func (l ledger) checkBlocks(f file) loss {
 	return r
 }
 
-// found gives the oldest and the newest generation among a block's sectors; -1 stands for a sector that is damaged or foreign.
+// found returns the oldest and the newest generation among a block's sectors; -1 stands for a sector that is damaged or foreign.
 func found(block []byte, of witness.Stamp) (oldest, newest int64) {
 	oldest, newest = int64(1)<<32, -1
 	for i := 0; i*witness.SectorSize < len(block); i++ {
@@ -189,7 +191,7 @@ func (l ledger) checkEach(os files, filename string, job int, block []byte, r *l
 		default:
 			err = grown.ReadAt(block, int64(s.Sequence-1)*int64(len(block)))
 		}
-		if err == nil && !holds(block, s) {
+		if err == nil && !isStamped(block, s) {
 			err = errors.New("it holds something else")
 		}
 		switch {
@@ -222,8 +224,8 @@ func (l ledger) checkRenamed(os files, filename string, job int, block []byte, r
 	}
 }
 
-// holds tells whether all of the block's sectors are those of the write s.
-func holds(block []byte, s witness.Stamp) bool {
+// isStamped reports whether all of the block's sectors are those of the write s.
+func isStamped(block []byte, s witness.Stamp) bool {
 	for i := 0; i*witness.SectorSize < len(block); i++ {
 		s.Sector = uint16(i)
 		if got, ok := witness.ReadStamp(block[i*witness.SectorSize:]); !ok || got != s {

@@ -107,7 +107,8 @@ func TestAKilledProbeHasKeptEveryPromise(t *testing.T) {
 			if pattern == witness.Overwrite {
 				ask(t, &mapped{}, "", append([]string{"prefill"}, common...)...)
 			}
-			cmd := exec.Command(os.Args[0], append(append([]string{"run"}, common...), "--witness="+watch, "--runtime=600", "--fdatasync=2", "--iodepth=3")...)
+			cmd := exec.Command(os.Args[0], append(append([]string{"run"}, common...), "--witness="+watch, "--runtime=600",
+				"--fdatasync=2", "--iodepth=3")...)
 			cmd.Env = append(os.Environ(), asProbe+"=1")
 			var errs bytes.Buffer
 			cmd.Stderr = &errs
@@ -198,7 +199,8 @@ func TestAFullDiskEndsTheRunWithItsError(t *testing.T) {
 	}
 	defer w.Close()
 	rep, err := (&run{o: o, os: kernel{}, witness: w}).jobs()
-	if err != nil || !strings.Contains(rep.Error, "write 1024 bytes") || !strings.Contains(rep.Error, "no space left on device") || rep.Jobs[0].Acknowledged != 0 {
+	if err != nil || !strings.Contains(rep.Error, "write 1024 bytes") || !strings.Contains(rep.Error,
+		"no space left on device") || rep.Jobs[0].Acknowledged != 0 {
 		t.Errorf("%+v, %v", rep, err)
 	}
 }
@@ -287,7 +289,8 @@ func TestLossIsCountedByTheRules(t *testing.T) {
 				sector(f, at(0, 1, s, 1))
 			}
 		}, loss{Promises: 32, PromisesLost: 2, ExposedWrites: 2, FirstLost: "job 0, block 1: generation 3 was promised, 1 was found"}},
-		{"a mix of promised and newer is torn", [2]uint32{16, 20}, [2]uint32{16, 20}, func(f *os.File) { sector(f, at(0, 0, 1, 4)) }, loss{Promises: 36, Torn: 1}},
+		{"a mix of promised and newer is torn", [2]uint32{16, 20}, [2]uint32{16, 20}, func(f *os.File) { sector(f, at(0, 0, 1, 4)) },
+			loss{Promises: 36, Torn: 1}},
 		{"a mix with older is lost and not torn", [2]uint32{16, 20}, [2]uint32{16, 20}, func(f *os.File) { sector(f, at(0, 0, 1, 3)) },
 			loss{Promises: 36, PromisesLost: 1, FirstLost: "job 0, block 0: generation 4 was promised, 3 was found"}},
 		{"a damaged sector is as old as can be", [2]uint32{20, 20}, [2]uint32{20, 20}, func(f *os.File) {
@@ -350,21 +353,31 @@ func TestLossOfFilesIsCountedByTheRules(t *testing.T) {
 	}{
 		{"files are whole", witness.FileEach, 10, 10, nil, loss{Promises: 10}},
 		{"a file is gone", witness.FileEach, 10, 10, func(d string) error { return os.Remove(d + "/0-7") }, loss{Promises: 10, PromisesLost: 1}},
-		{"an empty file is lost", witness.FileEach, 10, 10, func(d string) error { return os.Truncate(d+"/0-7", 0) }, loss{Promises: 10, PromisesLost: 1}},
-		{"a longer file is lost", witness.FileEach, 10, 10, func(d string) error { return os.Truncate(d+"/0-7", 4096) }, loss{Promises: 10, PromisesLost: 1}},
-		{"another's content is lost", witness.FileEach, 10, 10, func(d string) error { return os.Rename(d+"/0-6", d+"/0-7") }, loss{Promises: 10, PromisesLost: 2}},
-		{"what was acknowledged is exposed", witness.FileEach, 5, 10, func(d string) error { return os.Remove(d + "/0-7") }, loss{Promises: 5, ExposedWrites: 1}},
+		{"an empty file is lost", witness.FileEach, 10, 10, func(d string) error { return os.Truncate(d+"/0-7", 0) }, loss{Promises: 10,
+			PromisesLost: 1}},
+		{"a longer file is lost", witness.FileEach, 10, 10, func(d string) error { return os.Truncate(d+"/0-7", 4096) },
+			loss{Promises: 10, PromisesLost: 1}},
+		{"another's content is lost", witness.FileEach, 10, 10, func(d string) error { return os.Rename(d+"/0-6", d+"/0-7") },
+			loss{Promises: 10, PromisesLost: 2}},
+		{"what was acknowledged is exposed", witness.FileEach, 5, 10, func(d string) error { return os.Remove(d + "/0-7") },
+			loss{Promises: 5, ExposedWrites: 1}},
 		{"what was begun is nothing", witness.FileEach, 5, 6, func(d string) error { return os.Remove(d + "/0-7") }, loss{Promises: 5}},
 		{"all are gone", witness.FileEach, 5, 10, os.RemoveAll, loss{Promises: 5, PromisesLost: 5, ExposedWrites: 5}},
 		{"a file has grown", witness.Append, 10, 10, nil, loss{Promises: 10}},
-		{"a grown file is cut", witness.Append, 9, 10, func(d string) error { return os.Truncate(d+"/0", 8*1024-1) }, loss{Promises: 9, PromisesLost: 2, ExposedWrites: 1}},
+		{"a grown file is cut", witness.Append, 9, 10, func(d string) error { return os.Truncate(d+"/0", 8*1024-1) }, loss{Promises: 9,
+			PromisesLost: 2, ExposedWrites: 1}},
 		{"a grown file is gone", witness.Append, 10, 10, os.RemoveAll, loss{Promises: 10, PromisesLost: 10}},
 		{"the newest is there", witness.Rename, 10, 10, nil, loss{Promises: 10}},
-		{"an older one is there", witness.Rename, 10, 10, func(d string) error { return os.Rename(d+"/0-1", d+"/0-1x") }, loss{Promises: 10, PromisesLost: 3}},
-		{"a name leads to another's file", witness.Rename, 10, 10, func(d string) error { return os.Rename(d+"/0-2", d+"/0-3") }, loss{Promises: 10, PromisesLost: 4}},
-		{"a name leads to half a file", witness.Rename, 10, 10, func(d string) error { return os.Truncate(d+"/0-0", 512) }, loss{Promises: 10, PromisesLost: 3}},
-		{"the newest was not promised", witness.Rename, 4, 10, func(d string) error { return os.Truncate(d+"/0-0", 512) }, loss{Promises: 4, PromisesLost: 1, ExposedWrites: 2}},
-		{"half a file that nobody was promised", witness.Rename, 0, 10, func(d string) error { return os.Truncate(d+"/0-0", 512) }, loss{ExposedWrites: 3}},
+		{"an older one is there", witness.Rename, 10, 10, func(d string) error { return os.Rename(d+"/0-1", d+"/0-1x") },
+			loss{Promises: 10, PromisesLost: 3}},
+		{"a name leads to another's file", witness.Rename, 10, 10, func(d string) error { return os.Rename(d+"/0-2", d+"/0-3") },
+			loss{Promises: 10, PromisesLost: 4}},
+		{"a name leads to half a file", witness.Rename, 10, 10, func(d string) error { return os.Truncate(d+"/0-0", 512) },
+			loss{Promises: 10, PromisesLost: 3}},
+		{"the newest was not promised", witness.Rename, 4, 10, func(d string) error { return os.Truncate(d+"/0-0", 512) },
+			loss{Promises: 4, PromisesLost: 1, ExposedWrites: 2}},
+		{"half a file that nobody was promised", witness.Rename, 0, 10, func(d string) error { return os.Truncate(d+"/0-0", 512) },
+			loss{ExposedWrites: 3}},
 	} {
 		data, led := wroteFiles(t, c.pattern, c.promised, c.acked)
 		if c.damage != nil {
@@ -393,7 +406,8 @@ func TestASurvivorThatIsNotThereIsNoLoss(t *testing.T) {
 }
 
 func TestALedgerThatDoesNotFitItsLayoutIsRefused(t *testing.T) {
-	for _, bad := range []string{"", "{}", `{"layout":{"pattern":"append","jobs":2,"block_bytes":512,"blocks":1},"jobs":[{}]}`, `{"jobs":[{"promised":-1}]}`} {
+	for _, bad := range []string{"", "{}", `{"layout":{"pattern":"append","jobs":2,"block_bytes":512,"blocks":1},"jobs":[{}]}`,
+		`{"jobs":[{"promised":-1}]}`} {
 		if l, err := readLedger(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q was taken for %+v", bad, l)
 		}
@@ -414,11 +428,13 @@ func TestExtentsThatAreNotPlainDataAreRefused(t *testing.T) {
 		return fiemapExtent{logical: logical, physical: physical, length: length, flags: flags}
 	}
 	next, got, err := takeExtents([]fiemapExtent{e(0, 1<<20, 8192, 0), e(8192, 5<<20, 8192, fiemapLast|fiemapMerged)}, 4096, 12000)
-	if want := []extent{{4096, 1<<20 + 4096, 4096}, {8192, 5 << 20, 3808}}; err != nil || next != 12000 || fmt.Sprint(got) != fmt.Sprint(want) {
+	if want := []extent{{4096, 1<<20 + 4096, 4096}, {8192, 5 << 20,
+		3808}}; err != nil || next != 12000 || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v up to %d, %v", got, next, err)
 	}
 	for name, es := range map[string][]fiemapExtent{
-		"nothing": nil, "a hole at the start": {e(4096, 1, 4096, 1)}, "a hole between": {e(0, 1, 4096, 0), e(8192, 1, 4096, 1)}, "no length": {e(0, 1, 0, 0)},
+		"nothing": nil, "a hole at the start": {e(4096, 1, 4096, 1)}, "a hole between": {e(0, 1, 4096, 0), e(8192, 1, 4096,
+			1)}, "no length": {e(0, 1, 0, 0)},
 		"unknown": {e(0, 1, 8192, 2)}, "delayed": {e(0, 1, 8192, 6)}, "encoded": {e(0, 1, 8192, 8)}, "inline": {e(0, 1, 8192, 0x200)},
 		"unwritten": {e(0, 1, 8192, 0x800)}, "shared": {e(0, 1, 8192, 0x2000)},
 	} {

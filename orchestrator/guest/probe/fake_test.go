@@ -45,8 +45,9 @@ type watcher struct {
 type inode struct{ number int } // in the order in which they were made
 
 func newWatcher(o options, limit int) (*watcher, *run) {
-	w := &watcher{o: o, limit: limit, inodes: map[string]*inode{}, namesDurable: map[string]*inode{}, flying: map[[2]int]bool{}, issued: map[int]uint32{},
-		ended: map[int]map[uint32]*inode{}, where: map[int]map[uint32]string{}, renamed: map[int]map[uint32]bool{}, durable: map[*inode]map[[2]int]bool{},
+	w := &watcher{o: o, limit: limit, inodes: map[string]*inode{}, namesDurable: map[string]*inode{}, flying: map[[2]int]bool{},
+		issued: map[int]uint32{},
+		ended:  map[int]map[uint32]*inode{}, where: map[int]map[uint32]string{}, renamed: map[int]map[uint32]bool{}, durable: map[*inode]map[[2]int]bool{},
 		owed: map[int]uint32{}, told: map[int64]witness.Record{}, underWay: map[int]int{}}
 	for j := range o.layout.Jobs {
 		w.ended[j], w.where[j], w.renamed[j] = map[uint32]*inode{}, map[uint32]string{}, map[uint32]bool{}
@@ -147,7 +148,8 @@ func (f *fakeFile) WriteAt(b []byte, offset int64) error {
 			w.complain("sector %d of write %d is %+v, %v", i, s.Sequence, each, ok)
 		}
 	}
-	want := map[string]int64{witness.Overwrite: w.o.layout.Home(s.Job, s.Block), witness.Append: int64(s.Sequence-1) * int64(len(b))}[w.o.layout.Pattern]
+	want := map[string]int64{witness.Overwrite: w.o.layout.Home(s.Job, s.Block),
+		witness.Append: int64(s.Sequence-1) * int64(len(b))}[w.o.layout.Pattern]
 	if offset != want {
 		w.complain("write %d of job %d is at %d, not %d", s.Sequence, job, offset, want)
 	}

@@ -33,7 +33,7 @@ type fiemapRequest struct {
 	extents       [extentsPerCall]fiemapExtent
 }
 
-// mapFile gives where the file's first size bytes stand on the block device below its file system, in order and whole.
+// mapFile returns where the file's first size bytes stand on the block device below its file system, in order and whole.
 func mapFile(f *kernelFile, size int64) ([]extent, error) {
 	var all []extent
 	for at := int64(0); at < size; {
@@ -45,7 +45,8 @@ func mapFile(f *kernelFile, size int64) ([]extent, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s is not plainly on its disk: %w", f.name, err)
 		}
-		all, at = append(all, more...), next
+		all = append(all, more...)
+		at = next
 		if len(all) > fiemapMaxExtent {
 			return nil, fmt.Errorf("%s is in more than %d pieces", f.name, fiemapMaxExtent)
 		}
@@ -53,7 +54,7 @@ func mapFile(f *kernelFile, size int64) ([]extent, error) {
 	return all, nil
 }
 
-// takeExtents turns the kernel's extents from offset at on into ours and gives the offset up to which they are whole. An extent
+// takeExtents turns the kernel's extents from offset at on into ours and returns the offset up to which they are whole. An extent
 // that is anything but data at a known place is an error: unwritten, delayed, inline, encoded, shared.
 func takeExtents(es []fiemapExtent, at, size int64) (next int64, extents []extent, err error) {
 	if len(es) == 0 {

@@ -113,7 +113,7 @@ func (f *kernelFile) Close() error {
 	return nil
 }
 
-// isDevice tells whether it is a block device.
+// isDevice reports whether it is a block device.
 func (f *kernelFile) isDevice() (bool, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(f.fd, &st); err != nil {
@@ -132,7 +132,7 @@ func syncDir(path string) error {
 	return d.Sync()
 }
 
-// aligned gives n bytes that O_DIRECT takes: aligned to 4096, and not where the garbage collector looks.
+// aligned returns n bytes that O_DIRECT takes: aligned to 4096, and not where the garbage collector looks.
 func aligned(n int) []byte {
 	b, err := unix.Mmap(-1, 0, max(n, 1), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil || uintptr(unsafe.Pointer(&b[0]))%4096 != 0 {

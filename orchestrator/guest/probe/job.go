@@ -7,16 +7,16 @@ import (
 	"platter/powercut/witness"
 )
 
-// job makes the writes of one job and says what they were promised. The goroutine that runs it decides on everything, takes
-// each operation back and writes each promise before it begins the next operation; only the operations themselves are, with a
-// depth above one, made by others.
+// job makes the writes of one job and records what was promised of them. The goroutine that runs it decides on everything, awaits
+// each operation and writes each promise before it begins the next operation. With a depth above one other goroutines make the
+// operations, and nothing else.
 type job struct {
 	number  uint16
 	o       *options
 	t       *target
 	stop    *atomic.Bool
 	promise func(sequence uint32) error // has it on the witness when it returns
-	// acknowledge tells that all writes up to sequence have returned.
+	// acknowledge takes note that all writes up to sequence have returned.
 	acknowledge func(sequence uint32)
 
 	walk   *witness.Walk
@@ -78,7 +78,8 @@ func (j *job) next() error {
 			return err
 		}
 		s := &j.slots[i]
-		s.read, s.block = true, j.nextRead()
+		s.read = true
+		s.block = j.nextRead()
 		return j.begin(i)
 	}
 	stamp := j.walk.Next()
@@ -88,7 +89,8 @@ func (j *job) next() error {
 		return err
 	}
 	s := &j.slots[i]
-	s.read, s.stamp = false, stamp
+	s.read = false
+	s.stamp = stamp
 	j.issued = stamp.Sequence
 	if err := j.begin(i); err != nil {
 		return err
@@ -105,10 +107,10 @@ func (j *job) nextRead() uint32 {
 	return block
 }
 
-// room gives a free slot, waiting for one.
+// room returns a free slot, waiting for one.
 func (j *job) room() (int, error) {
 	for j.busy == len(j.slots) {
-		if err := j.takeBack(); err != nil {
+		if err := j.await(); err != nil {
 			return 0, err
 		}
 	}
@@ -120,11 +122,11 @@ func (j *job) room() (int, error) {
 	panic("no slot is free and none is busy")
 }
 
-// roomFor gives a free slot once no write of the block is under way: the order of two writes of one block is nobody's
+// roomFor returns a free slot once no write of the block is under way: the order of two writes of one block is nobody's
 // promise, and then "older" would mean nothing.
 func (j *job) roomFor(block uint32) (int, error) {
 	for j.writing(block) {
-		if err := j.takeBack(); err != nil {
+		if err := j.await(); err != nil {
 			return 0, err
 		}
 	}
@@ -171,10 +173,10 @@ func (j *job) do(i int) {
 	s.err = j.t.write(i, s.stamp, s.buffer)
 }
 
-// takeBack waits for the end of an operation.
-func (j *job) takeBack() error { return j.ended(<-j.back) }
+// await waits for the end of an operation.
+func (j *job) await() error { return j.ended(<-j.back) }
 
-// ended notes what the end of slot i's operation means. One that failed stays busy: it never returned to anybody.
+// ended takes in the end of slot i's operation. One that failed stays busy: it never returned to anybody.
 func (j *job) ended(i int) error {
 	s := &j.slots[i]
 	j.busy--
@@ -192,7 +194,7 @@ func (j *job) ended(i int) error {
 	j.returned = prefix
 	if j.o.promisesReturns() {
 		// Before the acknowledgement: what returns is promised, and must not be seen as returned and not promised.
-		if err := j.keep(prefix); err != nil {
+		if err := j.recordPromise(prefix); err != nil {
 			return err
 		}
 	}
@@ -200,7 +202,7 @@ func (j *job) ended(i int) error {
 	return nil
 }
 
-// prefix is the sequence up to which all writes have returned.
+// prefix returns the sequence up to which all writes have returned.
 func (j *job) prefix() uint32 {
 	prefix := j.issued
 	for i := range j.slots {
@@ -225,11 +227,11 @@ func (j *job) syncIfDue() error {
 	if err := j.t.sync(!full); err != nil {
 		return err
 	}
-	return j.keep(j.returned)
+	return j.recordPromise(j.returned)
 }
 
-// keep has a promise written to the witness.
-func (j *job) keep(sequence uint32) error {
+// recordPromise records on the witness that all writes up to the sequence are promised.
+func (j *job) recordPromise(sequence uint32) error {
 	if sequence <= j.promised {
 		return nil
 	}
@@ -243,7 +245,7 @@ func (j *job) keep(sequence uint32) error {
 // drain waits until no operation is under way.
 func (j *job) drain() error {
 	for j.busy > 0 {
-		if err := j.takeBack(); err != nil {
+		if err := j.await(); err != nil {
 			return err
 		}
 	}

@@ -79,7 +79,8 @@ func parseOptions(args []string) (options, error) {
 	if fsync > math.MaxUint32 || fdatasync > math.MaxUint32 {
 		return o, usageError{errors.New("--fsync and --fdatasync take up to 4294967295 writes")}
 	}
-	o.fsync, o.fdatasync = uint32(fsync), uint32(fdatasync)
+	o.fsync = uint32(fsync)
+	o.fdatasync = uint32(fdatasync)
 	if !(seconds > 0 && seconds <= 1e6) {
 		return o, usageError{fmt.Errorf("--runtime=%v: seconds above 0 up to 1000000 are needed", seconds)}
 	}
@@ -131,7 +132,8 @@ func (o *options) setLayout(size, bs string) error {
 	if blocks > 1<<31 {
 		return fmt.Errorf("--size=%s: more blocks than can be counted", size)
 	}
-	l.BlockBytes, l.Blocks = int(block), int(blocks)
+	l.BlockBytes = int(block)
+	l.Blocks = int(blocks)
 	if o.filename == "" {
 		return errors.New("--filename is needed")
 	}
@@ -143,7 +145,8 @@ func (o *options) setRW(rw string) error {
 	case "write":
 		o.readShare = 0
 	case "randwrite":
-		o.layout.Random, o.readShare = true, 0
+		o.layout.Random = true
+		o.readShare = 0
 	case "rw", "readwrite":
 	case "randrw":
 		o.layout.Random = true
@@ -172,19 +175,19 @@ func (o *options) check() error {
 	return nil
 }
 
-// ownFiles tells whether the pattern makes files of its own beside the one that was named.
+// ownFiles reports whether the pattern makes files of its own beside the one that was named.
 func (o *options) ownFiles() bool { return o.layout.Pattern != witness.Overwrite }
 
-// manyFiles tells whether each write is a file: then it needs its directory synced to be promised.
+// manyFiles reports whether each write is a file: then it needs its directory synced to be promised.
 func (o *options) manyFiles() bool {
 	return o.layout.Pattern == witness.FileEach || o.layout.Pattern == witness.Rename
 }
 
-// promisesReturns tells whether a write is promised as soon as it returns: opened O_DSYNC or O_SYNC, or by a lie. A new path
+// promisesReturns reports whether a write is promised as soon as it returns: opened O_DSYNC or O_SYNC, or by a lie. A new path
 // is not promised by that.
 func (o *options) promisesReturns() bool { return o.lie || o.sync != "none" && !o.manyFiles() }
 
-// maxWrites is how many writes a job makes at the most; 0 for as many as there is time for. What grows stops at its size.
+// maxWrites returns how many writes a job makes at the most; 0 for as many as there is time for. What grows stops at its size.
 func (o *options) maxWrites() uint32 {
 	if o.layout.Pattern == witness.Append || o.layout.Pattern == witness.FileEach {
 		return uint32(o.layout.Blocks)

@@ -10,9 +10,11 @@ import (
 )
 
 func TestFiosWordsHaveFiosMeaning(t *testing.T) {
-	o, err := parseOptions(strings.Fields("run --filename=/dev/vdb --witness=/dev/vdc --campaign=9 --seed=5 --rw=randrw --rwmixread=30 --bs=8k --direct=1 " +
+	o, err := parseOptions(strings.Fields("run --filename=/dev/vdb --witness=/dev/vdc --campaign=9 --seed=5 --rw=randrw " +
+		"--rwmixread=30 --bs=8k --direct=1 " +
 		"--sync=dsync --fsync=4 --fdatasync=2 --numjobs=2 --iodepth=8 --size=1m --runtime=1.5"))
-	want := options{filename: "/dev/vdb", witness: "/dev/vdc", readShare: 30, direct: true, sync: "dsync", fsync: 4, fdatasync: 2, depth: 8, runtime: 1500 * time.Millisecond,
+	want := options{filename: "/dev/vdb", witness: "/dev/vdc", readShare: 30, direct: true, sync: "dsync", fsync: 4, fdatasync: 2,
+		depth: 8, runtime: 1500 * time.Millisecond,
 		layout: witness.Layout{Campaign: 9, Seed: 5, Pattern: "overwrite", Jobs: 2, BlockBytes: 8192, Blocks: 64, Random: true}}
 	if err != nil || o != want {
 		t.Errorf("got %+v, %v\nwant %+v", o, err, want)
@@ -29,16 +31,23 @@ func TestWritesAloneReadNothing(t *testing.T) {
 func TestWhatMakesNoSenseIsAUsageError(t *testing.T) {
 	good := "--filename=f --witness=w --size=1m --runtime=1"
 	for _, bad := range []string{
-		"", "walk", "run", "run --size=1m", "run " + good + " more", "run " + good + " --rw=read", "run " + good + " --rw=rw --rwmixread=100", "run " + good + " --direct=2",
-		"run " + good + " --sync=always", "run " + good + " --iodepth=0", "run " + good + " --iodepth=257", "run " + good + " --numjobs=65", "run " + good + " --numjobs=0",
-		"run " + good + " --bs=1000", "run " + good + " --bs=0", "run " + good + " --bs=4kk", "run " + good + " --bs=2m", "run " + good + " --pattern=log",
-		"run " + good + " --pattern=file --rw=randrw", "run " + good + " --lie --fsync=1", "run " + good + " --lie --direct=1", "run " + good + " --lie --sync=dsync",
-		"run " + good + " --fsync=-1", "run " + good + " --fsync=4294967296", "run " + good + " --runtime=0", "run " + good + " --runtime=NaN", "run " + good + " --size=x",
-		"run " + good + " --size=9999999t", "run " + good + " --nonsense", "prefill --filename=f", "prefill --filename=f --size=1m --pattern=append",
+		"", "walk", "run", "run --size=1m", "run " + good + " more", "run " + good + " --rw=read", "run " + good + " --rw=rw " +
+			"--rwmixread=100", "run " + good + " --direct=2",
+		"run " + good + " --sync=always", "run " + good + " --iodepth=0", "run " + good + " --iodepth=257", "run " + good + " " +
+			"--numjobs=65", "run " + good + " --numjobs=0",
+		"run " + good + " --bs=1000", "run " + good + " --bs=0", "run " + good + " --bs=4kk", "run " + good + " --bs=2m", "run " +
+			"" + good + " --pattern=log",
+		"run " + good + " --pattern=file --rw=randrw", "run " + good + " --lie --fsync=1", "run " + good + " --lie --direct=1", "run " +
+			"" + good + " --lie --sync=dsync",
+		"run " + good + " --fsync=-1", "run " + good + " --fsync=4294967296", "run " + good + " --runtime=0", "run " + good + " " +
+			"--runtime=NaN", "run " + good + " --size=x",
+		"run " + good + " --size=9999999t", "run " + good + " --nonsense", "prefill --filename=f", "prefill --filename=f --size=1m " +
+			"--pattern=append",
 		"prefill --filename=f --size=1m --runtime=1", "check", "check --filename=f more",
 	} {
 		var out, errs strings.Builder
-		if status := probe(strings.Fields(bad), strings.NewReader(""), &out, &errs); status != 2 || out.Len() > 0 || strings.Count(errs.String(), "\n") != 1 {
+		if status := probe(strings.Fields(bad), strings.NewReader(""), &out,
+			&errs); status != 2 || out.Len() > 0 || strings.Count(errs.String(), "\n") != 1 {
 			t.Errorf("probe %s: status %d, %q, %q", bad, status, out.String(), errs.String())
 		}
 	}

@@ -31,7 +31,8 @@ func everyWay(t *testing.T, try func(t *testing.T, o options)) {
 							if reads > 0 && pattern != witness.Overwrite {
 								continue
 							}
-							name := fmt.Sprintf("%s, %d jobs, depth %d, fsync=%d, fdatasync=%d, sync=%s, reads=%d", pattern, jobs, depth, syncs[0], syncs[1], sync, reads)
+							name := fmt.Sprintf("%s, %d jobs, depth %d, fsync=%d, fdatasync=%d, sync=%s, reads=%d", pattern, jobs, depth, syncs[0],
+								syncs[1], sync, reads)
 							t.Run(name, func(t *testing.T) { try(t, o) })
 						}
 					}

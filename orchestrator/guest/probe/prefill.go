@@ -25,7 +25,7 @@ type extent struct {
 // chunkBytes is about how much is written or read at once.
 const chunkBytes = 1 << 20
 
-// prefill stamps every block as never written, durably, and gives where a file stands on the disk.
+// prefill stamps every block as never written, durably, and returns where a file stands on the disk.
 func prefill(o options) (_ mapped, err error) {
 	device, err := isDevice(o.filename)
 	if err != nil {
@@ -66,7 +66,7 @@ func prefill(o options) (_ mapped, err error) {
 
 func parent(path string) string { return filepath.Dir(path) }
 
-// isDevice tells whether path is a block device; false for what is not there.
+// isDevice reports whether path is a block device; false for what is not there.
 func isDevice(path string) (bool, error) {
 	f, err := open(path, unix.O_RDONLY)
 	if errors.Is(err, unix.ENOENT) {

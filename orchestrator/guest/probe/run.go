@@ -131,7 +131,8 @@ func (e witnessError) Unwrap() error { return e.error }
 
 // jobs runs all jobs to their end. An error of the data disk is in the report.
 func (r *run) jobs() (report, error) {
-	r.latest, r.news = make([]atomic.Uint32, r.o.layout.Jobs), make(chan struct{}, 1)
+	r.latest = make([]atomic.Uint32, r.o.layout.Jobs)
+	r.news = make(chan struct{}, 1)
 	jobs := make([]*job, r.o.layout.Jobs)
 	for i := range jobs {
 		t, err := openTarget(r.os, &r.o, uint16(i))
@@ -143,10 +144,11 @@ func (r *run) jobs() (report, error) {
 	}
 	begun := time.Now()
 	errs := make([]error, len(jobs)+1)
-	over, listening := make(chan struct{}), make(chan struct{})
+	over := make(chan struct{})
+	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
-		if errs[len(jobs)] = r.tellAcknowledged(over); errs[len(jobs)] != nil {
+		if errs[len(jobs)] = r.writeAcknowledged(over); errs[len(jobs)] != nil {
 			r.stop.Store(true)
 		}
 	}()
@@ -171,7 +173,9 @@ func (r *run) report(jobs []*job, took time.Duration, err error) (report, error)
 	}
 	rep := report{IODepth: r.o.depth, Seconds: took.Seconds()}
 	for _, j := range jobs {
-		rep.Jobs = append(rep.Jobs, jobReport{Job: int(j.number), Writes: j.issued, Acknowledged: j.returned, Promised: j.promised, Syncs: j.t.syncs.Load()})
+		rep.Jobs = append(rep.Jobs, jobReport{
+			Job: int(j.number), Writes: j.issued, Acknowledged: j.returned, Promised: j.promised, Syncs: j.t.syncs.Load(),
+		})
 	}
 	if err != nil {
 		rep.Error = err.Error()
@@ -179,7 +183,7 @@ func (r *run) report(jobs []*job, took time.Duration, err error) (report, error)
 	return rep, nil
 }
 
-// acknowledge gives what job i calls when more of its writes have returned; it never waits.
+// acknowledge returns the function that job i calls when more of its writes have returned; that never waits.
 func (r *run) acknowledge(i int) func(uint32) {
 	return func(sequence uint32) {
 		r.latest[i].Store(sequence)
@@ -190,8 +194,8 @@ func (r *run) acknowledge(i int) func(uint32) {
 	}
 }
 
-// tellAcknowledged writes what has returned to the witness, as fast as that takes it, until over; then what is left.
-func (r *run) tellAcknowledged(over <-chan struct{}) error {
+// writeAcknowledged records on the witness which writes have returned, as fast as that takes it, until over; then what is left.
+func (r *run) writeAcknowledged(over <-chan struct{}) error {
 	entries := make([]*entry, len(r.latest))
 	for i := range entries {
 		entries[i] = r.entry(uint16(i), witness.Ack)
@@ -223,7 +227,8 @@ type entry struct {
 }
 
 func (r *run) entry(job uint16, kind witness.Kind) *entry {
-	return &entry{file: r.witness, record: witness.Record{Campaign: r.o.layout.Campaign, Job: job, Kind: kind}, buffer: aligned(witness.SlotSize)}
+	record := witness.Record{Campaign: r.o.layout.Campaign, Job: job, Kind: kind}
+	return &entry{file: r.witness, record: record, buffer: aligned(witness.SlotSize)}
 }
 
 // write has the sequence on the witness when it returns. The whole slot is written: every disk takes that O_DIRECT.

@@ -21,10 +21,10 @@ type target struct {
 	syncs atomic.Int64 // fsyncs and fdatasyncs made
 }
 
-// ownDirectory is where patterns that make files of their own make them.
+// ownDirectory returns where patterns that make files of their own make them.
 func ownDirectory(filename string) string { return filename + ".d" }
 
-// ownFile is the file that holds the write s: of append one a job, of file one a write, of rename one a block.
+// ownFile returns the path of the file that holds the write s: of append one a job, of file one a write, of rename one a block.
 func ownFile(filename, pattern string, job uint16, s witness.Stamp) string {
 	name := ownDirectory(filename) + "/" + strconv.Itoa(int(job))
 	switch pattern {
@@ -49,7 +49,8 @@ func openTarget(os files, o *options, job uint16) (*target, error) {
 		t.dir, err = os.Open(ownDirectory(o.filename), unix.O_RDONLY|unix.O_DIRECTORY)
 		return t, err
 	}
-	if t.file, err = os.Open(ownFile(o.filename, o.layout.Pattern, job, witness.Stamp{}), t.flags(unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)); err != nil {
+	path := ownFile(o.filename, o.layout.Pattern, job, witness.Stamp{})
+	if t.file, err = os.Open(path, t.flags(unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)); err != nil {
 		return nil, err
 	}
 	dir, err := os.Open(ownDirectory(o.filename), unix.O_RDONLY|unix.O_DIRECTORY)
