@@ -14,7 +14,8 @@ func TestNumbersAreWrittenAsPeopleWriteThem(t *testing.T) {
 		v    any
 		want string
 	}{
-		{int64(-3), "-3"}, {uint64(math.MaxUint64), "18446744073709551615"}, {1e21, "1000000000000000000000"}, {0.5, "0.5"}, {true, "true"}, {"a b", "a b"},
+		{int64(-3), "-3"}, {uint64(math.MaxUint64), "18446744073709551615"}, {1e21, "1000000000000000000000"}, {0.5, "0.5"}, {true, "true"},
+		{"a b", "a b"},
 	} {
 		if got := (Value{V: c.v}).String(); got != c.want {
 			t.Errorf("%v is written %q, want %q", c.v, got, c.want)
@@ -24,7 +25,8 @@ func TestNumbersAreWrittenAsPeopleWriteThem(t *testing.T) {
 
 func TestSizesOfStorageAndGuest(t *testing.T) {
 	for text, want := range map[string]int64{
-		"4096": 4096, "4KiB": 4096, "4k": 4096, "4K": 4096, "512MiB": 512 << 20, "1M": 1 << 20, "2GiB": 2 << 30, "2 GiB": 2 << 30, "1T": 1 << 40, "8388607T": 8388607 << 40,
+		"4096": 4096, "4KiB": 4096, "4k": 4096, "4K": 4096, "512MiB": 512 << 20, "1M": 1 << 20, "2GiB": 2 << 30, "2 GiB": 2 << 30, "1T": 1 << 40,
+		"8388607T": 8388607 << 40,
 	} {
 		if got, err := ParseSize(text); err != nil || got != want {
 			t.Errorf("%q is %d (%v), want %d", text, got, err, want)
@@ -71,7 +73,8 @@ func TestSizesOfFio(t *testing.T) {
 
 // Counts are sizes to fio, too: fsync=1k is after each 1024 writes (fio 3.33, tried).
 func TestNumbersAreReadByFiosRules(t *testing.T) {
-	c := Cell{Settings: Settings{{"fio.fsync", Value{"1k"}}, {"fio.numjobs", Value{"4"}}, {"fio.bs", Value{"8k,16k"}}, {"fio.iodepth", Value{int64(32)}}}}
+	c := Cell{Settings: Settings{{"fio.fsync", Value{"1k"}}, {"fio.numjobs", Value{"4"}}, {"fio.bs", Value{"8k,16k"}},
+		{"fio.iodepth", Value{int64(32)}}}}
 	if c.Fsync() != 1024 || c.Jobs() != 4 || c.IODepth() != 32 || c.BlockBytes() != 8192 || c.Commits() != CommitsSometimes {
 		t.Errorf("fsync %d, jobs %d, depth %d, block %d, commits %s", c.Fsync(), c.Jobs(), c.IODepth(), c.BlockBytes(), c.Commits())
 	}
@@ -96,14 +99,16 @@ func TestWhatACellMeans(t *testing.T) {
 	} {
 		got := Cell{Settings: c.settings}
 		if got.Sync() != c.sync || got.Commits() != c.commits || got.Promises() != c.promises || got.FlushesStopped() != c.held {
-			t.Errorf("%s: sync %s, commits %s, promises %v, flushes stopped %v", c.name, got.Sync(), got.Commits(), got.Promises(), got.FlushesStopped())
+			t.Errorf("%s: sync %s, commits %s, promises %v, flushes stopped %v", c.name, got.Sync(), got.Commits(), got.Promises(),
+				got.FlushesStopped())
 		}
 	}
 }
 
 func TestDefaultsOfACellWithoutSettings(t *testing.T) {
 	c := Cell{Settings: Settings{{"storage.size", Value{int64(1 << 30)}}}}
-	if c.Cache() != "" || c.Bus() != "virtio" || c.Filesystem() != RawDevice || c.Barrier() != "on" || c.RW() != "read" || c.Engine() != "psync" ||
+	if c.Cache() != "" || c.Bus() != "virtio" || c.Filesystem() != RawDevice || c.Barrier() != "on" || c.RW() != "read" ||
+		c.Engine() != "psync" ||
 		c.Jobs() != 1 || c.IODepth() != 1 || c.BlockBytes() != 4096 || c.WorkingSet() != 1<<30 || c.FileBytes() != 0 || c.Device() != (Device{}) {
 		t.Errorf("%+v means otherwise", c)
 	}
@@ -111,8 +116,10 @@ func TestDefaultsOfACellWithoutSettings(t *testing.T) {
 
 // The order of settings is that of attributes and options in what is written from them; types are those of the matrix.
 func TestACellIsTheSameWhenItWasWrittenAndRead(t *testing.T) {
-	c := Cell{ID: "a=1", Axes: Settings{{"z", Value{"1"}}, {"a", Value{int64(1)}}}, Excluded: "why", Unprobed: "nothing is written", Settings: Settings{
-		{"disk.z", Value{"on"}}, {"disk.a", Value{0.5}}, {"fio.big", Value{uint64(math.MaxUint64)}}, {"fio.yes", Value{true}}, {"fio.size", Value{int64(1 << 60)}}}}
+	c := Cell{ID: "a=1", Axes: Settings{{"z", Value{"1"}}, {"a", Value{int64(1)}}}, Excluded: "why", Unprobed: "nothing is written",
+		Settings: Settings{
+			{"disk.z", Value{"on"}}, {"disk.a", Value{0.5}}, {"fio.big", Value{uint64(math.MaxUint64)}}, {"fio.yes", Value{true}},
+			{"fio.size", Value{int64(1 << 60)}}}}
 	text, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +131,8 @@ func TestACellIsTheSameWhenItWasWrittenAndRead(t *testing.T) {
 	if diff := cmp.Diff(c, got); diff != "" {
 		t.Errorf("%s\n%s", text, diff)
 	}
-	for _, bad := range []string{`{"id":"x","axes":[]}`, `{"id":"x","axes":{"a":null}}`, `{"id":"x","axes":{"a":[1]}}`, `{"id":"x","axes":{"a":1,"a":2}}`, `{"id":"x","axes":7}`} {
+	for _, bad := range []string{`{"id":"x","axes":[]}`, `{"id":"x","axes":{"a":null}}`, `{"id":"x","axes":{"a":[1]}}`,
+		`{"id":"x","axes":{"a":1,"a":2}}`, `{"id":"x","axes":7}`} {
 		if err := json.Unmarshal([]byte(bad), new(Cell)); err == nil {
 			t.Errorf("%s was read as a cell", bad)
 		}
@@ -134,14 +142,16 @@ func TestACellIsTheSameWhenItWasWrittenAndRead(t *testing.T) {
 func TestSettingsAreNotChangedByWhatIsMadeOfThem(t *testing.T) {
 	base := Settings{{"disk.cache", Value{"none"}}, {"fio.bs", Value{"4k"}}}
 	more := base.With("fio.bs", Value{"8k"}).With("fio.rw", Value{"write"}).Without("disk.cache")
-	if base.String() != "disk.cache=none fio.bs=4k" || more.String() != "fio.bs=8k fio.rw=write" || more.Of("fio").String() != "bs=8k rw=write" {
+	if base.String() != "disk.cache=none fio.bs=4k" || more.String() != "fio.bs=8k fio.rw=write" ||
+		more.Of("fio").String() != "bs=8k rw=write" {
 		t.Errorf("%s; %s; %s", base, more, more.Of("fio"))
 	}
 }
 
 func TestAQuestionInWords(t *testing.T) {
 	for want, q := range map[string]Question{
-		"power loss (volatile)": {Class: PowerLoss, DriveCache: Volatile}, "power loss": {Class: PowerLoss}, "host crash": {Class: HostCrash, DriveCache: Protected},
+		"power loss (volatile)": {Class: PowerLoss, DriveCache: Volatile}, "power loss": {Class: PowerLoss},
+		"host crash": {Class: HostCrash, DriveCache: Protected},
 	} {
 		if q.String() != want {
 			t.Errorf("%q, want %q", q, want)

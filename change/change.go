@@ -340,7 +340,10 @@ func storageControllers(devices *element) string {
 		}) {
 			placeless := *c
 			placeless.written = ""
-			placeless.children = slices.DeleteFunc(slices.Clone(c.children), func(e *element) bool { return e.name == "address" || e.name == "alias" })
+			placeless.children = slices.DeleteFunc(slices.Clone(c.children), func(e *element) bool {
+				return e.name == "address" ||
+					e.name == "alias"
+			})
 			all = append(all, &placeless)
 		}
 	}

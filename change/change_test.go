@@ -32,30 +32,39 @@ func TestWhatDiffersForADiskIsFoundAndNothingElse(t *testing.T) {
 		{"another unit", "unit='MiB'>1024", "unit='KiB'>1048576", "", "", ""},
 		{"the bus by default", "bus='virtio'", "", "", "", ""},
 		{"another image", "web.img", "web2.img", "", "", "vda: source differs: where the image lies is not judged"},
-		{"a network card", "<devices>", "<devices><interface type='user'/>", "", "", "domain/devices/interface differs, which disks do not work with"},
-		{"a port", "<devices>", "<devices><controller type='pci' model='pcie-root-port'/>", "", "", "domain/devices/controller differs, which disks do not work with"},
+		{"a network card", "<devices>", "<devices><interface type='user'/>", "", "",
+			"domain/devices/interface differs, which disks do not work with"},
+		{"a port", "<devices>", "<devices><controller type='pci' model='pcie-root-port'/>", "", "",
+			"domain/devices/controller differs, which disks do not work with"},
 		{"a new disk", "    </disk>", "    </disk><disk type='file' device='disk'><source file='/x'/><target dev='vdz'/></disk>", "", "",
 			"vdz: is new and has no other side: lint has looked at it, and nothing else"},
 		{"a CD", "sr.iso", "other.iso", "", "", "sda: the cdrom differs"},
 
 		{"the cache mode", "cache='none'", "cache='unsafe'", "vda: cache none → unsafe", "", ""},
 		{"the cache mode by default", "cache='none' ", "", "vda: cache none → writeback", "", ""},
-		{"the cache mode of a shareable disk, none by default", "'raw'/><shareable/>", "'raw' cache='writeback'/><shareable/>", "vdb: cache none → writeback", "", ""},
+		{"the cache mode of a shareable disk, none by default", "'raw'/><shareable/>", "'raw' cache='writeback'/><shareable/>",
+			"vdb: cache none → writeback", "", ""},
 		{"an iothread", "cache='none'", "cache='none' iothread='1'", "vda: iothread (not set) → 1", "", ""},
 		{"what the hypervisor chooses", "cache='none'", "cache='none' ioeventfd='on'", "vda: ioeventfd (not set) → on", "", ""},
 		{"the bus", "bus='virtio'", "bus='scsi'", "vda: bus virtio → scsi", "", ""},
 
-		{"a bus that the guest has not", "bus='virtio'", "bus='sata'", "", "vda: bus virtio → sata differs and is not measured: platter's scratch disk is nothing like a disk on the bus sata", ""},
-		{"a LUN's cache mode", "cache='none' io='native'", "cache='directsync' io='native'", "", "sdb: cache none → directsync differs and is not measured: platter's scratch disk is nothing like a lun", ""},
+		{"a bus that the guest has not", "bus='virtio'", "bus='sata'", "",
+			"vda: bus virtio → sata differs and is not measured: platter's scratch disk is nothing like a disk on the bus sata", ""},
+		{"a LUN's cache mode", "cache='none' io='native'", "cache='directsync' io='native'", "",
+			"sdb: cache none → directsync differs and is not measured: platter's scratch disk is nothing like a lun", ""},
 		{"an RBD disk's cache mode", "<driver type='raw'/><source protocol", "<driver type='raw' cache='none'/><source protocol", "",
 			"vdc: cache writeback → none differs and is not measured: platter's scratch disk is nothing like a disk of rbd", ""},
 		{"a qcow2 image's cache mode", "type='qcow2'", "type='qcow2' cache='none'", "vdd: cache writeback → none", "",
 			"vdd: its format is qcow2; the image that was measured has the format of the matrix"},
-		{"what is done about errors", "discard='unmap'", "discard='unmap' error_policy='ignore'", "", "vda: driver attribute error_policy (not set) → ignore differs and is not measured", ""},
-		{"QEMU's own policy about errors", "discard='unmap'", "discard='unmap' error_policy='report'", "", "vda: driver attribute error_policy (not set) → report differs and is not measured", ""},
+		{"what is done about errors", "discard='unmap'", "discard='unmap' error_policy='ignore'", "",
+			"vda: driver attribute error_policy (not set) → ignore differs and is not measured", ""},
+		{"QEMU's own policy about errors", "discard='unmap'", "discard='unmap' error_policy='report'", "",
+			"vda: driver attribute error_policy (not set) → report differs and is not measured", ""},
 		{"the format", "type='raw' cache", "type='qcow2' cache", "", "vda: driver attribute type raw → qcow2 differs and is not measured", ""},
-		{"a part of the driver", "discard='unmap'/>", "discard='unmap'><metadata_cache/></driver>", "", "vda: driver differs and is not measured", ""},
-		{"the source's own settings", "<source file='/var/lib/libvirt/images/web.img'/>", "<source file='/var/lib/libvirt/images/web.img'><slices/></source>", "", "vda: source differs and is not measured", ""},
+		{"a part of the driver", "discard='unmap'/>", "discard='unmap'><metadata_cache/></driver>", "",
+			"vda: driver differs and is not measured", ""},
+		{"the source's own settings", "<source file='/var/lib/libvirt/images/web.img'/>",
+			"<source file='/var/lib/libvirt/images/web.img'><slices/></source>", "", "vda: source differs and is not measured", ""},
 		{"the rotation", "bus='virtio'", "bus='virtio' rotation_rate='1'", "", "vda: target differs and is not measured", ""},
 		{"a limit", "<target", "<iotune><total_iops_sec>10</total_iops_sec></iotune><target", "", "vda: iotune differs and is not measured", ""},
 		{"a limit that goes to another disk", "<iotune/></disk>", "</disk>", "", "vdb: iotune differs and is not measured", ""},
@@ -93,7 +102,8 @@ func TestWhatDiffersForADiskIsFoundAndNothingElse(t *testing.T) {
 }
 
 func TestAChangeBesideTheDiskThatWasAskedForIsNamed(t *testing.T) {
-	two := strings.Replace(web, "  </devices>", "<disk type='file'><driver cache='none'/><source file='/b'/><target dev='vdb'/></disk></devices>", 1)
+	two := strings.Replace(web, "  </devices>",
+		"<disk type='file'><driver cache='none'/><source file='/b'/><target dev='vdb'/></disk></devices>", 1)
 	changed := strings.NewReplacer("<driver cache='none'/>", "<driver cache='unsafe'/>", "q35-7.2", "q35-2.4").Replace(two)
 	ch, err := Between("before.xml", []byte(two), "after.xml", []byte(changed), "vda")
 	if err != nil {

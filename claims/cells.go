@@ -14,7 +14,7 @@ import (
 // selector picks cells: each of its settings has one of the values.
 type selector map[string]any
 
-// picks says whether it picks the cell.
+// picks reports whether it picks the cell.
 func (s selector) picks(c cell.Cell) bool {
 	for name, want := range s {
 		if !slices.Contains(alternatives(want), valueOf(c, name)) {
@@ -38,7 +38,8 @@ func alternatives(want any) []string {
 }
 
 // defaults are fio's own, for the settings that claims speak of.
-var defaults = map[string]string{"fio.direct": "0", "fio.fsync": "0", "fio.fdatasync": "0", "fio.sync": "none", "fio.loops": "1", "fio.rw": "read"}
+var defaults = map[string]string{"fio.direct": "0", "fio.fsync": "0", "fio.fdatasync": "0", "fio.sync": "none", "fio.loops": "1",
+	"fio.rw": "read"}
 
 // valueOf is a setting of a cell as text, or one of the two derived words.
 func valueOf(c cell.Cell, name string) string {
@@ -89,7 +90,7 @@ func families(cells []cell.Cell, by string) []family {
 	return all
 }
 
-// has says whether it has all these values.
+// has reports whether it has all these values.
 func (f family) has(values []string) bool {
 	return !slices.ContainsFunc(values, func(v string) bool { _, ok := f[v]; return !ok })
 }

@@ -28,7 +28,8 @@ func runOf(t *testing.T, text string, w world) *results.Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Matrix: text, MatrixFile: "matrix.yaml", Trials: m.Trials, Host: results.Host{Accel: w.accel}}}
+	run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Matrix: text, MatrixFile: "matrix.yaml", Trials: m.Trials,
+		Host: results.Host{Accel: w.accel}}}
 	if m.Safety != nil {
 		run.Manifest.SafetyClasses, run.Manifest.DriveCaches = m.Safety.Classes, m.Safety.DriveCaches
 	}
@@ -39,7 +40,8 @@ func runOf(t *testing.T, text string, w world) *results.Run {
 		}
 		for b := range m.Trials {
 			iops := w.speed(c) * (1 + 0.002*float64((7*b+3*i)%5)) * (1 + 0.3*float64(b%3)) // the block moves all cells
-			run.Trials = append(run.Trials, results.Trial{Cell: c.ID, Block: b, Status: results.OK, Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: iops}}})
+			run.Trials = append(run.Trials, results.Trial{Cell: c.ID, Block: b, Status: results.OK,
+				Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: iops}}})
 		}
 		if m.Safety == nil || c.Unprobed != "" {
 			continue
@@ -63,7 +65,8 @@ func modelled(c cell.Cell, class, drive string) results.Safety {
 	host := class == cell.HostCrash || class == cell.PowerLoss
 	power := class == cell.PowerLoss && drive == "volatile"
 	atRisk := host && (mode == "writeback" || mode == "unsafe") || power && mode == "none"
-	r := results.Safety{Cell: c.ID, Class: class, DriveCache: drive, Method: results.EveryOp, Status: results.OK, Verdict: results.Safe, CrashPoints: 9000, Writes: 3000,
+	r := results.Safety{Cell: c.ID, Class: class, DriveCache: drive, Method: results.EveryOp, Status: results.OK, Verdict: results.Safe,
+		CrashPoints: 9000, Writes: 3000,
 		Controls: []results.Control{{Name: "unsafe", Class: class, Promises: 100, PromisesLost: 99, Lost: true}}}
 	interval := int64(3000)
 	switch c.Commits() {
@@ -85,7 +88,8 @@ func modelled(c cell.Cell, class, drive string) results.Safety {
 
 // as claimed: a mode's speed, faster with fewer flushes.
 func asClaimed(c cell.Cell) float64 {
-	base := map[string]float64{"writeback": 4000, "unsafe": 4000, "none": 3000, "writethrough": 1000, "directsync": 1000}[valueOf(c, "disk.cache")]
+	base := map[string]float64{"writeback": 4000, "unsafe": 4000, "none": 3000, "writethrough": 1000,
+		"directsync": 1000}[valueOf(c, "disk.cache")]
 	if valueOf(c, "guest.barrier") == "off" {
 		base *= 1.5
 	}
@@ -128,7 +132,8 @@ func TestTheTwelveClaimsAreRead(t *testing.T) {
 
 func TestAWorldAsClaimedConfirmsTheClaims(t *testing.T) {
 	got := byName(Evaluate(runOf(t, trials(builtin(t, "safety"), 10), world{accel: "kvm", speed: asClaimed})))
-	for _, name := range []string{"writeback-as-safe-as-writethrough", "none-without-flush", "writeback-without-flush", "unsafe-breaks-promises",
+	for _, name := range []string{"writeback-as-safe-as-writethrough", "none-without-flush", "writeback-without-flush",
+		"unsafe-breaks-promises",
 		"no-barriers-no-promise", "no-barriers-protected-drive", "fsync-interval", "grouped-flushes", "order-of-safety", "order-of-speed"} {
 		if c, ok := got[name]; !ok || c.Outcome != Confirmed || c.Why != "" || len(c.Figures) == 0 {
 			t.Errorf("%s: %+v", name, c)
@@ -284,7 +289,8 @@ func TestEachClaimAboutSafetyCanBeRefuted(t *testing.T) {
 func TestEachClaimAboutSpeedCanBeRefuted(t *testing.T) {
 	alike := func(cell.Cell) float64 { return 1000 }
 	got := byName(Evaluate(runOf(t, trials(builtin(t, "safety"), 20), world{accel: "kvm", speed: alike})))
-	for _, name := range []string{"writeback-as-safe-as-writethrough", "no-barriers-protected-drive", "fsync-interval", "grouped-flushes", "order-of-speed"} {
+	for _, name := range []string{"writeback-as-safe-as-writethrough", "no-barriers-protected-drive", "fsync-interval", "grouped-flushes",
+		"order-of-speed"} {
 		if c := got[name]; c.Outcome != Refuted {
 			t.Errorf("%+v", c)
 		}
@@ -309,7 +315,8 @@ func TestWhatWasNotValidlyJudgedLeavesAClaimOpen(t *testing.T) {
 	text := trials(builtin(t, "safety"), 10)
 	for name, change := range map[string]func(r *results.Safety){
 		"campaign failed": func(r *results.Safety) {
-			*r = results.Safety{Cell: r.Cell, Class: r.Class, DriveCache: r.DriveCache, Status: results.Failed, Failure: &results.Failure{Message: "no"}}
+			*r = results.Safety{Cell: r.Cell, Class: r.Class, DriveCache: r.DriveCache, Status: results.Failed,
+				Failure: &results.Failure{Message: "no"}}
 		},
 		"INVALID":        func(r *results.Safety) { r.Verdict, r.Reason = results.Invalid, "live cuts disagree" },
 		"no crash point": func(r *results.Safety) { r.CrashPoints, r.Method = 0, results.Live },
@@ -351,20 +358,21 @@ func TestARunWhoseMatrixCannotBeReadHasNoClaims(t *testing.T) {
 
 func TestABadFileOfClaimsIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"- {name: a, text: b, kind: speed, over: c}":                                                                                                                              "kind",
-		"- {name: a, text: b, kind: safety}":                                                                                                                                      "missing",
-		"- {name: a, text: b, kind: safety, over: c}":                                                                                                                             "0 checks of safety",
-		"- {name: a, text: b, kind: both, over: c, safety: [{after: [x], promises: kept}]}":                                                                                       "0 of speed",
-		"- {name: a, text: b, kind: safety, over: c, safety: [{promises: kept}]}":                                                                                                 "after which failures",
-		"- {name: a, text: b, kind: safety, over: c, safety: [{after: [x]}]}":                                                                                                     "not 0",
-		"- {name: a, text: b, kind: safety, over: c, safety: [{after: [x], promises: kept, unpromised: lost}]}":                                                                   "not 2",
-		"- {name: a, text: b, kind: safety, over: c, safety: [{after: [x], promises: gone}]}":                                                                                     "kept or lost",
-		"- {name: a, text: b, kind: safety, over: c, safety: [{after: [x], exposure: rising}]}":                                                                                   "rising by a setting",
-		"- {name: a, text: b, kind: performance, over: c, speed: [{by: disk.cache, faster: a < b}]}":                                                                              "no chain",
-		"- {name: a, text: b, kind: performance, over: c, speed: [{by: disk.cache, faster: a > b =}]}":                                                                            "no chain",
-		"- {name: a, text: b, kind: performance, over: c, speed: [{faster: a > b}]}":                                                                                              "of no setting",
-		"- {name: a, text: b, kind: performance, over: c, speed: [{by: x, faster: a > b}], notes: d}":                                                                             "unknown field",
-		"- &x {name: a, text: b, kind: performance, over: c, speed: [{by: x, faster: a > b}]}\n- {name: a, text: b, kind: performance, over: c, speed: [{by: x, faster: a > b}]}": "twice",
+		"- {name: a, text: b, kind: speed, over: c}":                                                            "kind",
+		"- {name: a, text: b, kind: safety}":                                                                    "missing",
+		"- {name: a, text: b, kind: safety, over: c}":                                                           "0 checks of safety",
+		"- {name: a, text: b, kind: both, over: c, safety: [{after: [x], promises: kept}]}":                     "0 of speed",
+		"- {name: a, text: b, kind: safety, over: c, safety: [{promises: kept}]}":                               "after which failures",
+		"- {name: a, text: b, kind: safety, over: c, safety: [{after: [x]}]}":                                   "not 0",
+		"- {name: a, text: b, kind: safety, over: c, safety: [{after: [x], promises: kept, unpromised: lost}]}": "not 2",
+		"- {name: a, text: b, kind: safety, over: c, safety: [{after: [x], promises: gone}]}":                   "kept or lost",
+		"- {name: a, text: b, kind: safety, over: c, safety: [{after: [x], exposure: rising}]}":                 "rising by a setting",
+		"- {name: a, text: b, kind: performance, over: c, speed: [{by: disk.cache, faster: a < b}]}":            "no chain",
+		"- {name: a, text: b, kind: performance, over: c, speed: [{by: disk.cache, faster: a > b =}]}":          "no chain",
+		"- {name: a, text: b, kind: performance, over: c, speed: [{faster: a > b}]}":                            "of no setting",
+		"- {name: a, text: b, kind: performance, over: c, speed: [{by: x, faster: a > b}], notes: d}":           "unknown field",
+		"- &x {name: a, text: b, kind: performance, over: c, speed: [{by: x, faster: a > b}]}\n- {name: a, text: b, kind: performance, over: " +
+			"c, speed: [{by: x, faster: a > b}]}": "twice",
 	} {
 		if _, err := readHypotheses([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)

@@ -80,7 +80,7 @@ func (e *evidence) record(c cell.Cell, q cell.Question) (results.Safety, *findin
 	return r, &f
 }
 
-// fate says whether promised, or acknowledged, writes of a cell are kept or lost as the check says.
+// fate reports whether promised, or acknowledged, writes of a cell are kept or lost as the check says.
 func (e *evidence) fate(check safetyCheck, c cell.Cell, q cell.Question) finding {
 	r, none := e.record(c, q)
 	if none != nil {
@@ -119,7 +119,8 @@ func exposureFigure(r results.Safety) string {
 	if r.Exposure.Censored {
 		age = "at least"
 	}
-	return fmt.Sprintf("%s of %s acknowledged writes lost, %s %.3g s old", text.Count(r.Exposure.Writes), text.Count(r.Writes), age, r.Exposure.MS/1000)
+	return fmt.Sprintf("%s of %s acknowledged writes lost, %s %.3g s old", text.Count(r.Exposure.Writes), text.Count(r.Writes), age,
+		r.Exposure.MS/1000)
 }
 
 // exposureRises looks at the cells that differ in one setting, its values rising.

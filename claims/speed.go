@@ -81,7 +81,8 @@ func (e *evidence) faster(by string, f family, l link, several int) finding {
 		case len(r.Warnings) > 0:
 			result.why = name + ": " + r.Warnings[0]
 		case l.relation.judge(compare.Ratio{}, r) == fails && len(strict.Warnings) > 0:
-			result.why = fmt.Sprintf("%s, which alone would refute it, and it is one of %d comparisons: %s", result.figure, several, strict.Warnings[0])
+			result.why = fmt.Sprintf("%s, which alone would refute it, and it is one of %d comparisons: %s", result.figure, several,
+				strict.Warnings[0])
 		}
 	}
 	return result

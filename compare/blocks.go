@@ -69,10 +69,12 @@ func flags(pairs []Pair, blocks []int, ratios []float64) []string {
 		logs[i] = math.Log(ratios[i])
 	}
 	if Drifts(level) {
-		warnings = append(warnings, fmt.Sprintf("both sides drift together over the blocks, by %+.1f %% from the first to the last", percent(level)))
+		warnings = append(warnings, fmt.Sprintf("both sides drift together over the blocks, by %+.1f %% from the first to the last",
+			percent(level)))
 	}
 	if Drifts(logs) {
-		warnings = append(warnings, fmt.Sprintf("the difference itself drifts over the blocks, by %+.1f %% from the first to the last", percent(logs)))
+		warnings = append(warnings, fmt.Sprintf("the difference itself drifts over the blocks, by %+.1f %% from the first to the last",
+			percent(logs)))
 	}
 	for _, i := range Outliers(logs) {
 		warnings = append(warnings, fmt.Sprintf("block %d is an outlier: its ratio is %.3f; it counts", blocks[i], ratios[i]))

@@ -20,7 +20,7 @@ type Summary struct {
 	Warnings []string
 }
 
-// Bounded tells whether the interval has ends.
+// Bounded reports whether the interval has ends.
 func (s Summary) Bounded() bool { return !math.IsInf(s.Lo, 0) && !math.IsInf(s.Hi, 0) }
 
 // minValues is how many values a 95 % interval of the median needs at least (2·0.5^6 ≤ 0.05).
@@ -33,7 +33,8 @@ func Summarize(values []float64) Summary {
 	summary := Summary{Median: s.Center, Lo: s.Lo, Hi: s.Hi, N: len(values)}
 	if !summary.Bounded() {
 		summary.Lo, summary.Hi = math.Inf(-1), math.Inf(1)
-		summary.Warnings = append(summary.Warnings, fmt.Sprintf("no %.0f %% interval: the median needs %d trials for one, and there are fewer", 100*Confidence, minValues))
+		summary.Warnings = append(summary.Warnings, fmt.Sprintf("no %.0f %% interval: the median needs %d trials for one, and there are fewer",
+			100*Confidence, minValues))
 	}
 	return summary
 }

@@ -94,7 +94,8 @@ func TestTheCriticalValuesOfMannWhitneyAreThoseOfTheTables(t *testing.T) {
 		alpha float64
 		want  int
 	}{
-		{6, 6, 0.05, 5}, {6, 6, 0.01, 2}, {8, 8, 0.05, 13}, {8, 8, 0.01, 7}, {10, 10, 0.05, 23}, {10, 10, 0.01, 16}, {5, 9, 0.05, 7}, {20, 20, 0.05, 127}, {3, 3, 0.05, -1},
+		{6, 6, 0.05, 5}, {6, 6, 0.01, 2}, {8, 8, 0.05, 13}, {8, 8, 0.01, 7}, {10, 10, 0.05, 23}, {10, 10, 0.01, 16}, {5, 9, 0.05, 7},
+		{20, 20, 0.05, 127}, {3, 3, 0.05, -1},
 	} {
 		if got := shiftRank(c.m, c.n, c.alpha) - 1; got != c.want {
 			t.Errorf("%d, %d at %v: %d, want %d", c.m, c.n, c.alpha, got, c.want)
@@ -114,7 +115,8 @@ func TestTheIntervalAndTheTestAgree(t *testing.T) {
 			b[i] = 100 + random.NormFloat64() + 1.5*random.Float64()
 		}
 		r := Unpaired(a, b, 0.95)
-		cmp := benchmath.AssumeNothing.Compare(benchmath.NewSample(append([]float64(nil), a...), &benchmath.DefaultThresholds), benchmath.NewSample(append([]float64(nil), b...), &benchmath.DefaultThresholds))
+		cmp := benchmath.AssumeNothing.Compare(benchmath.NewSample(append([]float64(nil), a...), &benchmath.DefaultThresholds),
+			benchmath.NewSample(append([]float64(nil), b...), &benchmath.DefaultThresholds))
 		if r.P != min(1, cmp.P) {
 			t.Fatalf("P %v, benchmath's %v", r.P, cmp.P)
 		}

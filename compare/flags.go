@@ -13,7 +13,7 @@ const (
 	outlierMin  = 5
 )
 
-// Drifts tells whether values in the order of time rise or fall more than chance would have it: the test of Mann and Kendall at
+// Drifts reports whether values in the order of time rise or fall more than chance would have it: the test of Mann and Kendall at
 // 1 %, by its normal approximation.
 func Drifts(values []float64) bool {
 	n := len(values)

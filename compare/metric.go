@@ -37,7 +37,7 @@ func Metrics() []Metric {
 	return all
 }
 
-// Known tells whether it is one of Metrics.
+// Known reports whether it is one of Metrics.
 func (m Metric) Known() bool { return slices.Contains(Metrics(), m) }
 
 // MoreIsBetter tells rates from latencies.

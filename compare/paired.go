@@ -19,10 +19,10 @@ type Ratio struct {
 	Warnings []string
 }
 
-// Bounded tells whether the interval has ends.
+// Bounded reports whether the interval has ends.
 func (r Ratio) Bounded() bool { return r.Lo > 0 && !math.IsInf(r.Hi, 1) }
 
-// Within tells whether the whole interval lies within a factor of 1+margin on either side of 1: that b is as a, and not merely
+// Within reports whether the whole interval lies within a factor of 1+margin on either side of 1: that b is as a, and not merely
 // that no difference was seen. With the interval of Paired this is an equivalence test at 2.5 % for each side.
 func (r Ratio) Within(margin float64) bool {
 	return r.Bounded() && r.Lo >= 1/(1+margin) && r.Hi <= 1+margin
@@ -61,7 +61,8 @@ func PairedAt(a, b []float64, confidence float64) Ratio {
 		r.Lo, r.Hi = math.Exp(averages[k-1]), math.Exp(averages[len(averages)-k])
 		return r
 	}
-	r.Warnings = append(r.Warnings, fmt.Sprintf("no %.4g %% interval: it needs %d pairs, and there are %d", 100*confidence, pairsNeeded(confidence), len(logs)))
+	r.Warnings = append(r.Warnings, fmt.Sprintf("no %.4g %% interval: it needs %d pairs, and there are %d", 100*confidence,
+		pairsNeeded(confidence), len(logs)))
 	return r
 }
 

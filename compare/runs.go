@@ -88,7 +88,8 @@ func (e *Exploration) cell(id string, a, b []*results.Trial) {
 		default:
 			c.Ratio = Unpaired(va, vb, Confidence)
 			if why != nil {
-				c.Ratio.Warnings = append(c.Ratio.Warnings, fmt.Sprintf("%d of %d trials are without a figure: %v", len(a)+len(b)-len(va)-len(vb), len(a)+len(b), why))
+				c.Ratio.Warnings = append(c.Ratio.Warnings, fmt.Sprintf("%d of %d trials are without a figure: %v", len(a)+len(b)-len(va)-len(vb),
+					len(a)+len(b), why))
 			}
 			e.Tests++
 		}

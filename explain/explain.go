@@ -75,7 +75,8 @@ func Of(name string, disks []libvirtxml.Disk, target string, guest flushpath.Con
 			continue
 		}
 		if guest.WritethroughUntilFlush && d.Source.Protocol != "rbd" {
-			return nil, fmt.Errorf("disk %s of %s is no RBD disk, and rbd_cache_writethrough_until_flush is an option of librbd: choose an RBD disk with --disk, or leave the option out",
+			return nil, fmt.Errorf("disk %s of %s is no RBD disk, and rbd_cache_writethrough_until_flush is an option of librbd: choose an RBD "+
+				"disk with --disk, or leave the option out",
 				d.Target, name)
 		}
 		x.Disks = append(x.Disks, explainDisk(d, guest, driveCache))
@@ -132,17 +133,20 @@ func diskNotes(d libvirtxml.Disk, c flushpath.Config) []string {
 		return append(notes, "no prediction: "+err.Error())
 	}
 	if c.Cache == "" || c.Cache == "default" {
-		notes = append(notes, "The XML sets no cache mode: QEMU's default is writeback. (A disk with <shareable/> gets none from libvirt instead.)")
+		notes = append(notes,
+			"The XML sets no cache mode: QEMU's default is writeback. (A disk with <shareable/> gets none from libvirt instead.)")
 	}
 	if d.Source.Kind == "volume" {
-		notes = append(notes, "A volume is taken for a file or device of this host. In a pool of another kind (rbd, iscsi, gluster) what lies behind QEMU differs.")
+		notes = append(notes,
+			"A volume is taken for a file or device of this host. In a pool of another kind (rbd, iscsi, gluster) what lies behind QEMU differs.")
 	}
 	if _, direct, _ := flushpath.Effective(c); c.Protocol == "rbd" && !direct && !c.WritethroughUntilFlush {
 		notes = append(notes, "rbd_cache_writethrough_until_flush, Ceph's default, is not taken for granted: some builds of QEMU turn it off. "+
 			"While it holds nothing rests in librbd's cache before the guest's first flush; under unsafe, never.")
 	}
 	if c.Format != "raw" {
-		notes = append(notes, c.Format+": what QEMU holds is the mapping of newly allocated clusters; overwriting what is allocated changes none.")
+		notes = append(notes,
+			c.Format+": what QEMU holds is the mapping of newly allocated clusters; overwriting what is allocated changes none.")
 	}
 	return notes
 }
@@ -172,7 +176,8 @@ func (d *Disk) write(b *strings.Builder, x *Explanation) {
 	if cache == "" {
 		cache = "not set"
 	}
-	paragraph(b, "  ", fmt.Sprintf("cache %s: writeback %s, direct %s, no-flush %s", cache, onOff(d.Effective.Writeback), onOff(d.Effective.Direct), onOff(d.Effective.NoFlush)))
+	paragraph(b, "  ", fmt.Sprintf("cache %s: writeback %s, direct %s, no-flush %s", cache, onOff(d.Effective.Writeback),
+		onOff(d.Effective.Direct), onOff(d.Effective.NoFlush)))
 	on := "on the raw device"
 	if x.Filesystem != "none" {
 		on = "on " + x.Filesystem
@@ -193,7 +198,8 @@ func (d *Disk) write(b *strings.Builder, x *Explanation) {
 		rows = append(rows, []string{p.Class, p.Verdict, promisedWord(p.Prediction), unpromisedWord(p.Prediction, d.config)})
 	}
 	b.WriteString("\n")
-	(&text.Printer{W: b}).Table([]text.Column{{Name: "predicted", Width: 12}, {Name: "verdict", Width: 10}, {Name: "promised writes", Width: 18}, {Name: "unpromised writes"}}, rows)
+	(&text.Printer{W: b}).Table([]text.Column{{Name: "predicted", Width: 12}, {Name: "verdict", Width: 10},
+		{Name: "promised writes", Width: 18}, {Name: "unpromised writes"}}, rows)
 	b.WriteString("\n")
 	for _, line := range d.reasons() {
 		paragraph(b, "  ", line)

@@ -46,8 +46,9 @@ func TestADiskIsSkippedThatHasNothingToLose(t *testing.T) {
 		"read-only": {Device: "disk", ReadOnly: true},
 		"device=":   {Device: "lun", Source: libvirtxml.Source{Kind: "block"}},
 		"type='vh":  {Device: "disk", Source: libvirtxml.Source{Kind: "vhostuser"}},
-		"driver":    {Device: "disk", Source: libvirtxml.Source{Kind: "file"}, Driver: []libvirtxml.DriverAttr{{Attr: libvirtxml.Attr{Name: "name", Value: "tap"}}}},
-		"":          {Device: "disk", Source: libvirtxml.Source{Kind: "file"}},
+		"driver": {Device: "disk", Source: libvirtxml.Source{Kind: "file"},
+			Driver: []libvirtxml.DriverAttr{{Attr: libvirtxml.Attr{Name: "name", Value: "tap"}}}},
+		"": {Device: "disk", Source: libvirtxml.Source{Kind: "file"}},
 	} {
 		if got := notExplained(d); !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%+v: %q, want %q", d, got, want)

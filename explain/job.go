@@ -50,7 +50,8 @@ func Job(text string) (flushpath.Config, error) {
 
 // indifferentOptions change neither what is promised nor where it rests.
 func indifferentOptions() []string {
-	return []string{"bs", "blocksize", "size", "iodepth", "numjobs", "ioengine", "runtime", "time_based", "ramp_time", "rwmixread", "rwmixwrite", "name"}
+	return []string{"bs", "blocksize", "size", "iodepth", "numjobs", "ioengine", "runtime", "time_based", "ramp_time", "rwmixread",
+		"rwmixwrite", "name"}
 }
 
 func fioBool(value string) (bool, error) {

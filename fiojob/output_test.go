@@ -63,7 +63,8 @@ func TestWhatWasNotMeasuredIsAbsentAndNamed(t *testing.T) {
 		"a sync without its number": {flusher + `"write" : ` + section(latency) + `, "sync" : {}`, []string{"sync.ios"}, true},
 		"a sync without its latencies": {flusher + `"write" : ` + section(latency) + `, "sync" : {"total_ios" : 3}`,
 			[]string{"sync.latency"}, true},
-		"fdatasync without latencies": {flusher + `"write" : ` + section(`, "clat_ns" : {"N" : 0}`) + `, "sync" : {"total_ios" : 0, "lat_ns" : {"N" : 0}}`,
+		"fdatasync without latencies": {flusher + `"write" : ` + section(`, "clat_ns" : {"N" : 0}`) +
+			`, "sync" : {"total_ios" : 0, "lat_ns" : {"N" : 0}}`,
 			[]string{"sync.ios", "write.latency"}, true},
 		"no options and no sections": {`"elapsed" : 1`, []string{"read", "sync", "trim", "write"}, false},
 	}

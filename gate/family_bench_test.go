@@ -45,12 +45,15 @@ func outcomeOf(pairs []compare.Pair, floor float64) Outcome {
 	p := &policy.Policy{}
 	for i, pair := range pairs {
 		name := fmt.Sprint(i)
-		p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": name}, Regression: floor})
+		p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": name},
+			Regression: floor})
 		for side, values := range map[string]map[int]float64{Before: pair.Before, After: pair.After} {
 			id := side + name
-			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: id, Axes: cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}}, {Name: "fio.fsync", Value: cell.Value{V: name}}}})
+			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: id, Axes: cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}},
+				{Name: "fio.fsync", Value: cell.Value{V: name}}}})
 			for b, v := range values {
-				run.Trials = append(run.Trials, results.Trial{Cell: id, Block: b, Status: results.OK, Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: v}}})
+				run.Trials = append(run.Trials, results.Trial{Cell: id, Block: b, Status: results.OK,
+					Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: v}}})
 			}
 		}
 	}

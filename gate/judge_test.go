@@ -41,7 +41,8 @@ trials: 1
 func newRun(s shape) *results.Run {
 	random := rand.New(rand.NewPCG(s.seed, 77))
 	run := &results.Run{Dir: fmt.Sprintf("run-%d", s.seed), Manifest: results.Manifest{Schema: results.Schema, Name: "t", Tool: "platter test",
-		Command: []string{"platter", "run", "t.yaml"}, Seed: s.seed, Trials: s.blocks, Started: today.Add(s.start - 24*time.Hour), MatrixFile: "t.yaml", Matrix: testMatrix,
+		Command: []string{"platter", "run", "t.yaml"}, Seed: s.seed, Trials: s.blocks, Started: today.Add(s.start - 24*time.Hour),
+		MatrixFile: "t.yaml", Matrix: testMatrix,
 		Host:  results.Host{Name: "h", CPU: "c", CPUs: 4, Accel: "kvm", QEMU: "9.0.0", Kernel: "6.1"},
 		Guest: results.Guest{ImageDigest: "sha256:1"}}}
 	sides := []string{""}
@@ -81,14 +82,17 @@ func newRun(s shape) *results.Run {
 func newTrial(cell string, block int, iops float64) results.Trial {
 	ns := int64(1e9 / iops)
 	return results.Trial{Cell: cell, Block: block, Status: results.OK, Metrics: &fiojob.Metrics{
-		Write: &fiojob.Direction{IOs: 2000, IOPS: iops, BW: 4096 * iops, LatencyKind: "lat", Latency: fiojob.Histogram{{NS: ns, Count: 1900}, {NS: 3 * ns, Count: 100}}},
-		Sync:  &fiojob.Sync{IOs: 2000, Latency: fiojob.Histogram{{NS: 2 * ns, Count: 2000}}},
+		Write: &fiojob.Direction{IOs: 2000, IOPS: iops, BW: 4096 * iops, LatencyKind: "lat",
+			Latency: fiojob.Histogram{{NS: ns, Count: 1900}, {NS: 3 * ns, Count: 100}}},
+		Sync: &fiojob.Sync{IOs: 2000, Latency: fiojob.Histogram{{NS: 2 * ns, Count: 2000}}},
 	}}
 }
 
 func newSafety(cell, class string) results.Safety {
-	return results.Safety{Cell: cell, Class: class, DriveCache: "volatile", Method: results.EveryOp, Status: results.OK, Verdict: results.Safe, Predicted: results.Safe,
-		CrashPoints: 4000, Writes: 2000, Promises: 1900, Controls: []results.Control{{Name: "unsafe", Class: class, Promises: 100, PromisesLost: 100, Lost: true}}}
+	return results.Safety{Cell: cell, Class: class, DriveCache: "volatile", Method: results.EveryOp, Status: results.OK,
+		Verdict: results.Safe, Predicted: results.Safe,
+		CrashPoints: 4000, Writes: 2000, Promises: 1900, Controls: []results.Control{{Name: "unsafe", Class: class, Promises: 100,
+			PromisesLost: 100, Lost: true}}}
 }
 
 // iopsPolicy has one rule and demands safety where it is asked to.
@@ -122,7 +126,8 @@ func wantsDocuments(t *testing.T, v *Verdict) {
 	if _, err := json.Marshal(v); err != nil {
 		t.Errorf("the verdict is no JSON: %v", err)
 	}
-	for _, write := range []func() error{func() error { return v.Markdown(new(strings.Builder)) }, func() error { return v.JUnit(new(strings.Builder)) }} {
+	for _, write := range []func() error{func() error { return v.Markdown(new(strings.Builder)) },
+		func() error { return v.JUnit(new(strings.Builder)) }} {
 		if err := write(); err != nil {
 			t.Error(err)
 		}
@@ -147,7 +152,8 @@ func TestAChangeInOneRunIsJudgedWithinItsBlocks(t *testing.T) {
 		{"a whole slowdown in six blocks fails", 0.5, 0.01, 6, Fail, "worse"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := JudgeAB(iopsPolicy(true), newRun(shape{seed: 3, cells: 2, blocks: c.blocks, noise: c.noise, factor: c.factor, both: true, safety: true}), today, Facts{})
+			v := JudgeAB(iopsPolicy(true), newRun(shape{seed: 3, cells: 2, blocks: c.blocks, noise: c.noise, factor: c.factor, both: true,
+				safety: true}), today, Facts{})
 			wants(t, v, c.outcome, c.says)
 		})
 	}
@@ -179,7 +185,8 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 			s := after(r)
 			s.PromisesLost, s.PointsLost, s.Verdict = 1, 1, results.Loses
 		}, Fail, "1 of 1\u202f900 promises broken"},
-		{"a broken promise under a verdict that says SAFE", func(r *results.Run, _ *policy.Policy) { after(r).PromisesLost = 1 }, Fail, "1 of 1\u202f900"},
+		{"a broken promise under a verdict that says SAFE", func(r *results.Run, _ *policy.Policy) { after(r).PromisesLost = 1 }, Fail,
+			"1 of 1\u202f900"},
 		{"a live cut that lost", func(r *results.Run, _ *policy.Policy) {
 			after(r).Live = &results.LiveCuts{Cuts: 1, Lost: 1, Agrees: true}
 		}, Fail, "1 of 1\u202f900"},
@@ -196,7 +203,8 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 			after(r).Exposure = results.Exposure{MS: 5000, Censored: true}
 			p.Safety.ExposureMS = map[string]float64{cell.PowerLoss: 30000}
 		}, Inconclusive, "too short"},
-		{"an exposure that is no number", func(r *results.Run, _ *policy.Policy) { after(r).Exposure.MS = math.NaN() }, Inconclusive, "no counts"},
+		{"an exposure that is no number", func(r *results.Run, _ *policy.Policy) { after(r).Exposure.MS = math.NaN() }, Inconclusive,
+			"no counts"},
 		{"an INVALID campaign", func(r *results.Run, _ *policy.Policy) {
 			s := after(r)
 			s.Verdict, s.Reason, s.PromisesLost = results.Invalid, "because", 7
@@ -206,19 +214,28 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 			s.Status, s.Verdict, s.Failure = results.Failed, "", &results.Failure{Fault: "rig", Message: "no /dev/fuse"}
 		}, Inconclusive, "no /dev/fuse"},
 		{"a campaign without a verdict", func(r *results.Run, _ *policy.Policy) { after(r).Verdict = "" }, Inconclusive, "is none"},
-		{"a campaign that judged no crash point", func(r *results.Run, _ *policy.Policy) { after(r).CrashPoints = 0 }, Inconclusive, "no crash point"},
-		{"too few crash points", func(r *results.Run, _ *policy.Policy) { after(r).CrashPoints = 999 }, Inconclusive, "the policy wants 1\u202f000"},
+		{"a campaign that judged no crash point", func(r *results.Run, _ *policy.Policy) { after(r).CrashPoints = 0 }, Inconclusive,
+			"no crash point"},
+		{"too few crash points", func(r *results.Run, _ *policy.Policy) { after(r).CrashPoints = 999 }, Inconclusive,
+			"the policy wants 1\u202f000"},
 		{"too few crash points beside the cuts that the verdict rests on", func(r *results.Run, _ *policy.Policy) {
 			s := after(r)
 			s.Method, s.CrashPoints, s.Live = results.Live, 999, &results.LiveCuts{Cuts: 1, Agrees: true}
 		}, Inconclusive, "the policy wants 1\u202f000"},
-		{"a verdict that rests on cuts without one", func(r *results.Run, _ *policy.Policy) { after(r).Method = results.Live }, Inconclusive, "no cut was made"},
+		{"a verdict that rests on cuts without one", func(r *results.Run, _ *policy.Policy) { after(r).Method = results.Live }, Inconclusive,
+			"no cut was made"},
 		{"no control", func(r *results.Run, _ *policy.Policy) { after(r).Controls = nil }, Inconclusive, "no control"},
 		{"a control that lost nothing", func(r *results.Run, _ *policy.Policy) { after(r).Controls[0].Lost = false }, Inconclusive, "it must"},
-		{"a live cut that disagrees", func(r *results.Run, _ *policy.Policy) { after(r).Live = &results.LiveCuts{Cuts: 1} }, Inconclusive, "disagree"},
+		{"a live cut that disagrees", func(r *results.Run, _ *policy.Policy) { after(r).Live = &results.LiveCuts{Cuts: 1} }, Inconclusive,
+			"disagree"},
 		{"SAFE with nothing promised", func(r *results.Run, _ *policy.Policy) { after(r).Promises = 0 }, Inconclusive, "nothing was promised"},
-		{"promises before and none after", func(r *results.Run, _ *policy.Policy) { s := after(r); s.Promises, s.Verdict = 0, results.NoPromise }, Inconclusive, "before the change"},
-		{"a broken file system called SAFE", func(r *results.Run, _ *policy.Policy) { after(r).Filesystem = "e2fsck: no" }, Inconclusive, "e2fsck: no"},
+		{"promises before and none after", func(r *results.Run, _ *policy.Policy) {
+			s := after(r)
+			s.Promises, s.Verdict = 0,
+				results.NoPromise
+		}, Inconclusive, "before the change"},
+		{"a broken file system called SAFE", func(r *results.Run, _ *policy.Policy) { after(r).Filesystem = "e2fsck: no" }, Inconclusive,
+			"e2fsck: no"},
 		{"a missing class", func(r *results.Run, _ *policy.Policy) {
 			r.Manifest.SafetyClasses = nil
 			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return s.Class == cell.PowerLoss })
@@ -227,10 +244,14 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 			p.Safety.Classes = nil
 			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, After+",fio.fsync=2") })
 		}, Inconclusive, "not judged"},
-		{"a limit on a class that was not judged", func(_ *results.Run, p *policy.Policy) { p.Safety.BrokenPromises = map[string]int64{cell.QEMUKill: 5} }, Inconclusive, "qemu_kill"},
+		{"a limit on a class that was not judged", func(_ *results.Run,
+			p *policy.Policy) {
+			p.Safety.BrokenPromises = map[string]int64{cell.QEMUKill: 5}
+		}, Inconclusive, "qemu_kill"},
 		{"no safety at all", func(r *results.Run, _ *policy.Policy) { r.Safety = nil }, Inconclusive, "not judged"},
 		{"too few live cuts", func(_ *results.Run, p *policy.Policy) { p.Evidence.LiveCuts = 1 }, Inconclusive, "the policy wants 1"},
-		{"a record of a strange cell", func(r *results.Run, _ *policy.Policy) { r.Safety = append(r.Safety, newSafety("x", cell.PowerLoss)) }, Inconclusive, "does not have"},
+		{"a record of a strange cell", func(r *results.Run, _ *policy.Policy) { r.Safety = append(r.Safety, newSafety("x", cell.PowerLoss)) },
+			Inconclusive, "does not have"},
 		{"no trials", func(r *results.Run, _ *policy.Policy) { r.Trials = nil }, Inconclusive, "there is no trial"},
 		{"nothing", func(r *results.Run, _ *policy.Policy) { r.Trials, r.Safety = nil, nil }, Inconclusive, "neither trials nor safety"},
 		{"a cell without trials", func(r *results.Run, _ *policy.Policy) { r.Trials = r.Trials[:30] }, Inconclusive, "there is no trial"},
@@ -240,25 +261,35 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		{"NaN", func(r *results.Run, _ *policy.Policy) { r.Trials[2].Metrics.Write.IOPS = math.NaN() }, Inconclusive, "NaN"},
 		{"infinity", func(r *results.Run, _ *policy.Policy) { r.Trials[2].Metrics.Write.IOPS = math.Inf(1) }, Inconclusive, "Inf"},
 		{"zero", func(r *results.Run, _ *policy.Policy) { r.Trials[2].Metrics.Write.IOPS = 0 }, Inconclusive, "above 0"},
-		{"a metric that was not measured", func(_ *results.Run, p *policy.Policy) { p.Performance.Rules[0].Metric = "read_p99" }, Inconclusive, "read_p99 was not measured"},
-		{"a metric that does not exist", func(_ *results.Run, p *policy.Policy) { p.Performance.Rules[0].Metric = "speed" }, Inconclusive, "no such metric"},
+		{"a metric that was not measured", func(_ *results.Run, p *policy.Policy) { p.Performance.Rules[0].Metric = "read_p99" }, Inconclusive,
+			"read_p99 was not measured"},
+		{"a metric that does not exist", func(_ *results.Run, p *policy.Policy) { p.Performance.Rules[0].Metric = "speed" }, Inconclusive,
+			"no such metric"},
 		{"a rule about cells that are not there", func(_ *results.Run, p *policy.Policy) {
 			p.Performance.Rules[0].Cells = map[string]string{"disk.cache": "none"}
 		}, Inconclusive, "no measured cell"},
-		{"fewer trials than the policy wants", func(_ *results.Run, p *policy.Policy) { p.Evidence.Trials = 11 }, Inconclusive, "it has 10 blocks and needs 11"},
+		{"fewer trials than the policy wants", func(_ *results.Run, p *policy.Policy) { p.Evidence.Trials = 11 }, Inconclusive,
+			"it has 10 blocks and needs 11"},
 		{"old results", func(r *results.Run, _ *policy.Policy) { r.Manifest.Started = today.Add(-49 * time.Hour) }, Inconclusive, "has expired"},
-		{"results of the future", func(r *results.Run, _ *policy.Policy) { r.Manifest.Started = today.Add(time.Hour) }, Inconclusive, "age is not known"},
+		{"results of the future", func(r *results.Run, _ *policy.Policy) { r.Manifest.Started = today.Add(time.Hour) }, Inconclusive,
+			"age is not known"},
 		{"a run without a date", func(r *results.Run, _ *policy.Policy) { r.Manifest.Started = time.Time{} }, Inconclusive, "age is not known"},
-		{"another QEMU than this host's", func(r *results.Run, _ *policy.Policy) { r.Manifest.Host.QEMU = "8.0.0" }, Inconclusive, "this host has 9.0.0"},
-		{"an unknown guest image", func(r *results.Run, _ *policy.Policy) { r.Manifest.Guest.ImageDigest = "" }, Inconclusive, "does not say its guest image"},
+		{"another QEMU than this host's", func(r *results.Run, _ *policy.Policy) { r.Manifest.Host.QEMU = "8.0.0" }, Inconclusive,
+			"this host has 9.0.0"},
+		{"an unknown guest image", func(r *results.Run, _ *policy.Policy) { r.Manifest.Guest.ImageDigest = "" }, Inconclusive,
+			"does not say its guest image"},
 		{"another schema", func(r *results.Run, _ *policy.Policy) { r.Manifest.Schema = 3 }, Inconclusive, "schema 3"},
-		{"a cell on one side only", func(r *results.Run, _ *policy.Policy) { r.Manifest.Cells = r.Manifest.Cells[:3] }, Inconclusive, "on one side only"},
+		{"a cell on one side only", func(r *results.Run, _ *policy.Policy) { r.Manifest.Cells = r.Manifest.Cells[:3] }, Inconclusive,
+			"on one side only"},
 		{"a run of one side", func(r *results.Run, _ *policy.Policy) {
 			for i := range r.Manifest.Cells {
 				r.Manifest.Cells[i].Axes = r.Manifest.Cells[i].Axes.Without(cell.SideAxis)
 			}
 		}, Inconclusive, "both sides"},
-		{"a cell that cannot be measured after the change", func(r *results.Run, _ *policy.Policy) { r.Manifest.Cells[1].Excluded = "libvirt refuses" }, Inconclusive, "libvirt refuses"},
+		{"a cell that cannot be measured after the change", func(r *results.Run,
+			_ *policy.Policy) {
+			r.Manifest.Cells[1].Excluded = "libvirt refuses"
+		}, Inconclusive, "libvirt refuses"},
 		{"no cells", func(r *results.Run, _ *policy.Policy) { r.Manifest.Cells = nil }, Inconclusive, "no cells"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -303,7 +334,8 @@ func side(first uint64, n int, factor, noise, between float64) []*results.Run {
 	random := rand.New(rand.NewPCG(first, 5))
 	var runs []*results.Run
 	for i := range n {
-		runs = append(runs, newRun(shape{seed: first + uint64(i), cells: 2, blocks: 6, noise: noise, factor: factor * math.Exp(between*random.NormFloat64()), safety: true, start: time.Duration(i) * time.Minute}))
+		runs = append(runs, newRun(shape{seed: first + uint64(i), cells: 2, blocks: 6, noise: noise,
+			factor: factor * math.Exp(between*random.NormFloat64()), safety: true, start: time.Duration(i) * time.Minute}))
 	}
 	return runs
 }
@@ -316,7 +348,8 @@ func TestBetweenRunsTheRunIsTheUnit(t *testing.T) {
 		outcome             Outcome
 		says                string
 	}{
-		{"one run a side decides nothing, however many trials", side(100, 1, 1, 0.001, 0), side(200, 1, 0.5, 0.001, 0), 0, Inconclusive, "needs 6 on each side"},
+		{"one run a side decides nothing, however many trials", side(100, 1, 1, 0.001, 0), side(200, 1, 0.5, 0.001, 0), 0, Inconclusive,
+			"needs 6 on each side"},
 		{"five runs neither", side(100, 5, 1, 0.001, 0), side(200, 6, 0.5, 0.001, 0), 0, Inconclusive, "5 baseline runs"},
 		{"six runs find a slowdown", side(100, 6, 1, 0.01, 0.02), side(200, 6, 0.8, 0.01, 0.02), 0, Fail, "worse"},
 		{"six runs find none", side(100, 6, 1, 0.01, 0.005), side(200, 6, 1, 0.01, 0.005), 0, Pass, "1 rule"},
@@ -348,7 +381,8 @@ func TestRunsThatDoNotCompareNeverPass(t *testing.T) {
 		{"a cell less", func(r *results.Run, _ []*results.Run) { r.Manifest.Cells = r.Manifest.Cells[:1] }, "only the former has the cell"},
 		{"another host", func(r *results.Run, _ []*results.Run) { r.Manifest.Host.Name = "other" }, "host: h → other"},
 		{"another acceleration", func(r *results.Run, _ []*results.Run) { r.Manifest.Host.Accel = "tcg" }, "acceleration: kvm → tcg"},
-		{"another QEMU, where the policy wants the same", func(r *results.Run, _ []*results.Run) { r.Manifest.Host.QEMU = "10" }, "different QEMUs"},
+		{"another QEMU, where the policy wants the same", func(r *results.Run, _ []*results.Run) { r.Manifest.Host.QEMU = "10" },
+			"different QEMUs"},
 		{"a run on both sides", func(r *results.Run, b []*results.Run) { *r = *b[0] }, "are the same run"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -369,7 +403,8 @@ func TestRunsThatDoNotCompareNeverPass(t *testing.T) {
 func TestIopsAndBandwidthAreOneTest(t *testing.T) {
 	run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.01, factor: 1, both: true})
 	p := iopsPolicy(false)
-	p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "bw", Regression: 0.05}, policy.Rule{Metric: "write_p99", Regression: 0.15},
+	p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "bw", Regression: 0.05},
+		policy.Rule{Metric: "write_p99", Regression: 0.15},
 		policy.Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": "1"}, Regression: 0.05})
 	if v := JudgeAB(p, run, today, Facts{}); v.Tests != 3 || len(v.Rules) != 4 {
 		t.Errorf("%d tests of %d rules, want 3 of 4", v.Tests, len(v.Rules))
@@ -473,7 +508,8 @@ func FuzzJudge(f *testing.F) {
 		spoilt := false
 		for ; len(edits) > 1 && len(edits) < 200; edits = edits[2:] {
 			where := int(edits[1])
-			trial, record, one := &run.Trials[where%len(run.Trials)], &run.Safety[where%len(run.Safety)], &run.Manifest.Cells[where%len(run.Manifest.Cells)]
+			trial, record, one := &run.Trials[where%len(run.Trials)], &run.Safety[where%len(run.Safety)],
+				&run.Manifest.Cells[where%len(run.Manifest.Cells)]
 			after := strings.Contains(record.Cell, After)
 			value := []float64{0, -1, math.NaN(), math.Inf(1), math.Inf(-1)}[where%5]
 			switch edits[0] % 12 {
@@ -503,7 +539,8 @@ func FuzzJudge(f *testing.F) {
 				trial.Block, spoilt = -where-1, true
 			}
 		}
-		for _, v := range []*Verdict{JudgeAB(iopsPolicy(true), run, today, Facts{}), Judge(iopsPolicy(true), []*results.Run{run}, nil, today, Facts{})} {
+		for _, v := range []*Verdict{JudgeAB(iopsPolicy(true), run, today, Facts{}), Judge(iopsPolicy(true), []*results.Run{run}, nil, today,
+			Facts{})} {
 			if v.Outcome == Pass && spoilt && !excludedAlike(run) {
 				t.Errorf("it passes because\n%s", whyOf(v))
 			}
@@ -512,7 +549,7 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// excludedAlike tells whether whole pairs were excluded, which leaves the others to pass, with what else was spoilt in them.
+// excludedAlike reports whether whole pairs were excluded, which leaves the others to pass, with what else was spoilt in them.
 func excludedAlike(run *results.Run) bool {
 	excluded := map[string]int{}
 	for _, c := range run.Manifest.Cells {
@@ -553,7 +590,8 @@ func TestWhatACrashTakesOnlyAfterTheChangeIsSaid(t *testing.T) {
 
 func TestAnIntervalOfChangesSaysBothDirections(t *testing.T) {
 	for want, ends := range map[string][2]float64{
-		"18.6 % to 22.3 % worse": {0.186, 0.223}, "1.1 % to 63 % better": {-0.63, -0.011}, "63 % better to 1.14 % worse": {-0.63, 0.0114}, "0 % to 5 % better": {-0.05, 0}, "unchanged": {0, 0},
+		"18.6 % to 22.3 % worse": {0.186, 0.223}, "1.1 % to 63 % better": {-0.63, -0.011}, "63 % better to 1.14 % worse": {-0.63, 0.0114},
+		"0 % to 5 % better": {-0.05, 0}, "unchanged": {0, 0},
 	} {
 		if got := spread(ends[0], ends[1]); got != want {
 			t.Errorf("%v is %q, want %q", ends, got, want)

@@ -48,7 +48,7 @@ func ruleTerms(r policy.Rule) string {
 	return text
 }
 
-// Reachable tells whether a run with so many blocks, judged once at its end, can pass the policy at all; an error says how many would do.
+// Reachable reports whether a run with so many blocks, judged once at its end, can pass the policy at all; an error says how many would do.
 func Reachable(p *policy.Policy, blocks int) error {
 	if len(p.Performance.Rules) == 0 {
 		return nil

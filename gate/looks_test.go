@@ -113,7 +113,8 @@ func TestDecidedLooksAtTheFirstBlocksAlone(t *testing.T) {
 func TestAPolicyThatCanDecideNothingIsRefusedBeforeTheRun(t *testing.T) {
 	many := iopsPolicy(false)
 	for i := range 40 {
-		many.Performance.Rules = append(many.Performance.Rules, policy.Rule{Metric: "iops", Regression: 0.05, Cells: map[string]string{"fio.fsync": fmt.Sprint(i)}})
+		many.Performance.Rules = append(many.Performance.Rules, policy.Rule{Metric: "iops", Regression: 0.05,
+			Cells: map[string]string{"fio.fsync": fmt.Sprint(i)}})
 	}
 	if err := Reachable(many, 10); err == nil || !strings.Contains(err.Error(), "need 11") {
 		t.Errorf("41 rules over 10 blocks: %v", err)
@@ -125,7 +126,8 @@ func TestAPolicyThatCanDecideNothingIsRefusedBeforeTheRun(t *testing.T) {
 	if _, err := LooksOf(many); err == nil || !strings.Contains(err.Error(), "need 12") {
 		t.Errorf("looks that come too early: %v", err)
 	}
-	for _, p := range []*policy.Policy{{Name: "empty"}, {Name: "exposure", Performance: policy.Performance{Rules: []policy.Rule{{Metric: exposureMetric}}}}} {
+	for _, p := range []*policy.Policy{{Name: "empty"}, {Name: "exposure",
+		Performance: policy.Performance{Rules: []policy.Rule{{Metric: exposureMetric}}}}} {
 		if _, err := LooksOf(p); err == nil {
 			t.Errorf("policy %s has nothing to decide early", p.Name)
 		}
@@ -152,7 +154,8 @@ func TestStoppingEarlyKeepsTheFalseAlarms(t *testing.T) {
 	for range runs {
 		run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Started: today, Looks: looks}}
 		for _, side := range []string{Before, After} {
-			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: side, Axes: cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}}}})
+			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: side, Axes: cell.Settings{{Name: cell.SideAxis,
+				Value: cell.Value{V: side}}}})
 			for b := range 28 {
 				run.Trials = append(run.Trials, newTrial(side, b, 1000*math.Exp(0.05*random.NormFloat64())))
 			}

@@ -37,7 +37,8 @@ func failing() *Verdict {
 	run.Trials[3].Status, run.Trials[3].Metrics = results.Failed, nil
 	run.Trials[3].Failure = &results.Failure{Fault: "guest", Message: "kernel | <panic> \x1b[31m"}
 	p := iopsPolicy(true)
-	p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "write_p99", Cells: map[string]string{"fio.fsync": "2"}, Regression: 0.15},
+	p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "write_p99", Cells: map[string]string{"fio.fsync": "2"},
+		Regression: 0.15},
 		policy.Rule{Metric: "read_p99", Regression: 0.15, Optional: true})
 	p.Evidence.LiveCuts = 1
 	return JudgeAB(p, run, today, Facts{})
@@ -92,7 +93,10 @@ func TestNoTextOfARunDrivesATerminalOrASummary(t *testing.T) {
 		if err := write(&b); err != nil {
 			t.Fatal(err)
 		}
-		if i := strings.IndexFunc(b.String(), func(r rune) bool { return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) }); i >= 0 {
+		if i := strings.IndexFunc(b.String(), func(r rune) bool {
+			return r != '\n' &&
+				(unicode.IsControl(r) || unicode.Is(unicode.Cf, r))
+		}); i >= 0 {
 			t.Errorf("%s has %q", name, b.String()[max(0, i-40):i+8])
 		}
 		if !strings.Contains(b.String(), "evil") {
@@ -104,7 +108,8 @@ func TestNoTextOfARunDrivesATerminalOrASummary(t *testing.T) {
 func TestASummaryIsNeverLongerThanOneMiBAndKeepsItsVerdict(t *testing.T) {
 	v := failing()
 	for i := range 40000 {
-		v.Safety = append(v.Safety, SafetyResult{Cell: fmt.Sprintf("cell-%d", i), Class: cell.PowerLoss, Outcome: Pass, Why: strings.Repeat("w", 40)})
+		v.Safety = append(v.Safety, SafetyResult{Cell: fmt.Sprintf("cell-%d", i), Class: cell.PowerLoss, Outcome: Pass,
+			Why: strings.Repeat("w", 40)})
 		v.Warnings = append(v.Warnings, strings.Repeat("warning ", 10)+fmt.Sprint(i))
 	}
 	var b strings.Builder
@@ -129,7 +134,8 @@ func TestJUnitIsXMLWithACaseForEachCellAndMetric(t *testing.T) {
 	// iops and read_p99 over two cells, write_p99 over one of them; two classes over two cells.
 	for i, want := range []struct{ tests, failures, errors, skipped int }{{1, 1, 0, 0}, {5, 3, 0, 2}, {4, 1, 0, 0}} {
 		s := got.Suites[i]
-		if s.Tests != want.tests || len(s.Cases) != want.tests || s.Failures != want.failures || s.Errors != want.errors || s.Skipped != want.skipped {
+		if s.Tests != want.tests || len(s.Cases) != want.tests || s.Failures != want.failures || s.Errors != want.errors ||
+			s.Skipped != want.skipped {
 			t.Errorf("%s: %d tests, %d failures, %d errors, %d skipped; want %+v", s.Name, s.Tests, s.Failures, s.Errors, s.Skipped, want)
 		}
 	}

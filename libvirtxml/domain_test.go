@@ -92,7 +92,8 @@ func TestLibvirtsOwnTypesReadTheScratchDiskAsItIsMeant(t *testing.T) {
 	if err := got.Unmarshal(text); err != nil {
 		t.Fatal(err)
 	}
-	if got.Source.File.File != "/runs/a.qcow2" || got.Driver.Type != "qcow2" || got.Driver.Cache != "unsafe" || got.Driver.DetectZeros != "unmap" ||
+	if got.Source.File.File != "/runs/a.qcow2" || got.Driver.Type != "qcow2" || got.Driver.Cache != "unsafe" ||
+		got.Driver.DetectZeros != "unmap" ||
 		got.Target.Dev != "sdc" || got.Target.Bus != "scsi" || *got.Address.Drive.Target != 2 || got.Serial != "" {
 		t.Errorf("libvirt's types read %+v", got)
 	}

@@ -211,7 +211,8 @@ func TestWhatIsNoDomainIsRefusedWithThePlace(t *testing.T) {
 			"vm.xml:1:1: not a domain XML: <domainsnapshot> holds a copy that libvirt keeps for reverting; edit the domain itself (virsh " +
 				"dumpxml --inactive DOMAIN)"},
 		{"a status", "<domstatus><domain/></domstatus>", "vm.xml:1:1: not a domain XML: <domstatus> is libvirt's own state"},
-		{"a domain in a namespace", "<domain xmlns='urn:x'/>", `vm.xml:1:1: not a domain XML: <domain> is in the namespace "urn:x", and libvirt's has none`},
+		{"a domain in a namespace", "<domain xmlns='urn:x'/>",
+			`vm.xml:1:1: not a domain XML: <domain> is in the namespace "urn:x", and libvirt's has none`},
 		{"two roots", "<domain/>\n<domain/>", "vm.xml:2:1: malformed XML: a second root element <domain>"},
 		{"an element that is not closed", "<domain>\n<devices>\n", "vm.xml:3:1: malformed XML: unexpected EOF"},
 		{"elements that cross", "<domain>\n<a></domain>", "vm.xml:2:13: malformed XML: element <a> closed by </domain>"},

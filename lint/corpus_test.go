@@ -38,7 +38,8 @@ func libvirtTests(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "source.list"), []byte(list), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	apt := fmt.Sprintf("apt-get -q -o Dir::Etc::sourcelist=%[1]s/source.list -o Dir::Etc::sourceparts=- -o Dir::State::lists=%[1]s/lists -o Dir::Cache=%[1]s/cache -o APT::Sandbox::User=root", dir)
+	apt := fmt.Sprintf("apt-get -q -o Dir::Etc::sourcelist=%[1]s/source.list -o Dir::Etc::sourceparts=- -o Dir::State::lists=%[1]s/lists "+
+		"-o Dir::Cache=%[1]s/cache -o APT::Sandbox::User=root", dir)
 	script := apt + " update && " + apt + " source --download-only libvirt && tar -xf libvirt_*.orig.tar.xz --wildcards '*/tests/*'"
 	cmd := exec.CommandContext(t.Context(), "sh", "-ec", script)
 	cmd.Dir = dir
@@ -52,7 +53,8 @@ func libvirtTests(t *testing.T) string {
 func sourceList(t *testing.T) string {
 	t.Helper()
 	const format = "$(REPO_URI) $(CODENAME) $(COMPONENT) $(SIGNED_BY)"
-	out, err := exec.CommandContext(t.Context(), "apt-get", "indextargets", "--format", format, "Created-By: Packages", "Origin: Debian").Output()
+	out, err := exec.CommandContext(t.Context(), "apt-get", "indextargets", "--format", format, "Created-By: Packages",
+		"Origin: Debian").Output()
 	if err != nil {
 		t.Fatalf("ask apt for its sources: %v", err)
 	}

@@ -160,7 +160,8 @@ func TestTheFirstRuleThatMatchesADiskDecides(t *testing.T) {
 
 func TestWhiteSpaceAndOrderDoNotChangeTheFindings(t *testing.T) {
 	a := domainOf("d", "", "<disk type='block'><driver cache='unsafe' type='raw'/><source dev='/a'/><target dev='vda' bus='virtio'/></disk>")
-	b := domainOf("d", "", "<disk  type = \"block\" >\r\n<target bus='virtio' dev='vda'/><source dev='/a'/>\t<driver type='raw'\n cache='uns&#97;fe'/></disk>")
+	b := domainOf("d", "",
+		"<disk  type = \"block\" >\r\n<target bus='virtio' dev='vda'/><source dev='/a'/>\t<driver type='raw'\n cache='uns&#97;fe'/></disk>")
 	say := func(doc string) (all []string) {
 		found, err := Check(parsedDefault(t), "d", []byte(doc))
 		if err != nil {
@@ -213,13 +214,15 @@ func TestSARIFHasWhatItsSchemaAndCodeHostsDemand(t *testing.T) {
 		t.Errorf("%+v", driver)
 	}
 	for _, r := range driver.Rules {
-		if r.ID == "" || r.Short.Text == "" || r.Full.Text == "" || r.Help.Text == "" || !slices.Contains([]string{"error", "warning", "note"}, r.Configuration.Level) {
+		if r.ID == "" || r.Short.Text == "" || r.Full.Text == "" || r.Help.Text == "" ||
+			!slices.Contains([]string{"error", "warning", "note"}, r.Configuration.Level) {
 			t.Errorf("%+v", r)
 		}
 	}
 	for _, r := range run.Results {
 		at := r.Locations[0].Physical
-		if r.Message.Text == "" || driver.Rules[r.RuleIndex].ID != r.RuleID || at.Artifact.URI == "" || at.Region.Line < 1 || at.Region.Column < 1 {
+		if r.Message.Text == "" || driver.Rules[r.RuleIndex].ID != r.RuleID || at.Artifact.URI == "" || at.Region.Line < 1 ||
+			at.Region.Column < 1 {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -259,7 +262,8 @@ func FuzzLint(f *testing.F) {
 	for _, doc := range []string{
 		"<domain type='kvm'><x:devices xmlns:x='u'><disk/></x:devices><devices xmlns:y='v'><y:disk/><disk><y:target/></disk></devices></domain>",
 		"<!DOCTYPE d [<!ENTITY e 'vdb'>]><domain type='kvm'><name>&e;</name><devices><disk><target dev='&e;'/></disk></devices></domain>",
-		"<?xml version='1.0' encoding='ISO-8859-1'?><domain type='kvm'><name>\xe9</name><devices><disk><source file='/\xe9'/><driver cache='unsafe'/><target dev='vdb'/></disk></devices></domain>",
+		"<?xml version='1.0' encoding='ISO-8859-1'?><domain type='kvm'><name>\xe9</name><devices><disk><source file='/\xe9'/><driver " +
+			"cache='unsafe'/><target dev='vdb'/></disk></devices></domain>",
 		"\ufeff<domain type='qemu'><devices><disk type='vhostuser'/><disk/><disk/></devices></domain>",
 	} {
 		f.Add([]byte(doc))

@@ -22,19 +22,20 @@ type Rule struct {
 
 // IDs of the rules.
 const (
-	ruleCacheForbidden  = "cache-forbidden"
-	ruleUnsafe          = "unsafe-not-ephemeral"
-	ruleRefused         = "refused-by-libvirt"
-	ruleContradiction   = "contradiction"
-	ruleFlushEnds       = "flush-path-ends-early"
-	ruleFlushUnknown    = "flush-path-unknown"
-	ruleGuestMayUndo    = "guest-may-undo"
-	ruleMigration       = "blocks-migration"
-	ruleDiscard         = "missing-discard"
-	ruleRBD             = "rbd-without-writeback"
-	ruleLabelWithout    = "label-without-disk"
-	ruleNotJudged       = "not-judged"
-	sourceWriteCache    = "virtio 1.2, 5.2.5 (writeback field of the configuration); QEMU, hw/block/virtio-blk.c (config-wce), hw/scsi/scsi-disk.c (MODE SELECT), hw/ide/core.c (SET FEATURES)"
+	ruleCacheForbidden = "cache-forbidden"
+	ruleUnsafe         = "unsafe-not-ephemeral"
+	ruleRefused        = "refused-by-libvirt"
+	ruleContradiction  = "contradiction"
+	ruleFlushEnds      = "flush-path-ends-early"
+	ruleFlushUnknown   = "flush-path-unknown"
+	ruleGuestMayUndo   = "guest-may-undo"
+	ruleMigration      = "blocks-migration"
+	ruleDiscard        = "missing-discard"
+	ruleRBD            = "rbd-without-writeback"
+	ruleLabelWithout   = "label-without-disk"
+	ruleNotJudged      = "not-judged"
+	sourceWriteCache   = "virtio 1.2, 5.2.5 (writeback field of the configuration); QEMU, hw/block/virtio-blk.c (config-wce), " +
+		"hw/scsi/scsi-disk.c (MODE SELECT), hw/ide/core.c (SET FEATURES)"
 	sourceMigrationSafe = "libvirt, src/qemu/qemu_migration.c, qemuMigrationSrcIsAllowed and qemuMigrationSrcIsSafe"
 )
 
@@ -45,7 +46,8 @@ func Rules() []Rule {
 			"The first rule under disks in the policy that matches the disk decides. Choose a mode that it lists, or change the policy.",
 			"the policy file"},
 		{ruleUnsafe, LevelError, "cache=unsafe on a disk that is not declared ephemeral",
-			"QEMU drops every flush: what fsync promised is lost when the host crashes. It is allowed where the policy has a rule for disks labelled ephemeral, with a reason, and the domain's metadata labels the disk so.",
+			"QEMU drops every flush: what fsync promised is lost when the host crashes. It is allowed where the policy has a rule for disks " +
+				"labelled ephemeral, with a reason, and the domain's metadata labels the disk so.",
 			"QEMU manual, -drive, cache=unsafe; libvirt, formatdomain, driver cache"},
 		{ruleRefused, LevelError, "libvirt refuses to start a domain with these settings",
 			"Change what the message names; libvirt's own words stand in parentheses.",
@@ -54,13 +56,17 @@ func Rules() []Rule {
 			"libvirt takes them, but one of them is without effect or makes the other dangerous.",
 			"libvirt, formatdomain, disk: driver, shareable"},
 		{ruleFlushEnds, LevelWarning, "the guest's flush does not get to the medium",
-			"According to the model of the flush path a layer swallows the flush, so that promises are lost with what lies above the medium. platter explain draws the path.",
+			"According to the model of the flush path a layer swallows the flush, so that promises are lost with what lies above the medium. " +
+				"platter explain draws the path.",
 			"platter's model, docs/SAFETY.md, and the source in the message"},
 		{ruleFlushUnknown, LevelNote, "what becomes of a flush is not known",
-			"The model does not know what lies behind this kind of storage: nothing is said about its safety. Ask whoever runs it whether a flush is answered when the data are durable.",
+			"The model does not know what lies behind this kind of storage: nothing is said about its safety. Ask whoever runs it whether a " +
+				"flush is answered when the data are durable.",
 			"platter's model, docs/SAFETY.md"},
 		{ruleGuestMayUndo, LevelWarning, "the guest may turn a write-through disk into a write-back one by itself",
-			"writethrough and directsync keep even what was not flushed, until the guest turns the disk's write cache on; then QEMU flushes only when asked, as under writeback and none. Do not rely on the mode against the guest. On virtio QEMU's property config-wce=off (<qemu:override>) takes the switch away from Linux guests.",
+			"writethrough and directsync keep even what was not flushed, until the guest turns the disk's write cache on; then QEMU flushes only " +
+				"when asked, as under writeback and none. Do not rely on the mode against the guest. On virtio QEMU's property config-wce=off " +
+				"(<qemu:override>) takes the switch away from Linux guests.",
 			sourceWriteCache},
 		{ruleMigration, LevelNote, "the disk stands in the way of live migration",
 			"libvirt refuses to migrate the domain, or does so only with --copy-storage-all or --unsafe.",
@@ -69,7 +75,8 @@ func Rules() []Rule {
 			"Without discard=unmap the image keeps the space of deleted files. Set discard=unmap unless the image is to stay allocated.",
 			"libvirt, formatdomain, driver discard"},
 		{ruleRBD, LevelNote, "an RBD disk without librbd's cache",
-			"none and directsync turn rbd_cache off, and writethrough flushes it after each write. writeback keeps fsync's promises and gathers small writes.",
+			"none and directsync turn rbd_cache off, and writethrough flushes it after each write. writeback keeps fsync's promises and gathers " +
+				"small writes.",
 			"QEMU, block/rbd.c; Ceph, librbd settings"},
 		{ruleLabelWithout, LevelWarning, "a label for a disk that the domain does not have",
 			"The label in the metadata names a target that no disk has, so that it says nothing. Correct or remove it.",
@@ -125,7 +132,7 @@ func (d lintDisk) written() string {
 	}
 }
 
-// writable says whether the guest can change what is on the disk.
+// writable reports whether the guest can change what is on the disk.
 func (d lintDisk) writable() bool { return !d.ReadOnly && d.Device != "cdrom" }
 
 // format is the image's; libvirt takes raw where nothing is said.
@@ -136,7 +143,7 @@ func (d lintDisk) format() string {
 	return "raw"
 }
 
-// hasMedium says whether there is something in the drive.
+// hasMedium reports whether there is something in the drive.
 func (d lintDisk) hasMedium() bool {
 	return d.Source.Path != "" && d.Source.Path != "/" || d.Source.Kind == "nvme" || d.Source.Kind == "network"
 }
@@ -168,7 +175,8 @@ func (l *linter) add(rule, level string, at place, disk, format string, args ...
 func (l *linter) disk(d lintDisk) {
 	l.refusals(d)
 	if d.Source.Kind == "vhostuser" {
-		l.add(ruleNotJudged, LevelNote, d.where(), d.Target, "disk %s is served by another process (vhost-user), whose caches QEMU does not know", d.Target)
+		l.add(ruleNotJudged, LevelNote, d.where(), d.Target,
+			"disk %s is served by another process (vhost-user), whose caches QEMU does not know", d.Target)
 		return
 	}
 	if !d.hasMedium() || !d.writable() {
@@ -230,7 +238,8 @@ func (l *linter) refusals(d lintDisk) {
 	}
 	if d.shareable() && d.writable() && d.format() != "raw" {
 		l.add(ruleRefused, LevelError, d.where("type"), d.Target,
-			"disk %s: libvirt refuses a shareable disk of format %s (shared access requires use of supported storage format); use raw", d.Target, d.format())
+			"disk %s: libvirt refuses a shareable disk of format %s (shared access requires use of supported storage format); use raw", d.Target,
+			d.format())
 	}
 }
 
@@ -263,7 +272,8 @@ func (l *linter) flushPath(d lintDisk, rule *policy.DiskRule, allowed bool) {
 		if allowed {
 			level, why = LevelNote, fmt.Sprintf("; allowed by %s: %s", l.source(rule), rule.Reason)
 		}
-		l.add(ruleFlushEnds, level, d.where("cache"), d.Target, "disk %s: the guest's flush ends at the %s (%s); what fsync promised is lost by %s%s [%s]",
+		l.add(ruleFlushEnds, level, d.where("cache"), d.Target,
+			"disk %s: the guest's flush ends at the %s (%s); what fsync promised is lost by %s%s [%s]",
 			d.Target, layer.Name, layer.Reason, lostBy(c), why, layer.Source)
 	case unknown != nil:
 		l.add(ruleFlushUnknown, LevelNote, d.where(), d.Target, "disk %s: %v", d.Target, unknown)
@@ -315,11 +325,14 @@ func (l *linter) migration(d lintDisk) {
 	const unsafe = "with cache=%s libvirt before 5.7 or QEMU before 4.2 also wants --unsafe (none and directsync do not)"
 	switch {
 	case d.Source.Kind == "nvme":
-		l.add(ruleMigration, LevelWarning, d.where(), d.Target, "disk %s is an NVMe device of this host: libvirt migrates the domain only with --copy-storage-all", d.Target)
+		l.add(ruleMigration, LevelWarning, d.where(), d.Target,
+			"disk %s is an NVMe device of this host: libvirt migrates the domain only with --copy-storage-all", d.Target)
 	case d.Source.Kind == "file" && cached:
-		l.add(ruleMigration, LevelNote, d.where("cache"), d.Target, "disk %s is a file: unless it is on a shared file system, migration needs --copy-storage-all; "+unsafe, d.Target, mode)
+		l.add(ruleMigration, LevelNote, d.where("cache"), d.Target,
+			"disk %s is a file: unless it is on a shared file system, migration needs --copy-storage-all; "+unsafe, d.Target, mode)
 	case d.Source.Kind == "file":
-		l.add(ruleMigration, LevelNote, d.where(), d.Target, "disk %s is a file: unless it is on a shared file system, migration needs --copy-storage-all", d.Target)
+		l.add(ruleMigration, LevelNote, d.where(), d.Target,
+			"disk %s is a file: unless it is on a shared file system, migration needs --copy-storage-all", d.Target)
 	case cached && (d.Source.Kind == "block" || d.Source.Kind == "volume"):
 		l.add(ruleMigration, LevelNote, d.where("cache"), d.Target, "disk %s: "+unsafe, d.Target, mode)
 	}
@@ -327,7 +340,8 @@ func (l *linter) migration(d lintDisk) {
 
 func (l *linter) discard(d lintDisk) {
 	if d.Device == "disk" && d.Get("discard") == "" {
-		l.add(ruleDiscard, LevelNote, d.where("no attribute"), d.Target, "disk %s has no discard: space that the guest frees stays allocated; set discard=unmap, or ignore to say that it is meant", d.Target)
+		l.add(ruleDiscard, LevelNote, d.where("no attribute"), d.Target,
+			"disk %s has no discard: space that the guest frees stays allocated; set discard=unmap, or ignore to say that it is meant", d.Target)
 	}
 }
 
@@ -359,7 +373,8 @@ func (l *linter) duplicates(disks []libvirtxml.Disk) {
 func (l *linter) labels(disks []libvirtxml.Disk) {
 	for _, label := range l.domain.labels {
 		if !slices.ContainsFunc(disks, func(d libvirtxml.Disk) bool { return d.Target == label.target }) {
-			l.add(ruleLabelWithout, LevelWarning, label.place, "", "the metadata label the disk %q as %q, and the domain has no such disk", label.target, label.label)
+			l.add(ruleLabelWithout, LevelWarning, label.place, "", "the metadata label the disk %q as %q, and the domain has no such disk",
+				label.target, label.label)
 		}
 	}
 }

@@ -62,7 +62,8 @@ func (a attribute) schema() schema {
 	case a.longest > 0:
 		return schema{"description": a.about, "type": "string", "pattern": deviceTimeText.String()}
 	}
-	return schema{"description": a.about, "type": []string{"integer", "string"}, "minimum": a.min, "maximum": a.max, "pattern": "^[1-9][0-9]*$"}
+	return schema{"description": a.about, "type": []string{"integer", "string"}, "minimum": a.min, "maximum": a.max,
+		"pattern": "^[1-9][0-9]*$"}
 }
 
 // spellings are words as JSON has them: numbers as text and as themselves.

@@ -60,7 +60,8 @@ func (r *reader) axes(_ string, n *node) error {
 		}
 		r.matrix.Axes = append(r.matrix.Axes, axis)
 		if cells *= len(axis.Values); cells > maxCells {
-			return r.at(e.pos, problemf("with this axis there are more than %d cells", maxCells).withHint("take values or axes out, or write two matrices"))
+			return r.at(e.pos, problemf("with this axis there are more than %d cells",
+				maxCells).withHint("take values or axes out, or write two matrices"))
 		}
 	}
 	return nil
@@ -90,7 +91,8 @@ func (r *reader) axis(e *entry) (Axis, error) {
 	}
 	r.places[e.key] = e.pos
 	if e.kind != list {
-		return axis, r.at(e.node.pos, problemf("the axis %s has %s and should have a list", e.key, e.kind).withHint("write the values in brackets: [a, b]"))
+		return axis, r.at(e.node.pos, problemf("the axis %s has %s and should have a list", e.key,
+			e.kind).withHint("write the values in brackets: [a, b]"))
 	}
 	if len(e.items) == 0 {
 		return axis, r.at(e.node.pos, problemf("the axis %s has no values", e.key).withHint("give it one or more, or remove it"))
@@ -133,7 +135,8 @@ func (r *reader) variant(e *entry) (Axis, error) {
 		return axis, r.at(e.pos, problemf("%q cannot be the name of a variant", e.key).withHint("%s", example))
 	}
 	if e.kind != mapping {
-		return axis, r.at(e.node.pos, problemf("the axis %s has %s and should have a mapping of names to settings", e.key, e.kind).withHint("%s", example))
+		return axis, r.at(e.node.pos, problemf("the axis %s has %s and should have a mapping of names to settings", e.key, e.kind).withHint("%s",
+			example))
 	}
 	if len(e.entries) == 0 {
 		return axis, r.at(e.node.pos, problemf("the axis %s has no values", e.key).withHint("%s", example))
@@ -181,7 +184,7 @@ func (r *reader) variantValue(axis Axis, e *entry) (cell.Settings, error) {
 	return settings, nil
 }
 
-// sameSettings says whether two lists have the same settings in any order; neither has a name twice.
+// sameSettings reports whether two lists have the same settings in any order; neither has a name twice.
 func sameSettings(a, b cell.Settings) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(s cell.Setting) bool {
 		return !slices.ContainsFunc(b, func(t cell.Setting) bool { return s.Name == t.Name && s.Value.Equal(t.Value) })
@@ -197,7 +200,8 @@ func (r *reader) checkAxisToo(full, where string, pos position) error {
 		if a.Name == full {
 			return r.at(pos, problemf("%s is an axis and stands in %s, too", full, where).withHint("remove it here: the axis gives it its values"))
 		}
-		return r.at(pos, problemf("every value of %s sets %s, and it stands in %s, too", a.Name, full, where).withHint("remove it here, or from one of the values"))
+		return r.at(pos, problemf("every value of %s sets %s, and it stands in %s, too", a.Name, full,
+			where).withHint("remove it here, or from one of the values"))
 	}
 	return nil
 }

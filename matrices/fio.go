@@ -152,20 +152,23 @@ func (o fioOption) choiceSchema() schema {
 			words = append(words, n)
 		}
 	}
-	return schema{"anyOf": []schema{{"enum": words}, {"type": "string", "pattern": "^(" + strings.Join(o.choices, "|") + "):[A-Za-z0-9 _.,:/%+=-]+$"}}}
+	return schema{"anyOf": []schema{{"enum": words}, {"type": "string", "pattern": "^(" + strings.Join(o.choices, "|") +
+		"):[A-Za-z0-9 _.,:/%+=-]+$"}}}
 }
 
 // checkFioText refuses what a job file would not carry to fio as it stands, or what would carry more than a value.
 func checkFioText(name, text string) *problem {
 	switch {
 	case text == "" || text != strings.TrimSpace(text):
-		return problemf("fio.%s cannot be %q: fio drops empty values and outer blanks", name, text).withHint("write the value without blanks around it")
+		return problemf("fio.%s cannot be %q: fio drops empty values and outer blanks", name,
+			text).withHint("write the value without blanks around it")
 	case len(text) > 200:
 		return problemf("the value of fio.%s has %d characters; it may have 200", name, len(text))
 	}
 	for _, r := range text {
 		if why := refusedCharacter(r); why != "" {
-			return problemf("fio.%s cannot have %q in its value: %s", name, r, why).withHint("write the value in letters, digits and _ . , : / %% + = - alone")
+			return problemf("fio.%s cannot have %q in its value: %s", name, r,
+				why).withHint("write the value in letters, digits and _ . , : / %% + = - alone")
 		}
 	}
 	return nil

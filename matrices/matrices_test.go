@@ -300,7 +300,8 @@ func TestTheWorkingSetIsTheSizeOrTheRestOfTheDisk(t *testing.T) {
 }
 
 func TestTheFileReachesToWhereTheLastJobEnds(t *testing.T) {
-	m := parse(t, with("{guest.filesystem: [none, ext4]}", "{rw: write, runtime: 1, size: 16m, offset: 4m, numjobs: 3, offset_increment: 32m, file_append: 0}"))
+	m := parse(t, with("{guest.filesystem: [none, ext4]}",
+		"{rw: write, runtime: 1, size: 16m, offset: 4m, numjobs: 3, offset_increment: 32m, file_append: 0}"))
 	cells := m.Cells()
 	if raw, file := cells[0].FileBytes(), cells[1].FileBytes(); raw != 0 || file != 84<<20 {
 		t.Errorf("the raw device needs a file of %d bytes, the file system one of %d", raw, file)
@@ -309,7 +310,8 @@ func TestTheFileReachesToWhereTheLastJobEnds(t *testing.T) {
 
 func TestACellIsAskedForItsSettingsByTheirFullName(t *testing.T) {
 	c := parse(t, "storage: {format: qcow2, cluster_size: 4KiB}\nguest: {vcpus: \"3\"}\ndevice: {write_latency: 60us, sector: 4096}\n"+
-		with("{disk.cache: [none], fio.fsync: [1], guest.filesystem: [ext4], variant.v: {a: {guest.barrier: off, fio.bs: 8k, device.dirty_background: 1MiB}}}",
+		with("{disk.cache: [none], fio.fsync: [1], guest.filesystem: [ext4], variant.v: {a: {guest.barrier: off, fio.bs: 8k, "+
+			"device.dirty_background: 1MiB}}}",
 			"{rw: write, runtime: 10, size: 1m}")).Cells()[0]
 	for full, want := range map[string]string{
 		"disk.cache": "none", "fio.fsync": "1", "fio.rw": "write", "fio.runtime": "10", "fio.bs": "8k",
@@ -426,7 +428,8 @@ func TestTheBuiltInMatricesAreShortAndSmall(t *testing.T) {
 		if count > 100 || total > 21*time.Minute || (cell.Cell{Settings: m.Fixed}).SizeBytes() > 2<<30 {
 			t.Errorf("%s measures %d cells in about %v on %d bytes", m.Name, count, total, (cell.Cell{Settings: m.Fixed}).SizeBytes())
 		}
-		if !strings.Contains(m.Text, "\n# yaml-language-server: $schema="+SchemaFile+"\nname:") && !strings.Contains(m.Text, "\n# yaml-language-server: $schema="+SchemaFile+"\n#\n") {
+		if !strings.Contains(m.Text, "\n# yaml-language-server: $schema="+SchemaFile+"\nname:") &&
+			!strings.Contains(m.Text, "\n# yaml-language-server: $schema="+SchemaFile+"\n#\n") {
 			t.Errorf("%s does not name its schema for editors", m.Name)
 		}
 	}

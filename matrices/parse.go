@@ -307,7 +307,8 @@ func (r *reader) exclusions(_ string, n *node) error {
 
 func (r *reader) exclusion(n *node) (cell.Settings, error) {
 	if n.kind != mapping || len(n.entries) == 0 {
-		return nil, r.at(n.pos, problemf("an exclusion is a mapping of axes to values").withHint("for example {disk.cache: unsafe, fio.fsync: 0}"))
+		return nil, r.at(n.pos,
+			problemf("an exclusion is a mapping of axes to values").withHint("for example {disk.cache: unsafe, fio.fsync: 0}"))
 	}
 	var pattern cell.Settings
 	for _, e := range n.entries {
@@ -316,7 +317,8 @@ func (r *reader) exclusion(n *node) (cell.Settings, error) {
 			return nil, r.at(e.pos, problemf("the matrix has no axis %q to exclude from", e.key).withHint("%s", r.axesHint(e.key)))
 		}
 		if e.kind != scalar || !slices.ContainsFunc(r.matrix.Axes[i].Values, e.value.Equal) {
-			return nil, r.at(e.node.pos, problemf("the axis %s does not have this value", e.key).withHint("its values are %s", joined(r.matrix.Axes[i].Values)))
+			return nil, r.at(e.node.pos, problemf("the axis %s does not have this value", e.key).withHint("its values are %s",
+				joined(r.matrix.Axes[i].Values)))
 		}
 		pattern = append(pattern, cell.Setting{Name: e.key, Value: e.value})
 	}

@@ -49,7 +49,8 @@ func (r rule) refusesValue(full string, v cell.Value) bool {
 // rules is the table of everything that is not measured, and why. Options are fio's, for the rules on those that only
 // some engines have.
 func rules(options []fioOption) []rule {
-	return slices.Concat(diskRules(), guestRules(), storageRules(), fioNameRules(), fioValueRules(), fioCellRules(), fileRules(), engineRules(options), measuringGuestRules())
+	return slices.Concat(diskRules(), guestRules(), storageRules(), fioNameRules(), fioValueRules(), fioCellRules(), fileRules(),
+		engineRules(options), measuringGuestRules())
 }
 
 // measuringGuestRules are what platter's own guest cannot do. They come last: a reason that holds in every guest says more.
@@ -92,7 +93,8 @@ func diskRules() []rule {
 			source: `QEMU, virtio-blk: "must be a power of 2 (max 1024)"`,
 		}, {
 			cell: func(c cell.Cell) bool {
-				return c.Settings.Text("disk.io") == "native" && c.Settings.Text("disk.cache") != "none" && c.Settings.Text("disk.cache") != "directsync"
+				return c.Settings.Text("disk.io") == "native" && c.Settings.Text("disk.cache") != "none" &&
+					c.Settings.Text("disk.cache") != "directsync"
 			},
 			effect: exclude,
 			reason: "io=native needs either no disk cache or directsync cache mode",
@@ -242,10 +244,11 @@ func fioNameRules() []rule {
 			hint:     "write the workload itself",
 			source:   "fio HOWTO, profile",
 		}, {
-			settings: fio("wait_for", "stonewall", "new_group", "startdelay", "exitall", "exit_what", "exitall_on_error", "flow", "flow_id", "flow_sleep"),
-			reason:   "it orders several jobs, and a cell is one",
-			hint:     "leave it out; numjobs runs copies of the job",
-			source:   "fio HOWTO, threads, processes and job synchronization",
+			settings: fio("wait_for", "stonewall", "new_group", "startdelay", "exitall", "exit_what", "exitall_on_error", "flow", "flow_id",
+				"flow_sleep"),
+			reason: "it orders several jobs, and a cell is one",
+			hint:   "leave it out; numjobs runs copies of the job",
+			source: "fio HOWTO, threads, processes and job synchronization",
 		}, {
 			settings: fio("stats", "gtod_reduce", "disable_*"),
 			reason:   "it takes away figures that the report needs",

@@ -46,7 +46,8 @@ const (
 func patterns() []string { return []string{patternOverwrite, "append", "file", "rename"} }
 
 func defaultSafety() *Safety {
-	return &Safety{Classes: cell.FailureClasses(), DriveCaches: []string{"volatile"}, Seconds: 5, Pattern: patternOverwrite, SizeBytes: 64 << 20, Points: 200}
+	return &Safety{Classes: cell.FailureClasses(), DriveCaches: []string{"volatile"}, Seconds: 5, Pattern: patternOverwrite,
+		SizeBytes: 64 << 20, Points: 200}
 }
 
 func (r *reader) safety(what string, n *node) error {
@@ -67,7 +68,8 @@ func (r *reader) safety(what string, n *node) error {
 func (r *reader) words(into *[]string, known []string) func(string, *node) error {
 	return func(what string, n *node) error {
 		if n.kind != list || len(n.items) == 0 || slices.ContainsFunc(n.items, func(item *node) bool { return item.kind != scalar }) {
-			return r.at(n.pos, problemf("%s should be a list of some of: %s", what, strings.Join(known, ", ")).withHint("write them in brackets: [%s]", known[0]))
+			return r.at(n.pos, problemf("%s should be a list of some of: %s", what, strings.Join(known,
+				", ")).withHint("write them in brackets: [%s]", known[0]))
 		}
 		*into = nil
 		for _, item := range n.items {
@@ -125,7 +127,8 @@ func (r *reader) checkSafety(cells []cell.Cell) error {
 		}
 	}
 	if !some {
-		return r.at(r.places["safety"], problemf("no cell's safety can be measured: %s", first).withHint("change the workload, or remove the section safety"))
+		return r.at(r.places["safety"], problemf("no cell's safety can be measured: %s",
+			first).withHint("change the workload, or remove the section safety"))
 	}
 	return nil
 }
@@ -200,16 +203,20 @@ func safetySchema() schema {
 		return schema{"description": about, "type": "integer", "minimum": low, "maximum": high}
 	}
 	return schema{
-		"description":          "What each cell loses in a crash: after the trials a probe does its workload on a simulated disk, and the disk's log is judged.",
+		"description": "What each cell loses in a crash: after the trials a probe does its workload on a simulated disk, and the " +
+			"disk's log is judged.",
 		"type":                 "object",
 		"additionalProperties": false,
 		"properties": schema{
-			"classes":     words("The failures; all four unless it is said.", cell.FailureClasses()),
-			"drive_cache": words("The drive's own cache: volatile loses its content with the power; volatile unless it is said.", cell.DriveCaches()),
+			"classes": words("The failures; all four unless it is said.", cell.FailureClasses()),
+			"drive_cache": words("The drive's own cache: volatile loses its content with the power; volatile unless it is said.",
+				cell.DriveCaches()),
 			"seconds": schema{"description": "How long the probe runs in each cell; 5 unless it is said.", "type": "number",
 				"minimum": minSafetySeconds, "maximum": maxSafetySeconds},
-			"live": whole("Real cuts of each class in each group of cells with equal disk settings and file system, as a check of the log's judgement; of xfs in each cell, where there must be some; 0 unless it is said.", 0, maxLive),
-			"pattern": schema{"description": "What one write of the probe is: overwrite a block, append one, make a file, or replace a file; all but overwrite need a file system.",
+			"live": whole("Real cuts of each class in each group of cells with equal disk settings and file system, as a check of the log's "+
+				"judgement; of xfs in each cell, where there must be some; 0 unless it is said.", 0, maxLive),
+			"pattern": schema{"description": "What one write of the probe is: overwrite a block, append one, make a file, or replace a file; all " +
+				"but overwrite need a file system.",
 				"enum": patterns()},
 			"size":   sizeSchema("What the probe works on, all jobs together; 64MiB unless it is said.", sectionMultiple),
 			"points": whole("How many crash points are tried where each takes a check of the whole disk; 200 unless it is said.", 1, maxPoints),

@@ -42,18 +42,22 @@ func matrixSchema(v vocabulary, workloads []string) schema {
 		"anyOf":                []schema{{"required": []string{"fio"}}, {"required": []string{"workload"}}},
 		"additionalProperties": false,
 		"properties": schema{
-			"name":        schema{"description": "The name of the matrix and of its run directories.", "type": "string", "pattern": matrixName.String()},
+			"name": schema{"description": "The name of the matrix and of its run directories.", "type": "string",
+				"pattern": matrixName.String()},
 			"description": lineSchema("What the matrix shows, in one line."),
 			"banner":      lineSchema("A line that is shown with every output of the run."),
 			"storage":     storage,
 			"guest":       sectionSchema(v, "guest", "The measuring guest. Settings that are axes do not stand here."),
 			"axes":        axesSchema(v),
-			"workload":    schema{"description": "A workload that comes with platter; fio and the axes may override options of it.", "enum": workloads},
-			"fio":         sectionSchema(v, "fio", "The options of the workload, in fio's spelling. Options that are axes do not stand here."),
-			"device":      sectionSchema(v, "device", "The simulated disk that loses power in crash campaigns. Settings that are axes do not stand here."),
-			"safety":      safetySchema(),
-			"exclude":     excludeSchema(v),
-			"trials":      schema{"description": "How often each cell is measured; 10 unless it is said.", "type": "integer", "minimum": 1, "maximum": maxTrials},
+			"workload": schema{"description": "A workload that comes with platter; fio and the axes may override options of it.",
+				"enum": workloads},
+			"fio": sectionSchema(v, "fio", "The options of the workload, in fio's spelling. Options that are axes do not stand here."),
+			"device": sectionSchema(v, "device",
+				"The simulated disk that loses power in crash campaigns. Settings that are axes do not stand here."),
+			"safety":  safetySchema(),
+			"exclude": excludeSchema(v),
+			"trials": schema{"description": "How often each cell is measured; 10 unless it is said.", "type": "integer", "minimum": 1,
+				"maximum": maxTrials},
 		},
 		"$defs": settingSchemas(v),
 	}
@@ -65,7 +69,8 @@ func lineSchema(about string) schema {
 
 // sizeSchema is about sizes that parseSize reads.
 func sizeSchema(about string, multiple int64) schema {
-	return schema{"description": about, "type": []string{"integer", "string"}, "minimum": multiple, "multipleOf": multiple, "pattern": cell.SizePattern}
+	return schema{"description": about, "type": []string{"integer", "string"}, "minimum": multiple, "multipleOf": multiple,
+		"pattern": cell.SizePattern}
 }
 
 // settingSchemas has what the values of each setting may be, under its full name.

@@ -73,10 +73,13 @@ func TestTheSchemaHasTheKeysThatParseTakesAndNoOthers(t *testing.T) {
 		path []string
 	}{
 		{"zzzzzzzz: 1\n", []string{"properties"}},
-		{with("{disk.cache: [none]}", "{rw: write, runtime: 1}") + "storage: {zzzzzzzzzzzzzz: 1}\n", []string{"properties", "storage", "properties"}},
+		{with("{disk.cache: [none]}", "{rw: write, runtime: 1}") + "storage: {zzzzzzzzzzzzzz: 1}\n",
+			[]string{"properties", "storage", "properties"}},
 		{with("{disk.cache: [none]}", "{rw: write, runtime: 1}") + "guest: {zzzzzzzzzzzzzz: 1}\n", []string{"properties", "guest", "properties"}},
-		{with("{disk.cache: [none]}", "{rw: write, runtime: 1}") + "device: {zzzzzzzzzzzzzz: 1}\n", []string{"properties", "device", "properties"}},
-		{with("{disk.cache: [none]}", "{rw: write, runtime: 1}") + "safety: {zzzzzzzzzzzzzz: 1}\n", []string{"properties", "safety", "properties"}},
+		{with("{disk.cache: [none]}", "{rw: write, runtime: 1}") + "device: {zzzzzzzzzzzzzz: 1}\n",
+			[]string{"properties", "device", "properties"}},
+		{with("{disk.cache: [none]}", "{rw: write, runtime: 1}") + "safety: {zzzzzzzzzzzzzz: 1}\n",
+			[]string{"properties", "safety", "properties"}},
 	} {
 		if diff := cmp.Diff(hintOfUnknownKey(t, c.text), sortedKeys(inside(t, s, c.path...))); diff != "" {
 			t.Errorf("%v (-Parse +schema):\n%s", c.path, diff)

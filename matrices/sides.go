@@ -26,7 +26,8 @@ func Sides(m *Matrix, before, after cell.Settings) (*Matrix, error) {
 		case "name":
 			doc[i].Value = m.Name + "-ab"
 		case "axes":
-			sides := yaml.MapItem{Key: cell.SideAxis, Value: yaml.MapSlice{{Key: cell.SideBefore, Value: mapped(before)}, {Key: cell.SideAfter, Value: mapped(after)}}}
+			sides := yaml.MapItem{Key: cell.SideAxis, Value: yaml.MapSlice{{Key: cell.SideBefore, Value: mapped(before)},
+				{Key: cell.SideAfter, Value: mapped(after)}}}
 			doc[i].Value = append(yaml.MapSlice{sides}, withoutDisk(item.Value)...)
 		case "exclude":
 			doc[i].Value = withoutDiskPatterns(item.Value)

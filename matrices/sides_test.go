@@ -37,7 +37,8 @@ safety: {seconds: 1.5, size: 4MiB}
 			ids = append(ids, c.ID+" "+c.Settings.Text("disk.cache"))
 		}
 	}
-	want := "variant.side=before,fio.fsync=1,guest.barrier=on,guest.filesystem=ext4 none; variant.side=after,fio.fsync=1,guest.barrier=on,guest.filesystem=ext4 unsafe"
+	want := "variant.side=before,fio.fsync=1,guest.barrier=on,guest.filesystem=ext4 none; " +
+		"variant.side=after,fio.fsync=1,guest.barrier=on,guest.filesystem=ext4 unsafe"
 	if got := strings.Join(ids, "; "); got != want {
 		t.Errorf("cells %s\nwant  %s\n%s", got, want, ab.Text)
 	}
@@ -52,7 +53,8 @@ func TestEveryBuiltinMatrixHasTwoSidesOrSaysWhyNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range all {
-		_, err := Sides(m, cell.Settings{{Name: "disk.cache", Value: cell.Value{V: "none"}}}, cell.Settings{{Name: "disk.cache", Value: cell.Value{V: "writeback"}}})
+		_, err := Sides(m, cell.Settings{{Name: "disk.cache", Value: cell.Value{V: "none"}}},
+			cell.Settings{{Name: "disk.cache", Value: cell.Value{V: "writeback"}}})
 		if _, varies := m.diskVariant(); err != nil != varies {
 			t.Errorf("%s: %v", m.Name, err)
 		}

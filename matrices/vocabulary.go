@@ -60,7 +60,8 @@ func (v vocabulary) checkName(full string) *problem {
 	}
 	if space.other != nil {
 		if instead, is := space.other(name); is {
-			return problemf("%s is another name of %s.%s", full, prefix, instead).withHint("write %s.%s: one option has one name here", prefix, instead)
+			return problemf("%s is another name of %s.%s", full, prefix, instead).withHint("write %s.%s: one option has one name here", prefix,
+				instead)
 		}
 	}
 	return problemf("there is no %s", full).withHint("%s", didYouMean(full, space.settings(), space.advice))

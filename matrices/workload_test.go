@@ -67,7 +67,8 @@ func TestFioRunsTheWorkloads(t *testing.T) {
 		t.Run(w.Name, func(t *testing.T) {
 			m := parse(t, "name: small\nworkload: "+w.Name+"\nfio: {runtime: 100ms, size: 16m}\naxes: {disk.cache: [none]}\n")
 			job := filepath.Join(t.TempDir(), "job.fio")
-			text := "[job]\n" + strings.ReplaceAll(spelled(m.Cells()[0].Settings.Of("fio")), " ", "\n") + "\nfilename=" + filepath.Join(t.TempDir(), "file") + "\n"
+			text := "[job]\n" + strings.ReplaceAll(spelled(m.Cells()[0].Settings.Of("fio")), " ", "\n") + "\nfilename=" +
+				filepath.Join(t.TempDir(), "file") + "\n"
 			if err := os.WriteFile(job, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}

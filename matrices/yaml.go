@@ -263,7 +263,8 @@ func scalarOf(n ast.Node) (cell.Value, string, *problem) {
 		return cell.Value{V: n.Value}, text, nil
 	case *ast.IntegerNode, *ast.FloatNode:
 		if !plainNumber.MatchString(text) {
-			return cell.Value{}, "", problemf("%s is not a plain decimal number", text).withHint("write it in decimal, or in quotes if it is to be text")
+			return cell.Value{}, "", problemf("%s is not a plain decimal number",
+				text).withHint("write it in decimal, or in quotes if it is to be text")
 		}
 		return number(text), text, nil
 	}
@@ -284,7 +285,7 @@ func number(text string) cell.Value {
 	return cell.Value{V: text}
 }
 
-// printable says whether a text can stand on one line of a report or terminal.
+// printable reports whether a text can stand on one line of a report or terminal.
 func printable(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }

@@ -29,7 +29,8 @@ const kvmProbeFile = "kvm-probe.json"
 
 // probeAccel finds out by booting whether KVM really runs a guest: libvirt and /dev/kvm may both say so and be wrong.
 // The answer holds until the host reboots or QEMU or the guest image change; it is kept in the cache directory.
-func probeAccel(ctx context.Context, host *hypervisor.Host, facts hypervisor.Facts, image *guest.Image, cache string, work *workdir) (Accel, error) {
+func probeAccel(ctx context.Context, host *hypervisor.Host, facts hypervisor.Facts, image *guest.Image, cache string,
+	work *workdir) (Accel, error) {
 	if !facts.KVM {
 		return Accel{Name: "tcg", Reason: "libvirt offers no KVM on this host"}, nil
 	}
@@ -111,5 +112,6 @@ func bootUnderKVM(ctx context.Context, host *hypervisor.Host, image *guest.Image
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return Accel{Name: "tcg", Reason: fmt.Sprintf("/dev/kvm is there, but a guest under KVM printed nothing within %.0f s", kvmLimit.Seconds())}, true, nil
+	return Accel{Name: "tcg", Reason: fmt.Sprintf("/dev/kvm is there, but a guest under KVM printed nothing within %.0f s",
+		kvmLimit.Seconds())}, true, nil
 }

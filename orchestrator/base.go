@@ -84,7 +84,8 @@ func (x *crashes) makeBase(ctx context.Context, key base, b *baseImage) error {
 		return nil
 	}
 	shape := Shape{Format: key.format, ClusterSize: key.clusterSize}
-	if err := qemuImg(ctx, append([]string{"convert", "-f", "raw", "-O", key.format}, append(shape.options(), raw, b.path)...)...); err != nil {
+	if err := qemuImg(ctx, append([]string{"convert", "-f", "raw", "-O", key.format},
+		append(shape.options(), raw, b.path)...)...); err != nil {
 		return err
 	}
 	// The simulated disk's images do not grow: a format that allocates gets its room beforehand.

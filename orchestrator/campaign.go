@@ -34,7 +34,8 @@ const (
 	estimatedChecks   = 4 * time.Second // of the file system, on survivors
 )
 
-// campaigns are those of a plan with a safety section, in the order of its cells, those of one boot configuration together. Live cuts are made
+// campaigns are those of a plan with a safety section, in the order of its cells, those of one boot configuration together. Live
+// cuts are made
 // on one cell of each group with equal disk settings and file system: the first that promises something, else the first; and on each
 // whose verdict rests on them.
 func (p Plan) campaigns(bootOf func(cell.Cell) Boot) []Campaign {
@@ -63,7 +64,7 @@ func (p Plan) campaigns(bootOf func(cell.Cell) Boot) []Campaign {
 	return all
 }
 
-// restsOnCuts tells whether the cell can be called safe after live cuts of its own alone: no tool of the host's reads an xfs
+// restsOnCuts reports whether the cell can be called safe after live cuts of its own alone: no tool of the host's reads an xfs
 // without mounting it, so that only the guest that mounts its survivor looks at it.
 func restsOnCuts(c cell.Cell) bool { return c.Filesystem() == "xfs" && c.Promises() }
 
@@ -155,7 +156,7 @@ func questions(s matrices.Safety) []cell.Question {
 	return qs
 }
 
-// sampled tells whether the cell's crash points are judged one by one, on survivors that are made.
+// sampled reports whether the cell's crash points are judged one by one, on survivors that are made.
 func (x *crashes) sampled(c cell.Cell) bool {
 	return c.Format() != "raw" || x.safety.Pattern != witness.Overwrite
 }
@@ -217,7 +218,8 @@ func (x *crashes) try(ctx context.Context, c Campaign) ([]results.Safety, error)
 // record runs the probe on a new disk that can lose power, behind a drive cache, and keeps the log: one that is made behind a volatile
 // cache serves all kinds. With end, which is called while the probe runs and
 // ends the machine, the log ends there, and the images stay for it to look at.
-func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, drive string, end func(context.Context, *recording, Subject) error) (*recording, error) {
+func (x *crashes) record(ctx context.Context, c Campaign, job guest.ProbeJob, drive string,
+	end func(context.Context, *recording, Subject) error) (*recording, error) {
 	if err := x.run.needMachine(ctx, c.Boot); err != nil {
 		return nil, err
 	}
@@ -260,7 +262,8 @@ func rigError(op string, err error) error {
 }
 
 // probe plugs the disks in and runs the probe on them.
-func (x *crashes) probe(ctx context.Context, c Campaign, job guest.ProbeJob, rec *recording, m Subject, path, watch string, end func(context.Context, *recording, Subject) error) error {
+func (x *crashes) probe(ctx context.Context, c Campaign, job guest.ProbeJob, rec *recording, m Subject, path, watch string,
+	end func(context.Context, *recording, Subject) error) error {
 	ctx, cancel := context.WithTimeout(ctx, attachLimit+prepareLimit+job.Runtime+probeSlack)
 	defer cancel()
 	if err := m.Attach(ctx, scratchDisk(c.Cell, path)); err != nil {
@@ -311,7 +314,8 @@ func (x *crashes) probe(ctx context.Context, c Campaign, job guest.ProbeJob, rec
 }
 
 // probeUntil runs the probe until end has ended the machine.
-func (x *crashes) probeUntil(ctx context.Context, job guest.ProbeJob, rec *recording, m Subject, end func(context.Context, *recording, Subject) error) error {
+func (x *crashes) probeUntil(ctx context.Context, job guest.ProbeJob, rec *recording, m Subject,
+	end func(context.Context, *recording, Subject) error) error {
 	job.Runtime = time.Minute // it does not live to see it
 	return meanwhile(ctx, func(ctx context.Context) error { return ended(m.Probe(ctx, job)) }, func(done <-chan struct{}) error {
 		if err := x.probing(ctx, rec, done); err != nil {
@@ -364,7 +368,8 @@ func (x *crashes) probing(ctx context.Context, rec *recording, done <-chan struc
 		if err != nil {
 			return rigError("watch the probe", err)
 		}
-		if i := slices.IndexFunc(s.Images, func(i powercut.ImageStatus) bool { return i.Name == rec.names[1] }); i >= 0 && s.Images[i].Counters.Writes > 0 {
+		if i := slices.IndexFunc(s.Images, func(i powercut.ImageStatus) bool { return i.Name == rec.names[1] }); i >= 0 &&
+			s.Images[i].Counters.Writes > 0 {
 			return nil
 		}
 		select {

@@ -106,8 +106,9 @@ func TestAToolThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 		t.Errorf("e2fsck is killed: the survivor is called broken: %s", broken)
 	}
 	for status, says := range map[int]string{
-		8:  "e2fsck 1.47.0\nError allocating icount structure: Memory allocation failed\ne2fsck: aborted",
-		9:  "e2fsck: Cannot allocate memory while trying to open image\nThe superblock could not be read or does not describe a valid ext2 filesystem: then the superblock\nis corrupt",
+		8: "e2fsck 1.47.0\nError allocating icount structure: Memory allocation failed\ne2fsck: aborted",
+		9: "e2fsck: Cannot allocate memory while trying to open image\nThe superblock could not be read or does not describe a valid ext2 " +
+			"filesystem: then the superblock\nis corrupt",
 		16: "Usage: e2fsck",
 	} {
 		tool("e2fsck", fmt.Sprintf("printf '%s\n'; exit %d", says, status))

@@ -112,7 +112,7 @@ func checkExt4(ctx context.Context, image string) (string, error) {
 // error, 16 usage, 32 canceled, 128 shared library error), beside that of what it had found by then.
 const operational = 8
 
-// superblocksGone tells whether that was the file system's own fault: it can be so far gone that e2fsck does not open it.
+// superblocksGone reports whether that was the file system's own fault: it can be so far gone that e2fsck does not open it.
 func superblocksGone(said string) bool {
 	return slices.ContainsFunc([]string{"Bad magic number in super-block while", "Superblock checksum does not match superblock while",
 		"The ext2 superblock is corrupt while", "Either the superblock or the partition table is likely to be corrupt!"},

@@ -170,7 +170,8 @@ func (l cutLoss) String() string {
 	return text
 }
 
-// agrees tells whether a cut and its replay took something, both or neither. What only the guest saw of a file system that is looked at in
+// agrees reports whether a cut and its replay took something, both or neither. What only the guest saw of a file system that is
+// looked at in
 // live cuts alone is no disagreement.
 func (l cutLoss) agrees(replayed cutLoss, c cell.Cell) bool {
 	live, again := l.promises > 0 || l.broken != "", replayed.promises > 0 || replayed.broken != ""
@@ -262,7 +263,8 @@ func readLive(ctx context.Context, m Subject, rec *recording, path string, ledge
 	if err := m.Attach(ctx, disk); err != nil {
 		return cutLoss{}, fmt.Errorf("attach the survivor: %w", err)
 	}
-	prepared, err := m.Prepare(ctx, guest.Setup{Filesystem: rec.campaign.Filesystem, Barrier: "on", WriteCache: "device", CacheType: "device", FileBytes: rec.base.fileBytes})
+	prepared, err := m.Prepare(ctx, guest.Setup{Filesystem: rec.campaign.Filesystem, Barrier: "on", WriteCache: "device", CacheType: "device",
+		FileBytes: rec.base.fileBytes})
 	if err != nil {
 		return cutLoss{}, err
 	}

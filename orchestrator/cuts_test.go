@@ -72,12 +72,14 @@ func TestOnlyWhatTheSurvivorIsToBlameForIsALossOfALiveCut(t *testing.T) {
 		{name: "promises that do not read back", machine: fakeSubject{lost: 3}, lost: 3},
 		{name: "a file system that cannot be mounted", machine: fakeSubject{prepare: broken}, lost: 8},
 		{name: "a file that cannot be opened", machine: fakeSubject{check: broken}, lost: 8},
-		{name: "a disk that is not there", machine: fakeSubject{prepare: &guest.ExitError{Status: 1, Stderr: "cd: can't cd to /sys/block"}}, rig: true},
+		{name: "a disk that is not there", machine: fakeSubject{prepare: &guest.ExitError{Status: 1, Stderr: "cd: can't cd to /sys/block"}},
+			rig: true},
 		{name: "a guest that is gone", machine: fakeSubject{prepare: fmt.Errorf("prepare: %w", guest.ErrLost)}, rig: true},
 		{name: "a guest that takes too long", machine: fakeSubject{prepare: fmt.Errorf("prepare: %w", context.DeadlineExceeded)}, rig: true},
 		{name: "a probe that cannot be run", machine: fakeSubject{check: &guest.ExitError{Status: 127}}, rig: true},
 		{name: "a guest that is gone while it reads", machine: fakeSubject{check: guest.ErrLost}, rig: true},
-		{name: "a disk that cannot be plugged in", machine: fakeSubject{attach: &hypervisor.Error{Op: "attach", Fault: fault.Refused}}, rig: true},
+		{name: "a disk that cannot be plugged in", machine: fakeSubject{attach: &hypervisor.Error{Op: "attach", Fault: fault.Refused}},
+			rig: true},
 	} {
 		loss, err := liveCutOf(t, &c.machine, "raw", "survivor.img")
 		if (err != nil) != c.rig || loss.promises != c.lost || (loss.broken != "") != (c.lost == 8) {

@@ -59,7 +59,8 @@ func TestARunEndsAfterTheBlockThatIsEnough(t *testing.T) {
 }
 
 func TestARunThatMayEndEarlyHasOneKindOfGuest(t *testing.T) {
-	m, err := matrices.Parse("two.yaml", []byte("name: two\nstorage: {size: 64MiB}\naxes: {guest.vcpus: [1, 2]}\nfio: {rw: randwrite, bs: 4k, size: 64m, runtime: 1}\n"))
+	m, err := matrices.Parse("two.yaml",
+		[]byte("name: two\nstorage: {size: 64MiB}\naxes: {guest.vcpus: [1, 2]}\nfio: {rw: randwrite, bs: 4k, size: 64m, runtime: 1}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

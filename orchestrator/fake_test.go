@@ -124,7 +124,8 @@ func (m *fakeMachine) RunFio(ctx context.Context, _, job string) (guest.FioRun, 
 		return guest.FioRun{}, ctx.Err()
 	}
 	if m.lab.fioFails != nil && m.lab.fioFails(m.lab.runs) || strings.Contains(job, "nosuchdevice") {
-		return guest.FioRun{Status: 1, Text: cmp.Or(m.lab.fioSays, "fio: pid=1, err=5/file:io_u.c, Input/output error\n"), JSON: fmt.Appendf(nil, fakeFio, 5, 1, 1, 0, 0, 0)}, nil
+		return guest.FioRun{Status: 1, Text: cmp.Or(m.lab.fioSays, "fio: pid=1, err=5/file:io_u.c, Input/output error\n"),
+			JSON: fmt.Appendf(nil, fakeFio, 5, 1, 1, 0, 0, 0)}, nil
 	}
 	syncs := int64(0)
 	if strings.Contains(job, "fsync=1\n") {

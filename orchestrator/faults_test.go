@@ -98,7 +98,8 @@ func TestAFioThatHangsAndAQEMUThatDiesAreFailedTrialsNotHangs(t *testing.T) {
 	t.Cleanup(func() { _ = m.Close(context.Background()) })
 	attach := func() guest.Disk {
 		t.Helper()
-		disk := libvirtxml.ScratchDisk{File: scratch, Format: "raw", Target: "vdb", Bus: "virtio", Serial: scratchSerial, Driver: []libvirtxml.Attr{{Name: "cache", Value: "none"}}}
+		disk := libvirtxml.ScratchDisk{File: scratch, Format: "raw", Target: "vdb", Bus: "virtio", Serial: scratchSerial,
+			Driver: []libvirtxml.Attr{{Name: "cache", Value: "none"}}}
 		if err := m.Attach(t.Context(), disk); err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +157,8 @@ func TestTheThirdBootIsARestoredGuestWithTheFirstOnesRoot(t *testing.T) {
 			t.Errorf("boot %d sees files of the boot before: %q", i+1, lines[1:])
 		}
 		fresh = append(fresh, lines[0])
-		disk := libvirtxml.ScratchDisk{File: scratch, Format: "raw", Target: "vdb", Bus: "virtio", Serial: scratchSerial, Driver: []libvirtxml.Attr{{Name: "cache", Value: "unsafe"}}}
+		disk := libvirtxml.ScratchDisk{File: scratch, Format: "raw", Target: "vdb", Bus: "virtio", Serial: scratchSerial,
+			Driver: []libvirtxml.Attr{{Name: "cache", Value: "unsafe"}}}
 		if err := m.Attach(t.Context(), disk); err != nil {
 			t.Fatal(err)
 		}

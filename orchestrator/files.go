@@ -17,7 +17,8 @@ import (
 // file system is gone, so are they. They lie in the directory storage meanwhile.
 func checkFiles(ctx context.Context, storage string, s survivor, c replay.Campaign, ledger *replay.Ledger) (replay.Loss, error) {
 	if c.Filesystem != "ext4" {
-		return replay.Loss{}, fault.New(fault.Usage, "files of the pattern %s are read back from ext4 alone: for %s ask for live cuts of overwritten blocks", c.Layout.Pattern, c.Filesystem)
+		return replay.Loss{}, fault.New(fault.Usage,
+			"files of the pattern %s are read back from ext4 alone: for %s ask for live cuts of overwritten blocks", c.Layout.Pattern, c.Filesystem)
 	}
 	if s.broken != "" {
 		return replay.Loss{Promises: ledger.Promises(), PromisesLost: ledger.Promises()}, nil
@@ -41,7 +42,8 @@ func checkFiles(ctx context.Context, storage string, s survivor, c replay.Campai
 
 // readThrough reads the probe's file through a survivor's ext4, without mounting it, and says so where more promises are gone from it than
 // from its places on the disk, which is what there tells. It lies in the directory storage meanwhile.
-func readThrough(ctx context.Context, storage string, s survivor, c replay.Campaign, ledger *replay.Ledger, there replay.Loss) (string, error) {
+func readThrough(ctx context.Context, storage string, s survivor, c replay.Campaign, ledger *replay.Ledger, there replay.Loss) (string,
+	error) {
 	path := filepath.Join(storage, "data.dump")
 	defer os.Remove(path)
 	said, err := debugfs(ctx, s.path, "dump /data "+debugfsWord(path))
@@ -62,7 +64,8 @@ func readThrough(ctx context.Context, storage string, s survivor, c replay.Campa
 		return "", rigError("read a survivor's file", err)
 	}
 	if read.PromisesLost > there.PromisesLost {
-		return fmt.Sprintf("its file does not read back whole: %d promises are gone from it, %d from its places on the disk", read.PromisesLost, there.PromisesLost), nil
+		return fmt.Sprintf("its file does not read back whole: %d promises are gone from it, %d from its places on the disk", read.PromisesLost,
+			there.PromisesLost), nil
 	}
 	return "", nil
 }

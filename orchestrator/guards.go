@@ -53,7 +53,8 @@ func guestMemoryGuard(c cell.Cell) string {
 	if c.Direct() || set > c.MemoryBytes() {
 		return ""
 	}
-	return fmt.Sprintf("working set %s fits the guest's memory %s with direct=0: the guest's page cache is measured", size(set), size(c.MemoryBytes()))
+	return fmt.Sprintf("working set %s fits the guest's memory %s with direct=0: the guest's page cache is measured", size(set),
+		size(c.MemoryBytes()))
 }
 
 // hostMemoryGuard: under a mode that uses the host's page cache, reads of a working set that fits the host's memory
@@ -64,7 +65,8 @@ func hostMemoryGuard(c cell.Cell, hostMemory int64, m *fiojob.Metrics) string {
 		return ""
 	}
 	if m.Read != nil && c.WorkingSet() <= hostMemory {
-		return fmt.Sprintf("reads of a working set of %s under cache=%s may come from the host's page cache (%s of memory)", size(c.WorkingSet()), c.Cache(), size(hostMemory))
+		return fmt.Sprintf("reads of a working set of %s under cache=%s may come from the host's page cache (%s of memory)",
+			size(c.WorkingSet()), c.Cache(), size(hostMemory))
 	}
 	if m.Write != nil && flags.Writeback {
 		return "host page cache included: writes return before they are on the host's disk"
@@ -104,7 +106,8 @@ func residencyGuard(c cell.Cell, r *results.Residency) string {
 		return fmt.Sprintf("%s of the image lay in the host's page cache before the trial", size(r.BeforeBytes))
 	}
 	if expected(c).Direct && r.AfterBytes > limit {
-		return fmt.Sprintf("%s of the image lie in the host's page cache after a trial with cache=%s, which should pass it by", size(r.AfterBytes), c.Cache())
+		return fmt.Sprintf("%s of the image lie in the host's page cache after a trial with cache=%s, which should pass it by",
+			size(r.AfterBytes), c.Cache())
 	}
 	return ""
 }
@@ -140,7 +143,8 @@ func steadyGuard(c cell.Cell, log *results.IOPSLog) string {
 	spread, drift := compare.Steadiness(log.IOPS)
 	switch {
 	case spread > compare.SteadyRange:
-		return fmt.Sprintf("not steady: the rates of %d rounds range over %.0f %% of their mean (at most %.0f %%)", compare.SteadyRounds, 100*spread, 100*compare.SteadyRange)
+		return fmt.Sprintf("not steady: the rates of %d rounds range over %.0f %% of their mean (at most %.0f %%)", compare.SteadyRounds,
+			100*spread, 100*compare.SteadyRange)
 	case drift > compare.SteadyDrift:
 		return fmt.Sprintf("not steady: the rate drifts by %.0f %% over the trial (at most %.0f %%)", 100*drift, 100*compare.SteadyDrift)
 	}

@@ -45,24 +45,31 @@ func TestEachGuardIsViolatedByItsOwnNonsenseOnly(t *testing.T) {
 		residency   *results.Residency
 		want        string // name of the one guard; empty for none
 	}{
-		"a sound trial violates none":                    {"disk.cache", "none", 64 * gib, 2 * gib, write(2), counters, &results.Residency{ImageBytes: 2 * gib}, ""},
-		"a run that ended early":                         {"disk.cache", "none", 64 * gib, 2 * gib, write(0.8), counters, nil, "runtime"},
-		"a buffered working set that fits the guest":     {"fio.direct", "0", 64 * gib, 2 * gib, write(2), counters, nil, "guest_memory host_memory"},
-		"cached reads of what fits the host":             {"disk.cache", "writethrough", 64 * gib, 2 * gib, read, counters, nil, "host_memory"},
-		"cached reads of what does not fit the host":     {"disk.cache", "writethrough", gib / 2, 2 * gib, read, counters, nil, ""},
-		"writes that end in the host's page cache":       {"disk.cache", "writeback", 64 * gib, 2 * gib, write(2), counters, nil, "host_memory"},
-		"writes through the host's page cache":           {"disk.cache", "writethrough", 64 * gib, 2 * gib, write(2), counters, nil, ""},
-		"an image that lay in the page cache":            {"disk.cache", "none", 64 * gib, 2 * gib, write(2), counters, &results.Residency{BeforeBytes: gib, ImageBytes: 2 * gib}, "residency"},
-		"a direct mode that filled the page cache":       {"disk.cache", "none", 64 * gib, 2 * gib, write(2), counters, &results.Residency{AfterBytes: gib, ImageBytes: 2 * gib}, "residency"},
-		"a cached mode that filled the page cache":       {"disk.cache", "writethrough", 64 * gib, 2 * gib, write(2), counters, &results.Residency{AfterBytes: gib, ImageBytes: 2 * gib}, ""},
-		"fio claiming more than QEMU saw":                {"disk.cache", "none", 64 * gib, 2 * gib, write(2), &results.BlockCounters{WriteBytes: 50 << 20}, nil, "counters"},
+		"a sound trial violates none": {"disk.cache", "none", 64 * gib, 2 * gib, write(2), counters,
+			&results.Residency{ImageBytes: 2 * gib}, ""},
+		"a run that ended early": {"disk.cache", "none", 64 * gib, 2 * gib, write(0.8), counters, nil, "runtime"},
+		"a buffered working set that fits the guest": {"fio.direct", "0", 64 * gib, 2 * gib, write(2), counters, nil,
+			"guest_memory host_memory"},
+		"cached reads of what fits the host":         {"disk.cache", "writethrough", 64 * gib, 2 * gib, read, counters, nil, "host_memory"},
+		"cached reads of what does not fit the host": {"disk.cache", "writethrough", gib / 2, 2 * gib, read, counters, nil, ""},
+		"writes that end in the host's page cache":   {"disk.cache", "writeback", 64 * gib, 2 * gib, write(2), counters, nil, "host_memory"},
+		"writes through the host's page cache":       {"disk.cache", "writethrough", 64 * gib, 2 * gib, write(2), counters, nil, ""},
+		"an image that lay in the page cache": {"disk.cache", "none", 64 * gib, 2 * gib, write(2), counters,
+			&results.Residency{BeforeBytes: gib, ImageBytes: 2 * gib}, "residency"},
+		"a direct mode that filled the page cache": {"disk.cache", "none", 64 * gib, 2 * gib, write(2), counters,
+			&results.Residency{AfterBytes: gib, ImageBytes: 2 * gib}, "residency"},
+		"a cached mode that filled the page cache": {"disk.cache", "writethrough", 64 * gib, 2 * gib, write(2), counters,
+			&results.Residency{AfterBytes: gib, ImageBytes: 2 * gib}, ""},
+		"fio claiming more than QEMU saw": {"disk.cache", "none", 64 * gib, 2 * gib, write(2),
+			&results.BlockCounters{WriteBytes: 50 << 20}, nil, "counters"},
 		"a mode that libvirt leaves to QEMU's writeback": {"disk.io", "threads", 64 * gib, 2 * gib, write(2), counters, nil, "host_memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			guarded := guardCell(t, c.axis, c.value)
 			var got []string
 			step := Step{Cell: guarded, Shape: rawShape(c.fill)}
-			for _, g := range guards(step, results.Host{MemoryBytes: c.host, CPUs: 2}, &results.Trial{Metrics: c.metrics, Evidence: results.Evidence{QEMU: c.qemu, Residency: c.residency}}) {
+			for _, g := range guards(step, results.Host{MemoryBytes: c.host, CPUs: 2}, &results.Trial{Metrics: c.metrics,
+				Evidence: results.Evidence{QEMU: c.qemu, Residency: c.residency}}) {
 				if g.Name != "steady_state" { // all of these trials are short
 					got = append(got, g.Name)
 				}

@@ -75,8 +75,9 @@ func brokenAt(r *results.Safety, s survivor, here results.CrashPoint) {
 // everyRecord takes over what the replay found.
 func everyRecord(o replay.Outcome) results.Safety {
 	r := results.Safety{
-		Class: o.Class, DriveCache: o.DriveCache, CrashPoints: o.CrashPoints, Writes: o.Writes, Promises: o.Promises, PromisesLost: o.PromisesLost,
-		PointsLost: o.PointsLost, Torn: o.Torn, Seconds: o.Seconds,
+		Class: o.Class, DriveCache: o.DriveCache, CrashPoints: o.CrashPoints, Writes: o.Writes, Promises: o.Promises,
+		PromisesLost: o.PromisesLost,
+		PointsLost:   o.PointsLost, Torn: o.Torn, Seconds: o.Seconds,
 		Exposure: results.Exposure{Writes: o.Exposure.Writes, Bytes: o.Exposure.Bytes, MS: o.Exposure.MS, Censored: o.Exposure.Censored},
 	}
 	if o.Worst != nil {
@@ -153,7 +154,8 @@ type survivor struct {
 
 // sample makes the survivor of each question at each point and gives it to use, once with all the questions that take the same layers.
 // Every other one loses only a random part of what may be lost.
-func (x *crashes) sample(ctx context.Context, rec *recording, qs []cell.Question, points []int64, use func(questions []int, at replay.At, s survivor) error) error {
+func (x *crashes) sample(ctx context.Context, rec *recording, qs []cell.Question, points []int64,
+	use func(questions []int, at replay.At, s survivor) error) error {
 	for n, point := range points {
 		seed := uint64(0)
 		if n%2 == 1 {

@@ -156,7 +156,8 @@ func TestThePointAtWhichAFileSystemBreaksStaysTheWorst(t *testing.T) {
 	addSample(&r, replay.At{Point: 10}, survivor{}, replay.Loss{ExposedWrites: 1}, ledger(1))
 	addSample(&r, replay.At{Point: 20, Seed: 5}, survivor{broken: "its journal is gone"}, replay.Loss{}, ledger(2))
 	addSample(&r, replay.At{Point: 30}, survivor{}, replay.Loss{ExposedWrites: 3}, ledger(3))
-	if want := (results.CrashPoint{Point: 20, MS: 2, Seed: 5}); r.Worst == nil || *r.Worst != want || r.Filesystem == "" || r.Exposure.Writes != 3 {
+	if want := (results.CrashPoint{Point: 20, MS: 2, Seed: 5}); r.Worst == nil || *r.Worst != want || r.Filesystem == "" ||
+		r.Exposure.Writes != 3 {
 		t.Errorf("the worst point is %+v, want %+v: %+v", r.Worst, want, r)
 	}
 	addSample(&r, replay.At{Point: 40}, survivor{}, replay.Loss{PromisesLost: 1}, ledger(4))

@@ -125,7 +125,8 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 	job := func(device string) string {
 		text, err := fiojob.Job{Name: "platter", LogIOPS: logged, Options: []fiojob.Option{
 			{Name: "rw", Value: "randwrite"}, {Name: "bs", Value: "4k"}, {Name: "size", Value: "4000k"}, {Name: "direct", Value: "1"},
-			{Name: "fsync", Value: "1"}, {Name: "filename", Value: device}, {Name: "allow_file_create", Value: "0"}, {Name: "lat_percentiles", Value: "1"},
+			{Name: "fsync", Value: "1"}, {Name: "filename", Value: device}, {Name: "allow_file_create", Value: "0"},
+			{Name: "lat_percentiles", Value: "1"},
 		}}.Render()
 		if err != nil {
 			t.Fatal(err)
@@ -237,7 +238,8 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 			if err := m.Attach(ctx, disk("cache", "none")); err != nil {
 				t.Fatal(err)
 			}
-			d, err := m.Prepare(ctx, guest.Setup{Filesystem: "ext4", Barrier: barrier, WriteCache: "device", CacheType: "device", FileBytes: 8 << 20})
+			d, err := m.Prepare(ctx, guest.Setup{Filesystem: "ext4", Barrier: barrier, WriteCache: "device", CacheType: "device",
+				FileBytes: 8 << 20})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -258,9 +260,12 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 		setup      guest.Setup
 		flushes    bool // whether an fsync's flush reaches the device
 	}{
-		{"queue/write_cache hides the device's cache and drops flushes", "none", guest.Setup{Filesystem: "none", WriteCache: "write through", CacheType: "device"}, false},
-		{"cache_type=write through turns none into directsync", "none", guest.Setup{Filesystem: "none", WriteCache: "device", CacheType: "write through"}, false},
-		{"cache_type=write back turns directsync into none", "directsync", guest.Setup{Filesystem: "none", WriteCache: "device", CacheType: "write back"}, true},
+		{"queue/write_cache hides the device's cache and drops flushes", "none", guest.Setup{Filesystem: "none", WriteCache: "write through",
+			CacheType: "device"}, false},
+		{"cache_type=write through turns none into directsync", "none", guest.Setup{Filesystem: "none", WriteCache: "device",
+			CacheType: "write through"}, false},
+		{"cache_type=write back turns directsync into none", "directsync", guest.Setup{Filesystem: "none", WriteCache: "device",
+			CacheType: "write back"}, true},
 	} {
 		t.Run(knob.name, func(t *testing.T) {
 			if err := m.Attach(ctx, disk("cache", knob.mode)); err != nil {

@@ -19,7 +19,8 @@ import (
 )
 
 // liveLab boots guests on libvirt. The first boot of a configuration is a real one; from the second on, or after the first where
-// guests will be crashed, a saved guest is restored. A saved guest has no scratch disk and its root is read-only: its memory never meets a changed disk.
+// guests will be crashed, a saved guest is restored. A saved guest has no scratch disk and its root is read-only: its memory
+// never meets a changed disk.
 type liveLab struct {
 	host  *hypervisor.Host
 	image *guest.Image
@@ -34,7 +35,8 @@ type liveLab struct {
 }
 
 func newLiveLab(host *hypervisor.Host, image *guest.Image, work *workdir, accel string) *liveLab {
-	return &liveLab{host: host, image: image, work: work, accel: accel, limit: bootLimit, boots: map[Boot]int{}, saved: map[Boot]bool{}, plain: map[Boot]bool{}}
+	return &liveLab{host: host, image: image, work: work, accel: accel, limit: bootLimit, boots: map[Boot]int{}, saved: map[Boot]bool{},
+		plain: map[Boot]bool{}}
 }
 
 // Limits of a boot: under emulation a boot takes about 8 s, a restored guest answers at once.

@@ -44,7 +44,7 @@ type Machine interface {
 type Reading struct {
 	Flags    results.CacheFlags
 	Counters results.BlockCounters
-	// ODirect says whether QEMU holds the image with O_DIRECT; nil where /proc does not tell.
+	// ODirect reports whether QEMU holds the image with O_DIRECT; nil where /proc does not tell.
 	ODirect *bool
 	// CPU is the processor time that QEMU has used since it started; 0 where /proc does not tell.
 	CPU time.Duration

@@ -163,7 +163,7 @@ func simulatedDevice(c cell.Cell) cell.Device {
 	return c.Device()
 }
 
-// simulated tells whether any trial runs on the simulated disk.
+// simulated reports whether any trial runs on the simulated disk.
 func (p Plan) simulated() bool {
 	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Shape.Simulated != cell.Device{} })
 }

@@ -48,5 +48,6 @@ func (x *crashes) model(c cell.Cell) flushpath.Config {
 }
 
 func setupOf(c cell.Cell, fileBytes int64) guest.Setup {
-	return guest.Setup{Filesystem: c.Filesystem(), Barrier: c.Barrier(), WriteCache: c.WriteCache(), CacheType: c.CacheType(), FileBytes: fileBytes}
+	return guest.Setup{Filesystem: c.Filesystem(), Barrier: c.Barrier(), WriteCache: c.WriteCache(), CacheType: c.CacheType(),
+		FileBytes: fileBytes}
 }

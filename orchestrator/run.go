@@ -350,7 +350,7 @@ func faultOf(err error) fault.Fault {
 	}
 }
 
-// keepsMachine tells whether the machine is good for the next trial after this error: fio failing or a configuration
+// keepsMachine reports whether the machine is good for the next trial after this error: fio failing or a configuration
 // being refused does it no harm.
 func keepsMachine(err error) bool {
 	var unmade *unmadeError

@@ -27,7 +27,8 @@ func fakeRun(t *testing.T, ctx context.Context, lab *fakeLab, steps []Step, p Pl
 		t.Fatal(err)
 	}
 	defer journal.Close()
-	r := &Run{Lab: lab, Journal: journal, Storage: t.TempDir(), Plan: p, Host: results.Host{MemoryBytes: 1 << 40, CPUs: 1 << 10}, Tell: func(Event) {}}
+	r := &Run{Lab: lab, Journal: journal, Storage: t.TempDir(), Plan: p, Host: results.Host{MemoryBytes: 1 << 40, CPUs: 1 << 10},
+		Tell: func(Event) {}}
 	err = r.Do(ctx, Work{Steps: steps})
 	run, readErr := results.Read(dir)
 	if readErr != nil {
@@ -71,7 +72,8 @@ func TestEveryTrialOfAPlanIsRecordedWithItsEvidence(t *testing.T) {
 		if tr.Order != i || tr.Cell != p.Steps[i].Cell.ID || tr.Metrics.Write.IOs != 1000 {
 			t.Errorf("trial %d is %+v", i, tr)
 		}
-		if *e.Effective != *e.Expected || e.FlushPath.Fio == nil || e.FlushPath.Guest == nil || e.FlushPath.QEMU == nil || e.QEMU == nil || e.Residency == nil {
+		if *e.Effective != *e.Expected || e.FlushPath.Fio == nil || e.FlushPath.Guest == nil || e.FlushPath.QEMU == nil || e.QEMU == nil ||
+			e.Residency == nil {
 			t.Errorf("trial %d lacks evidence: %+v", i, e)
 		}
 		if e.FlushPath.Image != nil || len(tr.Missing) != 1 || tr.Missing[0] != "flush_path.image" {
@@ -213,8 +215,10 @@ func TestRefusedSettingsTouchNothing(t *testing.T) {
 	}{
 		"a run directory that exists": {Settings{Dir: base, Matrix: m, Trials: 1}, "exists: name another with -o"},
 		"an accelerator nobody knows": {Settings{Dir: filepath.Join(base, "r"), Accel: "hvf", Matrix: m, Trials: 1}, "kvm or tcg"},
-		"no space":                    {Settings{Dir: filepath.Join(base, "r"), Storage: filepath.Join(base, "s"), Matrix: &huge, Trials: 1}, "MiB free and the run needs"},
-		"a libvirt that nobody runs":  {Settings{Dir: filepath.Join(base, "r"), Storage: filepath.Join(base, "s"), Matrix: m, Trials: 1, URI: "qemu+unix:///system?socket=" + filepath.Join(base, "none")}, "no libvirt daemon answers"},
+		"no space": {Settings{Dir: filepath.Join(base, "r"), Storage: filepath.Join(base, "s"), Matrix: &huge, Trials: 1},
+			"MiB free and the run needs"},
+		"a libvirt that nobody runs": {Settings{Dir: filepath.Join(base, "r"), Storage: filepath.Join(base, "s"), Matrix: m, Trials: 1,
+			URI: "qemu+unix:///system?socket=" + filepath.Join(base, "none")}, "no libvirt daemon answers"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.Tell = func(Event) {}

@@ -59,7 +59,8 @@ func realCrashes(t *testing.T, matrix string) (*Run, []Campaign) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := &Run{Lab: l, silent: map[Boot]int{}, Journal: journal, Storage: l.work.path, Plan: p, Host: host.Facts(), Tell: func(e Event) { t.Log(e.Message) }}
+	run := &Run{Lab: l, silent: map[Boot]int{}, Journal: journal, Storage: l.work.path, Plan: p, Host: host.Facts(),
+		Tell: func(e Event) { t.Log(e.Message) }}
 	if run.crashes, err = newCrashes(t.Context(), run, Settings{Program: program, Seed: 7}); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,8 @@ func TestLiveCutsOnAFileSystemAgreeWithTheirReplay(t *testing.T) {
 			case r.Status != results.OK:
 				t.Fatalf("%s: %s", name, r.Failure.Message)
 			case r.Verdict != r.Predicted:
-				t.Errorf("%s: %s (%s), predicted %s; %d of %d promises lost; %s", name, r.Verdict, r.Reason, r.Predicted, r.PromisesLost, r.Promises, r.Filesystem)
+				t.Errorf("%s: %s (%s), predicted %s; %d of %d promises lost; %s", name, r.Verdict, r.Reason, r.Predicted, r.PromisesLost, r.Promises,
+					r.Filesystem)
 			case r.Live == nil || r.Live.Cuts != 1 || !r.Live.Agrees || r.Live.Promises == 0:
 				t.Errorf("%s: live cuts %+v", name, r.Live)
 			case (r.Live.PromisesLost > 0) != (r.Predicted == results.Loses):
@@ -114,7 +116,8 @@ func TestLiveCutsOnAFileSystemAgreeWithTheirReplay(t *testing.T) {
 
 // No tool of the host's looks at an xfs: each record has its own cut, also behind the second drive cache.
 func TestCampaignsOnXFSHaveTheirFileSystemReadBack(t *testing.T) {
-	matrix := crashMatrix("guest.filesystem: [xfs], disk.cache: [none, unsafe], fio.fsync: [1]", "classes: [power_loss], drive_cache: [volatile, protected], live: 1")
+	matrix := crashMatrix("guest.filesystem: [xfs], disk.cache: [none, unsafe], fio.fsync: [1]",
+		"classes: [power_loss], drive_cache: [volatile, protected], live: 1")
 	run, all := realCrashes(t, strings.Replace(matrix, "256MiB", "512MiB", 1))
 	for _, c := range all {
 		for _, r := range run.crashes.do(t.Context(), c) {
@@ -132,7 +135,8 @@ func TestCampaignsOnXFSHaveTheirFileSystemReadBack(t *testing.T) {
 }
 
 func TestCampaignsOnQcow2AgreeWithTheirLiveCuts(t *testing.T) {
-	matrix := crashMatrix("storage.format: [qcow2], disk.cache: [none, unsafe], fio.fsync: [1]", "classes: [qemu_kill, power_loss], points: 12, live: 1")
+	matrix := crashMatrix("storage.format: [qcow2], disk.cache: [none, unsafe], fio.fsync: [1]",
+		"classes: [qemu_kill, power_loss], points: 12, live: 1")
 	run, all := realCrashes(t, matrix)
 	for _, c := range all {
 		for _, r := range run.crashes.do(t.Context(), c) {
@@ -218,7 +222,8 @@ func TestASavedGuestComesBackTwentyTimesAfterKillsWithItsRootWhole(t *testing.T)
 			t.Fatalf("start %d: %v", n, err)
 		}
 		live := m.(*liveMachine)
-		out, err := live.client.Run(t.Context(), `cat /bin/sh /usr/bin/fio | md5sum; ls -lR /usr/sbin | md5sum; dmesg | grep -Ei "ext4-fs.*error|i/o error|corrupt" || :`, nil)
+		out, err := live.client.Run(t.Context(),
+			`cat /bin/sh /usr/bin/fio | md5sum; ls -lR /usr/sbin | md5sum; dmesg | grep -Ei "ext4-fs.*error|i/o error|corrupt" || :`, nil)
 		if n == 0 {
 			first = string(out.Stdout)
 		}
@@ -255,7 +260,8 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDiesBeforeItsControls(t *testing.T) {
 // The order in which drive caches are named must not matter: what a drive without a cache never holds is not lost behind a
 // volatile one either, if the log is made on it.
 func TestALogServesAVolatileDriveThatIsNotNamedFirst(t *testing.T) {
-	run, all := realCrashes(t, crashMatrix(`disk.cache: [none], guest.write_cache: ["write through"], fio.fsync: [1]`, "classes: [power_loss], drive_cache: [none, volatile]"))
+	run, all := realCrashes(t, crashMatrix(`disk.cache: [none], guest.write_cache: ["write through"], fio.fsync: [1]`,
+		"classes: [power_loss], drive_cache: [none, volatile]"))
 	want := map[string]string{"none": results.Safe, "volatile": results.Loses}
 	for _, r := range run.crashes.do(t.Context(), all[0]) {
 		if r.Status != results.OK || r.Verdict != want[r.DriveCache] {

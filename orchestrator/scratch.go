@@ -104,7 +104,8 @@ func (s Shape) options() []string {
 // createRaw makes a raw image full of noise.
 func createRaw(ctx context.Context, path string, shape Shape) error {
 	if shape.Format == "raw" && shape.Preallocation != "" {
-		if err := qemuImg(ctx, append([]string{"create", "-q", "-f", "raw"}, append(shape.options(), path, fmt.Sprint(shape.SizeBytes))...)...); err != nil {
+		if err := qemuImg(ctx, append([]string{"create", "-q", "-f", "raw"}, append(shape.options(), path,
+			fmt.Sprint(shape.SizeBytes))...)...); err != nil {
 			return err
 		}
 	}

@@ -210,7 +210,9 @@ func (s Settings) preflight(p Plan) error {
 		}
 	}
 	if s.Looks != nil && len(p.Boots) > 1 {
-		return fault.New(fault.Usage, "the matrix has %d kinds of guest (memory, vcpus), which are measured one after the other: a run that may end early needs blocks that go through all its cells, so run each kind by itself", len(p.Boots))
+		return fault.New(fault.Usage,
+			"the matrix has %d kinds of guest (memory, vcpus), which are measured one after the other: a run that may end early needs blocks "+
+				"that go through all its cells, so run each kind by itself", len(p.Boots))
 	}
 	return host.CheckSpace(s.Storage, p.Bytes()+freeMargin)
 }
@@ -222,7 +224,7 @@ func (s Settings) checkAccel() error {
 	return nil
 }
 
-// needsDirect tells whether a step opens the image with O_DIRECT.
+// needsDirect reports whether a step opens the image with O_DIRECT.
 func needsDirect(p Plan) bool {
 	return slices.ContainsFunc(p.Steps, func(s Step) bool { return expected(s.Cell).Direct })
 }
@@ -251,8 +253,9 @@ func (s Settings) manifest(site *site, p Plan) results.Manifest {
 		Schema: results.Schema, Name: s.Matrix.Name, Tool: s.Tool, Command: s.Command,
 		Matrix: s.Matrix.Text, MatrixFile: s.Matrix.File, Banner: s.Matrix.Banner,
 		Seed: s.Seed, Trials: s.Trials, Started: time.Now().Truncate(time.Second),
-		Host:    h,
-		Guest:   results.Guest{ImageDigest: image.Digest, Kernel: image.Kernel, Fio: image.Fio, MemoryBytes: all.MemoryBytes(), VCPUs: all.VCPUs()},
+		Host: h,
+		Guest: results.Guest{ImageDigest: image.Digest, Kernel: image.Kernel, Fio: image.Fio, MemoryBytes: all.MemoryBytes(),
+			VCPUs: all.VCPUs()},
 		Storage: storage,
 	}
 	for _, a := range s.Matrix.Axes {
@@ -298,7 +301,8 @@ func comparable(began, now results.Manifest) error {
 		{"cells", cellsOf(began), cellsOf(now)},
 	} {
 		if f.before != f.after {
-			return fault.New(fault.Usage, "the run began with %s %q and would go on with %q: its trials would not compare; start a new run", f.what, f.before, f.after)
+			return fault.New(fault.Usage, "the run began with %s %q and would go on with %q: its trials would not compare; start a new run", f.what,
+				f.before, f.after)
 		}
 	}
 	return nil

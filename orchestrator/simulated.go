@@ -66,7 +66,7 @@ func (x *crashes) revive(ctx context.Context) error {
 	return err
 }
 
-// died tells whether the simulated disk's server has ended.
+// died reports whether the simulated disk's server has ended.
 func (x *crashes) died() bool {
 	select {
 	case <-x.disk.Dead():
@@ -81,7 +81,8 @@ func (x *crashes) makeImages(ctx context.Context, c cell.Cell, drive string, rec
 	x.images++
 	rec.names = [2]string{fmt.Sprintf("data-%d.img", x.images), fmt.Sprintf("witness-%d.img", x.images)}
 	rec.log = filepath.Join(x.run.Storage, fmt.Sprintf("oplog-%d", x.images))
-	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path, Settings: deviceSettings(c.Device(), drive, x.mutants[c.ID])})
+	data, err = x.disk.Create(ctx, powercut.ImageSpec{Name: rec.names[0], SizeBytes: rec.base.size, From: rec.base.path,
+		Settings: deviceSettings(c.Device(), drive, x.mutants[c.ID])})
 	if err != nil {
 		return "", "", rigError("make the simulated disk", err)
 	}
@@ -150,12 +151,14 @@ func (x *crashes) remove(ctx context.Context, names ...string) error {
 // deviceFacts are the settings of a simulated disk that a matrix makes, by their names there.
 func deviceFacts(d cell.Device) map[string]any {
 	facts := map[string]any{}
-	for name, v := range map[string]time.Duration{"write_latency": d.WriteLatency, "flush_latency": d.FlushLatency, "dirty_expire": d.DirtyExpire} {
+	for name, v := range map[string]time.Duration{"write_latency": d.WriteLatency, "flush_latency": d.FlushLatency,
+		"dirty_expire": d.DirtyExpire} {
 		if v > 0 {
 			facts[name] = v.String()
 		}
 	}
-	for name, n := range map[string]int64{"dirty_background": d.DirtyBackground, "drive_cache_size": d.DriveCacheSize, "sector": int64(d.Sector)} {
+	for name, n := range map[string]int64{"dirty_background": d.DirtyBackground, "drive_cache_size": d.DriveCacheSize,
+		"sector": int64(d.Sector)} {
 		if n > 0 {
 			facts[name] = n
 		}

@@ -72,7 +72,8 @@ func (m *liveMachine) Probe(ctx context.Context, job guest.ProbeJob) (guest.Prob
 }
 
 // Check implements Subject.
-func (m *liveMachine) Check(ctx context.Context, target string, layout witness.Layout, promised, acknowledged []uint32) (guest.ProbeLoss, error) {
+func (m *liveMachine) Check(ctx context.Context, target string, layout witness.Layout, promised, acknowledged []uint32) (guest.ProbeLoss,
+	error) {
 	if err := m.client.SendProbe(ctx); err != nil {
 		return guest.ProbeLoss{}, m.explain(ctx, err)
 	}

@@ -109,7 +109,8 @@ func (f policyFile) checkTokens(tokens token.Tokens) error {
 				depth++ // a list in a list, opened on one line
 			}
 		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType, token.DirectiveType, token.MappingKeyType:
-			return f.problem(tk.Position.Line, tk.Position.Column, "write the values out where they are used", "anchors, aliases, tags and directives are not read here")
+			return f.problem(tk.Position.Line, tk.Position.Column, "write the values out where they are used",
+				"anchors, aliases, tags and directives are not read here")
 		}
 		if depth > maxPolicyDepth || i >= maxPolicyTokens {
 			return f.problem(tk.Position.Line, tk.Position.Column, "", "the policy is too long, or nested too deeply")
@@ -157,7 +158,8 @@ func (f policyFile) at(n ast.Node, hint, format string, args ...any) error {
 // problem is an error at a place; hint, which may be empty, says what to do.
 func (f policyFile) problem(line, column int, hint, format string, args ...any) error {
 	line, column = max(1, line), max(1, column)
-	return &matrices.Error{File: f.file, Line: line, Column: column, Excerpt: f.excerpt(line, column), Message: fmt.Sprintf(format, args...), Hint: hint}
+	return &matrices.Error{File: f.file, Line: line, Column: column, Excerpt: f.excerpt(line, column), Message: fmt.Sprintf(format, args...),
+		Hint: hint}
 }
 
 // excerpt quotes a line with a caret below the column; lines too long for a terminal are not quoted.

@@ -25,11 +25,14 @@ func policySchema() schema {
 		"name":        schema{"description": "The name of the policy.", "type": "string", "pattern": policyName.String()},
 		"performance": performanceSchema(),
 		"safety": section("Broken promises and exposure, by failure class.", schema{
-			"classes":         wordsSchema("The failure classes that must have been judged.", cell.FailureClasses()),
-			"broken_promises": byClassSchema("How many broken promises a class may have; 0 unless it is said.", schema{"type": "integer", "minimum": 0}),
-			"exposure_ms":     byClassSchema("How old, in ms, the oldest write may be that a class takes without a promise broken.", schema{"type": "number", "minimum": 0}),
+			"classes": wordsSchema("The failure classes that must have been judged.", cell.FailureClasses()),
+			"broken_promises": byClassSchema("How many broken promises a class may have; 0 unless it is said.",
+				schema{"type": "integer", "minimum": 0}),
+			"exposure_ms": byClassSchema("How old, in ms, the oldest write may be that a class takes without a promise broken.",
+				schema{"type": "number", "minimum": 0}),
 		}),
-		"disks": listSchema("Which cache modes are allowed on which disks: the first that matches a disk decides. Without one all but unsafe are.", required(section("", schema{
+		"disks": listSchema("Which cache modes are allowed on which disks: the first that matches a disk decides. Without one all but unsafe "+
+			"are.", required(section("", schema{
 			"target": textSchema("The disk's target, for example vdb."),
 			"serial": textSchema("The disk's <serial>."),
 			"label":  textSchema("The disk's label in the domain's metadata; unsafe needs ephemeral."),
@@ -53,7 +56,8 @@ func performanceSchema() schema {
 	return section("How much slower a change may make the disk.", schema{
 		"alpha":  ratioSchema("The chance of a false alarm in the whole family of rules; 5% unless it is said."),
 		"margin": ratioSchema("The between-run margin that A/A comparisons measured."),
-		"looks":  listSchema("After how many blocks run --until-decided looks, in rising order.", schema{"type": "integer", "minimum": 1, "maximum": 1000}),
+		"looks": listSchema("After how many blocks run --until-decided looks, in rising order.",
+			schema{"type": "integer", "minimum": 1, "maximum": 1000}),
 		"rules": listSchema("The rules share alpha by Holm's method.", required(section("", schema{
 			"metric": schema{"description": "What may get worse.", "enum": metrics()},
 			"cells": schema{
@@ -61,7 +65,8 @@ func performanceSchema() schema {
 				"propertyNames": schema{"pattern": axisName.String()}, "additionalProperties": schema{"type": []string{"string", "number", "boolean"}},
 			},
 			"regression": ratioSchema("The largest that is allowed."),
-			"optional":   schema{"description": "on: the rule does not apply where nothing of the kind was done on either side; otherwise that is INCONCLUSIVE.", "enum": onOff()},
+			"optional": schema{"description": "on: the rule does not apply where nothing of the kind was done on either side; otherwise that " +
+				"is INCONCLUSIVE.", "enum": onOff()},
 		}), "metric", "regression")),
 	})
 }

@@ -273,8 +273,10 @@ func TestABrowserDrawsTheReportWithoutAWordOrARequest(t *testing.T) {
 					t.Errorf("%s: %d shapes or words stick out", d.ID, d.Beyond)
 				}
 			}
-			verdicts := evaluate[[]string](t, b, `[...document.querySelectorAll("[aria-label='Safety of each cell'] td")].map((e) => e.className + " " + e.textContent)`)
-			for _, want := range []string{"safe SAFE", "loses LOSES 4\u202f124/4\u202f125", "invalid INVALID", " – ≥5.0\u202fs", "loses LOSES 3/3\u202f375 ≠"} {
+			verdicts := evaluate[[]string](t, b,
+				`[...document.querySelectorAll("[aria-label='Safety of each cell'] td")].map((e) => e.className + " " + e.textContent)`)
+			for _, want := range []string{"safe SAFE", "loses LOSES 4\u202f124/4\u202f125", "invalid INVALID", " – ≥5.0\u202fs",
+				"loses LOSES 3/3\u202f375 ≠"} {
 				if !slices.Contains(verdicts, want) {
 					t.Errorf("no verdict %q among %q", want, verdicts)
 				}
@@ -372,7 +374,8 @@ func TestAReportPrintsWithItsDetailsUnfolded(t *testing.T) {
 		t.Fatalf("print: %v", err)
 	}
 	keep(t, "report.pdf", pdf)
-	folded := evaluate[int](t, b, `dispatchEvent(new Event("beforeprint")), document.querySelectorAll("details:not([open]):not(.licence):not(.raw):not(.numbers)").length`)
+	folded := evaluate[int](t, b,
+		`dispatchEvent(new Event("beforeprint")), document.querySelectorAll("details:not([open]):not(.licence):not(.raw):not(.numbers)").length`)
 	if folded != 0 {
 		t.Errorf("%d details stay folded on paper", folded)
 	}
@@ -383,7 +386,8 @@ func TestAReportPrintsWithItsDetailsUnfolded(t *testing.T) {
 		t.Fatal(err)
 	}
 	evaluate[int](t, b, `dispatchEvent(new Event("beforeprint")), 1`)
-	if over := evaluate[[]string](t, b, `[...document.querySelectorAll("table")].filter((e) => e.getBoundingClientRect().width > innerWidth + 1).map((e) => e.id)`); len(over) > 0 {
+	if over := evaluate[[]string](t, b,
+		`[...document.querySelectorAll("table")].filter((e) => e.getBoundingClientRect().width > innerWidth + 1).map((e) => e.id)`); len(over) > 0 {
 		t.Errorf("wider than the paper: %q", over)
 	}
 	b.screenshot(t, "report-print.png")

@@ -22,7 +22,8 @@ func (b *browser) choose(t *testing.T, id string, option int) {
 // numbers are the texts of a table, row by row, its head first.
 func (b *browser) numbers(t *testing.T, id string) [][]string {
 	t.Helper()
-	return evaluate[[][]string](t, b, fmt.Sprintf(`[...document.getElementById(%q).rows].filter((r) => !r.hidden).map((r) => [...r.cells].map((c) => c.textContent))`, id))
+	return evaluate[[][]string](t, b,
+		fmt.Sprintf(`[...document.getElementById(%q).rows].filter((r) => !r.hidden).map((r) => [...r.cells].map((c) => c.textContent))`, id))
 }
 
 func TestEveryOptionOfEveryChooserDrawsAndIsRemembered(t *testing.T) {
@@ -99,7 +100,8 @@ func TestAViewIsLinkedByItsFragmentAndWorksFromTheKeyboard(t *testing.T) {
 	if err := chromedp.Do(b.ctx, chromedp.WaitReady(chromedp.CSS("#run1-speed [aria-sort]"))); err != nil {
 		t.Fatal(err)
 	}
-	if got := evaluate[string](t, b, `[...document.querySelectorAll("[data-shown]")].filter((e) => !e.hidden).map((e) => e.dataset.value).join()`); got != "1" {
+	if got := evaluate[string](t, b,
+		`[...document.querySelectorAll("[data-shown]")].filter((e) => !e.hidden).map((e) => e.dataset.value).join()`); got != "1" {
 		t.Errorf("shown is answer %s, want the second alone", got)
 	}
 	rows := b.numbers(t, "run1-speed")[1:]
@@ -110,7 +112,8 @@ func TestAViewIsLinkedByItsFragmentAndWorksFromTheKeyboard(t *testing.T) {
 			t.Errorf("row %d of the sorted table has %s IOPS, want %s", i, rows[i][2], text.Number(c.IOPS.Median))
 		}
 	}
-	if got := evaluate[string](t, b, `document.querySelector("#run1-speed [aria-sort]").textContent + document.querySelector("#run1-speed [aria-sort]").ariaSort`); got != "IOPSdescending" {
+	if got := evaluate[string](t, b,
+		`document.querySelector("#run1-speed [aria-sort]").textContent + document.querySelector("#run1-speed [aria-sort]").ariaSort`); got != "IOPSdescending" {
 		t.Errorf("sorted is %q", got)
 	}
 	b.quiet(t, path)
@@ -124,7 +127,10 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 	path := reportFile(t, run)
 	b.open(t, path, 1280, "light")
 	cell := func(mode, fsync string) Cell {
-		return m.Cells[slices.IndexFunc(m.Cells, func(c Cell) bool { return c.Axes[0].Value.String() == mode && c.Axes[1].Value.String() == fsync })]
+		return m.Cells[slices.IndexFunc(m.Cells, func(c Cell) bool {
+			return c.Axes[0].Value.String() == mode &&
+				c.Axes[1].Value.String() == fsync
+		})]
 	}
 	places := newStandings(workloads(m.Cells))
 	marked := func(c Cell) string {
@@ -137,7 +143,8 @@ func TestTheNumbersOfTheViewsAreThoseOfTheModel(t *testing.T) {
 		return text.Number(c.IOPS.Median)
 	}
 	for i, figure := range []func(Cell) string{marked, func(c Cell) string { return text.Bytes(c.BW.Median) + "/s" },
-		func(c Cell) string { return text.Duration(c.Latency["write"].P50) }, func(c Cell) string { return text.Duration(c.Latency["write"].P99) }} {
+		func(c Cell) string { return text.Duration(c.Latency["write"].P50) },
+		func(c Cell) string { return text.Duration(c.Latency["write"].P99) }} {
 		b.choose(t, "run1-heat-metric", i)
 		table := b.numbers(t, "run1-heat-numbers")
 		for _, row := range table[1:] {
@@ -243,7 +250,8 @@ func TestTheAnswerStandsOnTheFirstScreenBeforeAnyChart(t *testing.T) {
 			t.Errorf("%s end %v pixels down", what, bottom)
 		}
 	}
-	if first := evaluate[float64](t, b, `document.querySelector(".chart").getBoundingClientRect().top - document.querySelector(".answers").getBoundingClientRect().bottom`); first < 0 {
+	if first := evaluate[float64](t, b,
+		`document.querySelector(".chart").getBoundingClientRect().top - document.querySelector(".answers").getBoundingClientRect().bottom`); first < 0 {
 		t.Errorf("a chart stands %v pixels above the end of the answer", -first)
 	}
 	b.quiet(t, path)
@@ -272,7 +280,8 @@ func TestABrowserOpensReportsOfEveryKind(t *testing.T) {
 		run    *results.Run
 		charts int
 	}{
-		"no data": {generated(0, 1), 0}, "every warning": {failed, 9}, "safety without trials": {withoutTrials(), 4}, "exposed everywhere": {exposed, 9}, "long trials": {long, 7},
+		"no data": {generated(0, 1), 0}, "every warning": {failed, 9}, "safety without trials": {withoutTrials(), 4},
+		"exposed everywhere": {exposed, 9}, "long trials": {long, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBrowser(t)
@@ -319,7 +328,8 @@ func TestTheSteadyWindowOfATrialIsShown(t *testing.T) {
 		return evaluate[string](t, b, `document.getElementById("run1-course-words").textContent`)
 	}
 	shaded := func() bool {
-		return slices.Contains(evaluate[[]string](t, b, `[...document.querySelectorAll("#run1-course svg text")].map((t) => t.textContent)`), "steady")
+		return slices.Contains(evaluate[[]string](t, b, `[...document.querySelectorAll("#run1-course svg text")].map((t) => t.textContent)`),
+			"steady")
 	}
 	for cell, want := range map[int]struct {
 		words  string
@@ -353,7 +363,8 @@ func TestABrowserOpensTenThousandTrials(t *testing.T) {
 		t.Errorf("the page has more than 6 MiB: %v, error %v", info, err)
 	}
 	b.open(t, path, 1280, "light")
-	t.Logf("the page is there after %v ms, its last chart after %v ms", evaluate[float64](t, b, `Math.round(performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd)`),
+	t.Logf("the page is there after %v ms, its last chart after %v ms", evaluate[float64](t, b,
+		`Math.round(performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd)`),
 		evaluate[float64](t, b, `Math.round(performance.now())`))
 	for _, d := range evaluate[[]drawing](t, b, drawingsScript) {
 		if d.Shapes < 10 || d.Width != d.Room {

@@ -104,7 +104,8 @@ func TestWhatDiffersIsSaidAndNothingElse(t *testing.T) {
 	}
 	for name, want := range map[string][2]string{
 		"host": {"host", "other"}, "QEMU": {"7.2.0", "9.0.0"}, "acceleration": {"tcg", "kvm"}, "seed": {"1", "2"},
-		"matrix: fio": {"{rw: randwrite, direct: 1, runtime: 1}", "{rw: randwrite, direct: 1, runtime: 60}"}, "matrix: guest": {"", "{memory: 2GiB}"},
+		"matrix: fio":   {"{rw: randwrite, direct: 1, runtime: 1}", "{rw: randwrite, direct: 1, runtime: 60}"},
+		"matrix: guest": {"", "{memory: 2GiB}"},
 	} {
 		if v := got[name]; len(v) != 2 || v[0] != want[0] || v[1] != want[1] {
 			t.Errorf("%s: %q, want %q", name, v, want)
@@ -145,7 +146,8 @@ func TestWhatDiffersInTheDomainXMLIsSaidOnceForCellsAlike(t *testing.T) {
 		t.Errorf("the same XML but for what is made up differs in %q", d)
 	}
 	got := xmlDifferences([]*results.Run{a, xml(generated(2, 2), "34", "q35", "unsafe")})
-	want := []Difference{{"domain XML of disk.cache=none,fio.fsync=1 and 4 more", []string{"<driver name='qemu' cache='none'/>", "<driver name='qemu' cache='unsafe'/>"}}}
+	want := []Difference{{"domain XML of disk.cache=none,fio.fsync=1 and 4 more", []string{"<driver name='qemu' cache='none'/>",
+		"<driver name='qemu' cache='unsafe'/>"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -133,7 +133,8 @@ func fromPage(t *testing.T, m *Model) drawn {
 		switch table[1] {
 		case "speed":
 			d.addTable(2, rows[0], rows[1:], func(n string) bool { return n == "IOPS" || n == "95 % interval" })
-			d.addTable(2, strings.Split(strings.ReplaceAll(strings.Join(rows[0], "\n"), "trials ok", "n"), "\n"), rows[1:], func(n string) bool { return n == "n" })
+			d.addTable(2, strings.Split(strings.ReplaceAll(strings.Join(rows[0], "\n"), "trials ok", "n"), "\n"), rows[1:],
+				func(n string) bool { return n == "n" })
 		case "latencies": // p50, p99 and p99.9 of each kind, which the first row names
 			header := rows[0][:2:2]
 			for _, kind := range rows[0][2:] {
@@ -221,7 +222,8 @@ func fromJSON(t *testing.T, m *Model) drawn {
 
 func TestAllDrawingsShowTheSameNumbersForEveryCell(t *testing.T) {
 	for name, run := range map[string]*results.Run{
-		"run": generated(6, 1), "few": generated(2, 1), "failures": withFailures(), "none": generated(0, 1), "safety": withSafety(6), "campaigns": withFailedCampaigns(),
+		"run": generated(6, 1), "few": generated(2, 1), "failures": withFailures(), "none": generated(0, 1), "safety": withSafety(6),
+		"campaigns": withFailedCampaigns(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := New(run)
@@ -256,7 +258,8 @@ func TestTheDrawingsAreReallyCompared(t *testing.T) {
 	m := New(withSafety(6))
 	other := New(withSafety(6))
 	other.Cells[3].IOPS = &compare.Summary{Median: 1, Lo: 1, Hi: 1}
-	for drawing, read := range map[string]func(*testing.T, *Model) drawn{"terminal": fromTerminal, "Markdown": fromMarkdown, "page": fromPage, "JSON": fromJSON} {
+	for drawing, read := range map[string]func(*testing.T, *Model) drawn{"terminal": fromTerminal, "Markdown": fromMarkdown, "page": fromPage,
+		"JSON": fromJSON} {
 		a, b := read(t, m), read(t, other)
 		if cell := "writeback 1"; a[cell]["IOPS"] == b[cell]["IOPS"] || len(a[cell]) < 7 {
 			t.Errorf("a wrong number in the %s is not seen: %q", drawing, a[cell])

@@ -19,10 +19,12 @@ func generated(trials int, seed uint64) *results.Run {
 		Schema: results.Schema, Name: "generated", Tool: "platter test", Command: []string{"platter", "run", "generated"},
 		Matrix: "name: generated\naxes: {…}\n", MatrixFile: "generated.yaml", Banner: "demonstration length", Seed: seed, Trials: trials,
 		Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Axes: []string{"disk.cache", "fio.fsync"},
-		Host:  results.Host{Name: "host", Kernel: "6.1", CPU: "a processor", CPUs: 2, MemoryBytes: 24 << 30, URI: "qemu:///system", Libvirt: "9.0.0", QEMU: "7.2.0", Accel: "tcg", AccelReason: "libvirt offers no KVM on this host"},
+		Host: results.Host{Name: "host", Kernel: "6.1", CPU: "a processor", CPUs: 2, MemoryBytes: 24 << 30, URI: "qemu:///system",
+			Libvirt: "9.0.0", QEMU: "7.2.0", Accel: "tcg", AccelReason: "libvirt offers no KVM on this host"},
 		Guest: results.Guest{ImageDigest: "0123456789abcdef", Kernel: "6.1-cloud", Fio: "3.33-3", MemoryBytes: 1 << 30, VCPUs: 2},
 		Storage: results.Storage{Directory: "/srv", FileSystem: "ext4", Device: "/dev/vda", Format: "raw", SizeBytes: 256 << 20,
-			Drives: []results.Drive{{Name: "vda", SizeBytes: 64e9, WriteCache: "write back", Rotational: new(false), Controller: "virtio-pci [1af4:1042]"}}},
+			Drives: []results.Drive{{Name: "vda", SizeBytes: 64e9, WriteCache: "write back", Rotational: new(false),
+				Controller: "virtio-pci [1af4:1042]"}}},
 	}}
 	for _, mode := range []string{"none", "writeback", "writethrough", "directsync", "unsafe"} {
 		for _, fsync := range []int64{0, 1} {
@@ -53,7 +55,8 @@ func generatedTrial(rng *rand.Rand, c cell.Cell, index, block, order int) result
 	t := results.Trial{
 		Cell: c.ID, Block: block, Order: order, Status: results.OK, Started: time.Date(2026, 1, 2, 3, 4, order, 0, time.UTC),
 		Phases: results.Phases{AttachS: 0.1, PrepareS: 0.2, MeasureS: 1.5, CollectS: 0.7, WallS: 2.5},
-		Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOs: writes, Bytes: writes * 4096, RuntimeNS: 15e8, IOPS: float64(writes) / 1.5, BW: float64(writes) * 4096 / 1.5,
+		Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOs: writes, Bytes: writes * 4096, RuntimeNS: 15e8, IOPS: float64(writes) / 1.5,
+			BW:      float64(writes) * 4096 / 1.5,
 			Latency: fiojob.Histogram{{NS: 100_000 * int64(index+1), Count: writes - 20}, {NS: 3_000_000, Count: 20}}, LatencyKind: "lat"}},
 		Evidence: results.Evidence{Effective: &flags, Expected: &flags,
 			FlushPath: results.FlushPath{Fio: n(syncs), Guest: n(syncs), QEMU: n(syncs)}},
@@ -82,7 +85,8 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 safety: {drive_cache: [volatile, protected], live: 1}
 `
 	resolve(m)
-	m.SafetyClasses, m.DriveCaches = []string{cell.GuestCrash, cell.QEMUKill, cell.HostCrash, cell.PowerLoss}, []string{"volatile", "protected"}
+	m.SafetyClasses, m.DriveCaches = []string{cell.GuestCrash, cell.QEMUKill, cell.HostCrash, cell.PowerLoss},
+		[]string{"volatile", "protected"}
 	for i, c := range m.Cells {
 		for _, class := range m.SafetyClasses {
 			for _, drive := range m.DriveCaches {
@@ -101,9 +105,11 @@ func generatedSafety(c cell.Cell, index int, class, drive string) results.Safety
 	host := class == cell.HostCrash || class == cell.PowerLoss
 	writes := int64(3000 + 125*index)
 	n := func(v int64) *int64 { return &v }
-	s := results.Safety{Cell: c.ID, Class: class, DriveCache: drive, Method: results.EveryOp, Status: results.OK, Started: time.Date(2026, 1, 2, 4, 0, index, 0, time.UTC),
+	s := results.Safety{Cell: c.ID, Class: class, DriveCache: drive, Method: results.EveryOp, Status: results.OK,
+		Started: time.Date(2026, 1, 2, 4, 0, index, 0, time.UTC),
 		Verdict: results.Safe, Predicted: results.Safe, CrashPoints: 3 * writes, Writes: writes, Seconds: 5,
-		Worst: &results.CrashPoint{Point: 3*writes - 1, MS: 4990}, FlushPath: results.FlushPath{Fio: n(writes * int64(fsync)), QEMU: n(writes * int64(fsync)), Image: n(writes * int64(fsync))},
+		Worst: &results.CrashPoint{Point: 3*writes - 1, MS: 4990}, FlushPath: results.FlushPath{Fio: n(writes * int64(fsync)),
+			QEMU: n(writes * int64(fsync)), Image: n(writes * int64(fsync))},
 		Controls: []results.Control{{Name: "unsafe", Class: class, Promises: 6000, PromisesLost: 5999, Lost: true}}}
 	if !host {
 		s.Controls[0].Name = "a probe that lies"

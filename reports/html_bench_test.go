@@ -25,7 +25,8 @@ func manyTrials(cells int) *results.Run {
 	for i := range cells / 50 {
 		depths = append(depths, fmt.Sprint(1+i))
 	}
-	m.Matrix = "name: many\naxes: {disk.cache: [none, writeback, writethrough, directsync, unsafe], fio.bs: [4k, 8k, 16k, 64k, 1m], fio.fsync: [0, 1], fio.iodepth: [" + strings.Join(depths, ", ") +
+	m.Matrix = "name: many\naxes: {disk.cache: [none, writeback, writethrough, directsync, unsafe], fio.bs: [4k, 8k, 16k, 64k, 1m], " +
+		"fio.fsync: [0, 1], fio.iodepth: [" + strings.Join(depths, ", ") +
 		"]}\nfio: {rw: randwrite, ioengine: libaio, direct: 1, runtime: 1}\nsafety: {classes: [host_crash, power_loss]}\n"
 	m.Axes, m.Cells, run.Safety, m.Trials = []string{"disk.cache", "fio.bs", "fio.fsync", "fio.iodepth"}, nil, nil, 20
 	m.SafetyClasses, m.DriveCaches = []string{cell.HostCrash, cell.PowerLoss}, []string{"volatile"}

@@ -24,10 +24,12 @@ func hostileRun() *results.Run {
 	run := withSafety(6)
 	m := &run.Manifest
 	m.Name, m.Tool, m.Command, m.Matrix, m.MatrixFile, m.Banner = hostile, hostile, []string{hostile}, hostile, hostile, hostile
-	m.Host.Name, m.Host.Kernel, m.Host.CPU, m.Host.URI, m.Host.Libvirt, m.Host.QEMU, m.Host.AccelReason = hostile, hostile, hostile, hostile, hostile, hostile, hostile
+	m.Host.Name, m.Host.Kernel, m.Host.CPU, m.Host.URI, m.Host.Libvirt, m.Host.QEMU, m.Host.AccelReason = hostile, hostile, hostile, hostile,
+		hostile, hostile, hostile
 	m.Guest = results.Guest{ImageDigest: hostile, Kernel: hostile, Fio: hostile}
 	m.Storage = results.Storage{Directory: hostile, FileSystem: hostile, Device: hostile, Format: hostile,
-		Layers: []string{hostile}, Drives: []results.Drive{{Name: hostile, Model: hostile, Firmware: hostile, WriteCache: hostile, Scheduler: hostile, Controller: hostile}}}
+		Layers: []string{hostile}, Drives: []results.Drive{{Name: hostile, Model: hostile, Firmware: hostile, WriteCache: hostile,
+			Scheduler: hostile, Controller: hostile}}}
 	axis := "fio." + hostile
 	m.Axes[1] = axis
 	renamed := map[string]string{}
@@ -130,7 +132,8 @@ func TestThePageOfARun(t *testing.T) {
 }
 
 func TestTheChartsOfARun(t *testing.T) {
-	for name, run := range map[string]*results.Run{"charts.json": generated(6, 1), "charts-few.json": generated(2, 1), "charts-failures.json": withFailures()} {
+	for name, run := range map[string]*results.Run{"charts.json": generated(6, 1), "charts-few.json": generated(2, 1),
+		"charts-failures.json": withFailures()} {
 		t.Run(name, func(t *testing.T) {
 			drawn, err := newCharts(New(run), "x-")
 			if err != nil {
@@ -168,7 +171,8 @@ func TestNamesThatLookLikeMarkupAreText(t *testing.T) {
 func TestThePolicyAllowsThePagesOwnScriptsAndStyleOnly(t *testing.T) {
 	got := htmlOf(t, bare(t, "first()", "second()"), generated(2, 1))
 	policy := html.UnescapeString(regexp.MustCompile(`Content-Security-Policy" content="([^"]*)"`).FindStringSubmatch(got)[1])
-	want := "default-src 'none'; style-src " + digest("") + "; base-uri 'none'; form-action 'none'; script-src " + digest("first()") + " " + digest("second()")
+	want := "default-src 'none'; style-src " + digest("") + "; base-uri 'none'; form-action 'none'; script-src " + digest("first()") + " " +
+		digest("second()")
 	if policy != want {
 		t.Errorf("policy is %s\nwant %s", policy, want)
 	}

@@ -82,12 +82,18 @@ func TestCountsOfFlushesAreHeldAgainstTheModel(t *testing.T) {
 		want     string
 		differs  bool
 	}{
-		{"all arrive", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.Arrive}, path(99, 99, 99), n(99), absent, false},
-		{"unsafe", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.AreDropped}, path(99, 99, 99), n(0), "swallowed between QEMU and the image", false},
-		{"writethrough", flushpath.Expected{Guest: flushpath.NoneNeeded, QEMU: flushpath.NoneNeeded, Image: flushpath.EachWrite}, path(99, 0, 0), n(400), "not needed above QEMU, which flushes after each write", false},
-		{"swallowed against the model", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.Arrive}, path(99, 0, 0), nil, "≠ swallowed between the application and the guest’s disk, and the model expects them to arrive", true},
-		{"unsafe that flushes", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.AreDropped}, path(99, 99, 99), n(99), "≠ flushes arrive at the image, and the model expects them to be swallowed", true},
-		{"one in a hundred is not swallowed", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.Arrive}, path(100, 1, 1), nil, absent, false},
+		{"all arrive", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.Arrive}, path(99, 99, 99), n(99),
+			absent, false},
+		{"unsafe", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.AreDropped}, path(99, 99, 99), n(0),
+			"swallowed between QEMU and the image", false},
+		{"writethrough", flushpath.Expected{Guest: flushpath.NoneNeeded, QEMU: flushpath.NoneNeeded, Image: flushpath.EachWrite}, path(99, 0, 0),
+			n(400), "not needed above QEMU, which flushes after each write", false},
+		{"swallowed against the model", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.Arrive},
+			path(99, 0, 0), nil, "≠ swallowed between the application and the guest’s disk, and the model expects them to arrive", true},
+		{"unsafe that flushes", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.AreDropped},
+			path(99, 99, 99), n(99), "≠ flushes arrive at the image, and the model expects them to be swallowed", true},
+		{"one in a hundred is not swallowed", flushpath.Expected{Guest: flushpath.Arrive, QEMU: flushpath.Arrive, Image: flushpath.Arrive},
+			path(100, 1, 1), nil, absent, false},
 	} {
 		r := flushRow{Expected: &test.expected}
 		if test.image != nil {
@@ -118,7 +124,8 @@ func TestTheRawFilesOfACellAreShownAsFarAsTheyAreThere(t *testing.T) {
 	}
 	write(run.Manifest.Cells[0].ID, "job.fio", strings.Repeat("x", maxRawFile+1))
 	raw := rawCells(New(run))
-	if len(raw) != 2 || raw[0].Domain != domain || !raw[0].Whole || !strings.HasSuffix(raw[0].Job, "x\n… cut") || len(raw[0].Job) > maxRawFile+10 {
+	if len(raw) != 2 || raw[0].Domain != domain || !raw[0].Whole || !strings.HasSuffix(raw[0].Job, "x\n… cut") ||
+		len(raw[0].Job) > maxRawFile+10 {
 		t.Fatalf("shown is %+v", raw)
 	}
 	if want := "  <disk type='file'>\n    <serial>platter-scratch</serial>\n  </disk>"; raw[1].Domain != want || raw[1].Whole {
@@ -162,7 +169,8 @@ func TestAVerdictOfTheMatrixIsTheWorstOfItsQuestions(t *testing.T) {
 		}
 	}
 	for cell, want := range map[string]string{
-		"none 0": "no promise ≥5.0\u202fs", "none 1": "SAFE ", "writeback 1": "LOSES power", "writethrough 1": "SAFE★ ×1.49 [1.48 – 1.51]", "directsync 1": "INVALID QEMU kill", "unsafe 1": "LOSES host, power", "unsafe 0": " ",
+		"none 0": "no promise ≥5.0\u202fs", "none 1": "SAFE ", "writeback 1": "LOSES power", "writethrough 1": "SAFE★ ×1.49 [1.48 – 1.51]",
+		"directsync 1": "INVALID QEMU kill", "unsafe 1": "LOSES host, power", "unsafe 0": " ",
 	} {
 		if got[cell] != want {
 			t.Errorf("%s is %q, want %q", cell, got[cell], want)

@@ -60,7 +60,8 @@ func readExposition(t *testing.T, text string) exposition {
 		}
 		name, labels, value := readSample(t, line)
 		suffix, mine := strings.CutPrefix(name, family)
-		if !mine || !slices.Contains(map[string][]string{"gauge": {""}, "stateset": {""}, "info": {"_info"}, "summary": {"", "_count", "_sum"}}[kind], suffix) {
+		if !mine || !slices.Contains(map[string][]string{"gauge": {""}, "stateset": {""}, "info": {"_info"},
+			"summary": {"", "_count", "_sum"}}[kind], suffix) {
 			t.Fatalf("a sample of another family than %s (%s): %s", family, kind, line)
 		}
 		if _, has := labels[family]; kind == "stateset" && (!has || value != 0 && value != 1) || kind == "info" && value != 1 {
@@ -118,7 +119,8 @@ func keyOf(name string, labels map[string]string) string {
 
 func TestTheOpenMetricsOfARun(t *testing.T) {
 	golden.Equal(t, "testdata/export.openmetrics", export(t, withFailedCampaigns(), "openmetrics"))
-	for name, run := range map[string]*results.Run{"few": generated(2, 1), "none": generated(0, 1), "failures": withFailures(), "safety": withSafety(6)} {
+	for name, run := range map[string]*results.Run{"few": generated(2, 1), "none": generated(0, 1), "failures": withFailures(),
+		"safety": withSafety(6)} {
 		t.Run(name, func(t *testing.T) { readExposition(t, string(export(t, run, "openmetrics"))) })
 	}
 }
@@ -129,7 +131,8 @@ func TestTheExpositionHasTheModelsNumbersAndNothingThatWasNotMeasured(t *testing
 			m := New(run)
 			got := readExposition(t, string(export(t, run, "openmetrics")))
 			for _, c := range m.Cells {
-				labels := map[string]string{"run": "generated", "cell": c.ID, "disk_cache": c.Axes[0].Value.String(), "fio_fsync": c.Axes[1].Value.String()}
+				labels := map[string]string{"run": "generated", "cell": c.ID, "disk_cache": c.Axes[0].Value.String(),
+					"fio_fsync": c.Axes[1].Value.String()}
 				check := func(metric string, want float64, measured bool, more ...string) {
 					t.Helper()
 					for i := 0; i < len(more); i += 2 {
@@ -165,7 +168,8 @@ func TestTheExpositionHasTheModelsNumbersAndNothingThatWasNotMeasured(t *testing
 					}
 					check("platter_safety_promises_lost", float64(r.PromisesLost), judged, "class", q.Class, "drive_cache", q.DriveCache)
 					for _, v := range verdicts {
-						check("platter_safety_verdict", truth(r.Safety.Verdict == v), judged, "class", q.Class, "drive_cache", q.DriveCache, "platter_safety_verdict", v)
+						check("platter_safety_verdict", truth(r.Safety.Verdict == v), judged, "class", q.Class, "drive_cache", q.DriveCache,
+							"platter_safety_verdict", v)
 					}
 				}
 			}

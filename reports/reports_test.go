@@ -91,8 +91,10 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 	of := func(cache string, fsync, iops float64) Cell {
 		return measured(Cell{ID: fmt.Sprint(cache, fsync), Axes: axes("disk.cache", cache, "fio.fsync", fsync)}, iops, 6)
 	}
-	m := &Model{OK: 4, standard: theDefault(nil), Cells: []Cell{of("none", 0, 100), of("unsafe", 0, 90), of("none", 1, 10), of("unsafe", 1, 20)}}
-	want := "Fastest at fsync=0: cache=none with 100 IOPS. Fastest at fsync=1: cache=unsafe with 20 IOPS. 4 trials, 4 cells. Safety is not measured in this run."
+	m := &Model{OK: 4, standard: theDefault(nil), Cells: []Cell{of("none", 0, 100), of("unsafe", 0, 90), of("none", 1, 10),
+		of("unsafe", 1, 20)}}
+	want := "Fastest at fsync=0: cache=none with 100 IOPS. Fastest at fsync=1: cache=unsafe with 20 IOPS. 4 trials, 4 cells. Safety is not " +
+		"measured in this run."
 	if got := strings.Join(answer(m), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -101,10 +103,12 @@ func TestTheAnswerComparesOnlyCellsThatDoTheSameWork(t *testing.T) {
 		return measured(Cell{ID: fmt.Sprint(fsync), Axes: axes("fio.fsync", fsync)}, iops, 6)
 	}
 	same := &Model{OK: 2, Cells: []Cell{one(0, 9), one(1, 3)}}
-	if got, want := strings.Join(answer(same), " "), "Measured at fsync=0: 9 IOPS. Measured at fsync=1: 3 IOPS. 2 trials, 2 cells. Safety is not measured in this run."; got != want {
+	if got, want := strings.Join(answer(same), " "),
+		"Measured at fsync=0: 9 IOPS. Measured at fsync=1: 3 IOPS. 2 trials, 2 cells. Safety is not measured in this run."; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	want = "Fastest in 3 of 4 workloads: cache=unsafe (fsync=1; fsync=8; fsync=32). Fastest in 1 of 4 workloads: cache=none (fsync=0). 4 trials, 8 cells. Safety is not measured in this run."
+	want = "Fastest in 3 of 4 workloads: cache=unsafe (fsync=1; fsync=8; fsync=32). Fastest in 1 of 4 workloads: cache=none (fsync=0). 4 " +
+		"trials, 8 cells. Safety is not measured in this run."
 	if got := strings.Join(answer(m), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -134,7 +134,8 @@ func TestWhereNothingIsSafeTheAnswerSaysWhyAndUnderWhatItIs(t *testing.T) {
 		}
 	}
 	got := strings.Join(New(run).Answer, "\n")
-	want := "No SAFE answer at fsync=1: 5 of 5 cells lose promises (some are SAFE under guest crash, QEMU kill, host crash, power loss (protected))."
+	want := "No SAFE answer at fsync=1: 5 of 5 cells lose promises (some are SAFE under guest crash, QEMU kill, host crash, power loss " +
+		"(protected))."
 	if !strings.Contains(got, want) {
 		t.Errorf("%s\nwant %s", got, want)
 	}
@@ -168,8 +169,10 @@ func TestManyWorkloadsAreNamedInTheSafeAnswer(t *testing.T) {
 	run.Manifest.Cells, run.Trials, run.Safety = cells, trials, safety
 	got := New(run).Answer
 	want := []string{
-		"Fastest SAFE in 3 of 6 workloads: cache=writethrough (fsync=1, bs=4k; fsync=1, bs=64k; fsync=1, bs=1m); ×1.49 of cache=writeback, QEMU's default.",
-		"No SAFE answer at fsync=0, bs=4k; fsync=0, bs=64k; fsync=0, bs=1m: nothing is promised, so only the exposure below says what a crash takes.",
+		"Fastest SAFE in 3 of 6 workloads: cache=writethrough (fsync=1, bs=4k; fsync=1, bs=64k; fsync=1, bs=1m); ×1.49 of cache=writeback, " +
+			"QEMU's default.",
+		"No SAFE answer at fsync=0, bs=4k; fsync=0, bs=64k; fsync=0, bs=1m: nothing is promised, so only the exposure below says what a crash " +
+			"takes.",
 	}
 	if !slices.Equal(got[:len(got)-1], want) {
 		t.Errorf("%s", strings.Join(got, "\n"))
@@ -196,13 +199,15 @@ func TestAPredictionThatWasWrongIsMarkedAndExplained(t *testing.T) {
 		want   string
 	}{
 		"safe where loss was predicted": {func(s *results.Safety) { s.Predicted = results.Loses }, "measured SAFE, and the model predicts LOSES"},
-		"exposed where nothing was":     {func(s *results.Safety) { s.Exposure = results.Exposure{Writes: 7, MS: 20} }, "7 acknowledged writes exposed (20\u202fms), and the model predicts none"},
+		"exposed where nothing was": {func(s *results.Safety) { s.Exposure = results.Exposure{Writes: 7, MS: 20} },
+			"7 acknowledged writes exposed (20\u202fms), and the model predicts none"},
 		"no prediction":                 {func(s *results.Safety) { s.Predicted, s.Verdict = "", results.Loses }, ""},
 		"INVALID":                       {func(s *results.Safety) { s.Verdict = results.Invalid }, ""},
 		"failed":                        {func(s *results.Safety) { s.Status = results.Failed }, ""},
 		"hardly exposed between fsyncs": {func(s *results.Safety) { s.PredictedExposed = true }, ""},
 	} {
-		r := SafetyRow{Safety: results.Safety{Status: results.OK, Verdict: results.Safe, Predicted: results.Safe, Promises: 5, Class: cell.HostCrash}}
+		r := SafetyRow{Safety: results.Safety{Status: results.OK, Verdict: results.Safe, Predicted: results.Safe, Promises: 5,
+			Class: cell.HostCrash}}
 		c.change(&r.Safety)
 		if got := r.Surprise(); !strings.HasSuffix(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
@@ -303,12 +308,14 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 		run.Safety[i].Cell = renamed[run.Safety[i].Cell]
 	}
 	got := strings.Join(New(run).Answer, "\n")
-	for _, want := range []string{"Before: cache=none. After: cache=writethrough.", "Fastest SAFE at fsync=1: side=after with 4\u202f037 IOPS; ×2.97 of before, the present setting, block by block ["} {
+	for _, want := range []string{"Before: cache=none. After: cache=writethrough.",
+		"Fastest SAFE at fsync=1: side=after with 4\u202f037 IOPS; ×2.97 of before, the present setting, block by block ["} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
 	}
-	if page := htmlOf(t, bare(t), run); !strings.Contains(page, "after: cache=writethrough") || !strings.Contains(page, "against before, the present setting") {
+	if page := htmlOf(t, bare(t), run); !strings.Contains(page, "after: cache=writethrough") ||
+		!strings.Contains(page, "against before, the present setting") {
 		t.Error("the page does not say what the sides are")
 	}
 	for i := range run.Safety { // as if the change were faster and lost promises
@@ -318,7 +325,9 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 	}
 	run.Judgement = &results.Judgement{Policy: "default", Outcome: "FAIL", Reasons: []string{"one", "two"}}
 	got = strings.Join(New(run).Answer, "\n")
-	for _, want := range []string{"FAIL by the policy default: one (and 1 reason more).", "New with the change: promises are broken by guest crash, QEMU kill, host crash, power loss (volatile), power loss (protected) at fsync=0; fsync=1."} {
+	for _, want := range []string{"FAIL by the policy default: one (and 1 reason more).",
+		"New with the change: promises are broken by guest crash, QEMU kill, host crash, power loss (volatile), power loss (protected) at " +
+			"fsync=0; fsync=1."} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
@@ -334,7 +343,8 @@ fio: {rw: randwrite, direct: 1, runtime: 1}
 			}
 		}
 	}
-	if got := strings.Join(New(run).Answer, "\n"); !strings.Contains(got, "New with the change: a host crash takes unpromised writes (before: none), as old as ≥1.5\u202fs at fsync=0; ≥1.5\u202fs at fsync=1.") {
+	if got := strings.Join(New(run).Answer, "\n"); !strings.Contains(got,
+		"New with the change: a host crash takes unpromised writes (before: none), as old as ≥1.5\u202fs at fsync=0; ≥1.5\u202fs at fsync=1.") {
 		t.Errorf("a change that exposes: %s", got)
 	}
 }
@@ -343,7 +353,8 @@ func TestNothingIsTheFastestBeforeItsSafetyIsKnown(t *testing.T) {
 	run := withSafety(6)
 	all := run.Safety
 	run.Safety = nil
-	if got := strings.Join(New(run).Answer, "\n"); strings.Contains(got, "Fastest") || !strings.Contains(got, "none has been judged") || !strings.Contains(got, "0 of 72 safety verdicts are in") {
+	if got := strings.Join(New(run).Answer, "\n"); strings.Contains(got, "Fastest") || !strings.Contains(got, "none has been judged") ||
+		!strings.Contains(got, "0 of 72 safety verdicts are in") {
 		t.Errorf("before the first campaign: %s", got)
 	}
 	run.Safety = all[:40]
@@ -373,10 +384,13 @@ func TestSidesSayWhatTheySet(t *testing.T) {
 	for _, test := range []struct{ name, sides, before, after string }{
 		{"the disk", "{before: {disk.cache: none}, after: {disk.cache: writethrough}}", "cache=none", "cache=writethrough"},
 		{"one more", "{before: {disk.cache: none}, after: {disk.cache: none, disk.io: native}}", "io not set", "io=native"},
-		{"the guest", "{before: {guest.filesystem: ext4, guest.barrier: on}, after: {guest.filesystem: ext4, guest.barrier: off}}", "guest.barrier=on", "guest.barrier=off"},
-		{"one side alone", "{before: {guest.filesystem: ext4}, after: {guest.filesystem: ext4, fio.fsync: 8}}", "as the rest of the matrix says", "fio.fsync=8"},
+		{"the guest", "{before: {guest.filesystem: ext4, guest.barrier: on}, after: {guest.filesystem: ext4, guest.barrier: off}}",
+			"guest.barrier=on", "guest.barrier=off"},
+		{"one side alone", "{before: {guest.filesystem: ext4}, after: {guest.filesystem: ext4, fio.fsync: 8}}", "as the rest of the matrix says",
+			"fio.fsync=8"},
 	} {
-		matrix, err := matrices.Parse("x.yaml", []byte("name: x\naxes:\n  variant.side: "+test.sides+"\nfio: {rw: randwrite, size: 1GiB, runtime: 1}\n"))
+		matrix, err := matrices.Parse("x.yaml",
+			[]byte("name: x\naxes:\n  variant.side: "+test.sides+"\nfio: {rw: randwrite, size: 1GiB, runtime: 1}\n"))
 		if err != nil {
 			t.Fatal(err)
 		}

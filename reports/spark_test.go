@@ -44,7 +44,8 @@ var ansi = regexp.MustCompile("\x1b\\[[0-9]*m")
 
 func TestASparkIsEightLinesOfEightyColumnsAtMost(t *testing.T) {
 	for name, run := range map[string]*results.Run{
-		"run": generated(6, 1), "failures": withFailures(), "safety": withSafety(6), "campaigns": withFailedCampaigns(), "none": generated(0, 1), "wide": wide(), "long": generated(300, 1),
+		"run": generated(6, 1), "failures": withFailures(), "safety": withSafety(6), "campaigns": withFailedCampaigns(), "none": generated(0, 1),
+		"wide": wide(), "long": generated(300, 1),
 	} {
 		for _, look := range []SparkLook{{}, {Color: true}, {ASCII: true}} {
 			t.Run(fmt.Sprintf("%s %+v", name, look), func(t *testing.T) {

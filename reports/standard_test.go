@@ -19,10 +19,12 @@ func TestTheBestSettingsAreHeldAgainstThoseInForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strings.Join(m.Answer, "\n")
-	if !strings.Contains(got, "of cache=none, the present setting, block by block [") || strings.Contains(got, "default") || !strings.Contains(strings.Join(m.Answers[1].Lines, "\n"), "the present setting") {
+	if !strings.Contains(got, "of cache=none, the present setting, block by block [") || strings.Contains(got, "default") ||
+		!strings.Contains(strings.Join(m.Answers[1].Lines, "\n"), "the present setting") {
 		t.Errorf("against none: %s", got)
 	}
-	if err := m.Present("disk.cache=writethrough"); err != nil || !strings.Contains(strings.Join(m.Answer, "\n"), "; it is the present setting.") {
+	if err := m.Present("disk.cache=writethrough"); err != nil || !strings.Contains(strings.Join(m.Answer, "\n"),
+		"; it is the present setting.") {
 		t.Errorf("against the best itself (%v): %s", err, m.Answer)
 	}
 	for _, wrong := range []string{"disk.cache=nothing", "disk.io=native", "fio.fsync=1", "disk.cache", ""} {

@@ -35,7 +35,8 @@ func TestACellIsSetApartByTheRanksOfItsTrials(t *testing.T) {
 		{"three trials are too few for any test", 3, "slow like", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newStandings([]workload{{cells: []Cell{cell("fast", 100, test.trials), cell("slow", 50, test.trials), cell("like", 99.9, test.trials)}}})
+			s := newStandings([]workload{{cells: []Cell{cell("fast", 100, test.trials), cell("slow", 50, test.trials),
+				cell("like", 99.9, test.trials)}}})
 			var near []string
 			for _, id := range []string{"slow", "like"} {
 				if s.of[id].near() {
@@ -62,7 +63,8 @@ func TestMoreComparisonsMakeStandingsMoreCareful(t *testing.T) {
 	}
 	groups := []workload{one}
 	for _, name := range []string{"b", "c", "d"} {
-		groups = append(groups, workload{name: name, cells: []Cell{measured(Cell{ID: "fast" + name}, 100, 4), measured(Cell{ID: "slow" + name}, 99.9, 4)}})
+		groups = append(groups, workload{name: name, cells: []Cell{measured(Cell{ID: "fast" + name}, 100, 4),
+			measured(Cell{ID: "slow" + name}, 99.9, 4)}})
 	}
 	if s := newStandings(groups); !s.of["slow"].near() {
 		t.Errorf("four trials cannot be enough for four comparisons: %+v", s)
@@ -96,7 +98,8 @@ func TestCellsThatAreAlikeAreRarelySetApart(t *testing.T) {
 }
 
 func TestACellWithFewTrialsDoesNotSpeakForTheOthers(t *testing.T) {
-	s := newStandings([]workload{{cells: []Cell{measured(Cell{ID: "fast"}, 100, 6), measured(Cell{ID: "slow"}, 50, 6), measured(Cell{ID: "failing"}, 99, 2)}}})
+	s := newStandings([]workload{{cells: []Cell{measured(Cell{ID: "fast"}, 100, 6), measured(Cell{ID: "slow"}, 50, 6),
+		measured(Cell{ID: "failing"}, 99, 2)}}})
 	if s.of["slow"].near() || !s.of["failing"].near() || s.tooFew() != "" {
 		t.Errorf("%q: %+v", s.tooFew(), s)
 	}

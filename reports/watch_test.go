@@ -116,7 +116,8 @@ func TestAWatchedReportIsTheOneOfTheFile(t *testing.T) {
 		}
 	}
 	_, _, got := get(t, url+"report")
-	if n := strings.Count(got, `<section class="run"`); n != 1 || !strings.Contains(got, "Content-Security-Policy") || strings.Contains(got, "watch.js") {
+	if n := strings.Count(got, `<section class="run"`); n != 1 || !strings.Contains(got, "Content-Security-Policy") ||
+		strings.Contains(got, "watch.js") {
 		t.Error("the report in the frame is not the one that is written to a file")
 	}
 }
@@ -137,7 +138,8 @@ func TestARunThatCannotBeReadEndsNoWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, header, text := get(t, url+"report")
-	if status != http.StatusInternalServerError || !strings.HasPrefix(header.Get("Content-Type"), "text/plain") || !strings.Contains(text, "schema 99") {
+	if status != http.StatusInternalServerError || !strings.HasPrefix(header.Get("Content-Type"), "text/plain") ||
+		!strings.Contains(text, "schema 99") {
 		t.Errorf("status %d, %v, %q", status, header, text)
 	}
 	if err := os.WriteFile(manifest, whole, 0o644); err != nil {
@@ -193,7 +195,8 @@ func TestTheWatchedPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 	url, _, _ := watching(t, generated(2, 1))
 	_, header, text := get(t, url)
 	policy := header.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || !strings.Contains(policy, "frame-ancestors 'none'") {
+	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") ||
+		!strings.Contains(policy, "frame-ancestors 'none'") {
 		t.Errorf("policy %q", policy)
 	}
 	if !strings.Contains(text, "<style>"+watchStyle+"</style>") {

@@ -150,7 +150,8 @@ func (j *Journal) append(to file, name, what string, record any) error {
 		err = to.Sync()
 	}
 	if err != nil {
-		j.broken = &Error{Path: filepath.Join(j.dir, name), Message: fmt.Sprintf("append %s: %v: free space, then go on with platter run --resume %s", what, err, j.dir)}
+		j.broken = &Error{Path: filepath.Join(j.dir, name),
+			Message: fmt.Sprintf("append %s: %v: free space, then go on with platter run --resume %s", what, err, j.dir)}
 	}
 	return j.broken
 }

@@ -18,7 +18,8 @@ func Open(dir, name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	refused := &Error{Path: name, Fault: Input, Message: fmt.Sprintf("this is %s: a run directory has regular files alone", before.Mode().Type())}
+	refused := &Error{Path: name, Fault: Input, Message: fmt.Sprintf("this is %s: a run directory has regular files alone",
+		before.Mode().Type())}
 	if !before.Mode().IsRegular() {
 		return nil, refused
 	}

@@ -175,7 +175,7 @@ type Evidence struct {
 	UnwrittenBytes int64 `json:"unwritten_bytes,omitempty"`
 	// OthersCPUs is how many of the host's processors others than QEMU kept busy during the trial, on average.
 	OthersCPUs *float64 `json:"others_cpus,omitempty"`
-	// ImageODirect says whether QEMU's descriptor of the image has O_DIRECT (/proc/PID/fdinfo).
+	// ImageODirect reports whether QEMU's descriptor of the image has O_DIRECT (/proc/PID/fdinfo).
 	ImageODirect *bool      `json:"image_o_direct,omitempty"`
 	Residency    *Residency `json:"residency,omitempty"`
 	// GuestCacheBytes is what the guest's page cache held of block devices after the drop, before fio started.

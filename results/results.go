@@ -109,7 +109,8 @@ func readManifest(dir string) (*Manifest, error) {
 		for k, name := range m.Axes {
 			v, ok := m.Cells[i].Axes.Get(name)
 			if !ok {
-				return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("not a manifest: cell %q has no value of the axis %q", m.Cells[i].ID, name)}
+				return nil, &Error{Path: path, Fault: Input, Message: fmt.Sprintf("not a manifest: cell %q has no value of the axis %q", m.Cells[i].ID,
+					name)}
 			}
 			axes[k] = cell.Setting{Name: name, Value: v}
 		}

@@ -19,7 +19,8 @@ func trial(cell string, block int) Trial {
 	n := int64(99)
 	return Trial{
 		Cell: cell, Block: block, Order: block, Status: OK, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		Metrics:  &fiojob.Metrics{Write: &fiojob.Direction{IOs: 10, Bytes: 40960, RuntimeNS: 1e9, IOPS: 10, BW: 40960, Latency: fiojob.Histogram{{NS: 100, Count: 10}}, LatencyKind: "lat"}},
+		Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOs: 10, Bytes: 40960, RuntimeNS: 1e9, IOPS: 10, BW: 40960,
+			Latency: fiojob.Histogram{{NS: 100, Count: 10}}, LatencyKind: "lat"}},
 		Evidence: Evidence{FlushPath: FlushPath{Fio: &n}},
 		Guards:   []Guard{{"runtime", "a guard with a \n new line"}},
 		Missing:  []string{"flush_path.image"},
@@ -29,7 +30,8 @@ func trial(cell string, block int) Trial {
 func newRun(t *testing.T, trials ...Trial) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
-	j, err := Create(dir, Manifest{Schema: Schema, Name: "test", Cells: []cell.Cell{{ID: "a", Axes: cell.Settings{{Name: "fio.fsync", Value: cell.Value{V: int64(1)}}}}}})
+	j, err := Create(dir, Manifest{Schema: Schema, Name: "test", Cells: []cell.Cell{{ID: "a", Axes: cell.Settings{{Name: "fio.fsync",
+		Value: cell.Value{V: int64(1)}}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +156,8 @@ func TestWhatIsNoRunDirectoryIsSaidToBeNone(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(broken, ManifestFile), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string]string{empty: "no run directory", newer: "schema 3", broken: "not a manifest", filepath.Join(empty, "x"): "no run directory"} {
+	for dir, want := range map[string]string{empty: "no run directory", newer: "schema 3", broken: "not a manifest",
+		filepath.Join(empty, "x"): "no run directory"} {
 		_, err := Read(dir)
 		var e *Error
 		if !errors.As(err, &e) || e.Fault != Input || !strings.Contains(err.Error(), want) {

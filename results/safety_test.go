@@ -41,7 +41,8 @@ func newSafetyRun(t *testing.T, records ...Safety) string {
 }
 
 func TestSafetyRecordsAreReadAsTheyWereAppended(t *testing.T) {
-	want := []Safety{safety("a", cell.HostCrash, "volatile"), safety("a", cell.PowerLoss, "volatile"), safety("a", cell.PowerLoss, "protected"), safety("b", cell.HostCrash, "volatile")}
+	want := []Safety{safety("a", cell.HostCrash, "volatile"), safety("a", cell.PowerLoss, "volatile"),
+		safety("a", cell.PowerLoss, "protected"), safety("b", cell.HostCrash, "volatile")}
 	run, err := Read(newSafetyRun(t, want...))
 	if err != nil {
 		t.Fatal(err)
@@ -67,11 +68,13 @@ func TestARunWithoutCampaignsHasNoSafetyRecords(t *testing.T) {
 func TestTheLaterRecordOfACellClassAndDriveCacheCounts(t *testing.T) {
 	failed := safety("a", cell.HostCrash, "volatile")
 	failed.Status, failed.Verdict = Failed, ""
-	run, err := Read(newSafetyRun(t, failed, safety("a", cell.PowerLoss, "volatile"), safety("a", cell.HostCrash, "protected"), safety("a", cell.HostCrash, "volatile")))
+	run, err := Read(newSafetyRun(t, failed, safety("a", cell.PowerLoss, "volatile"), safety("a", cell.HostCrash, "protected"),
+		safety("a", cell.HostCrash, "volatile")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(run.Safety) != 3 || run.Safety[0].Status != OK || run.Safety[0].Key() != (cell.Question{Cell: "a", Class: cell.HostCrash, DriveCache: "volatile"}) {
+	if len(run.Safety) != 3 || run.Safety[0].Status != OK || run.Safety[0].Key() != (cell.Question{Cell: "a", Class: cell.HostCrash,
+		DriveCache: "volatile"}) {
 		t.Errorf("read %+v", run.Safety)
 	}
 }
@@ -155,7 +158,8 @@ func TestAJournalThatCouldNotWriteASafetyRecordTakesNoMoreOfAnything(t *testing.
 			}
 			f.file = j.safety
 			j.safety = f
-			if err := j.AppendSafety(safety("b", cell.HostCrash, "volatile")); err == nil || !strings.Contains(err.Error(), full.Error()) || !strings.Contains(err.Error(), SafetyFile) {
+			if err := j.AppendSafety(safety("b", cell.HostCrash, "volatile")); err == nil || !strings.Contains(err.Error(), full.Error()) ||
+				!strings.Contains(err.Error(), SafetyFile) {
 				t.Fatalf("got %v, want the disk's error", err)
 			}
 			f.short, f.write, f.sync = nil, nil, nil

@@ -22,7 +22,8 @@ func (m *Manifest) resolve() (why string) {
 	for i, c := range m.Cells {
 		r, ok := known[c.ID]
 		if !ok {
-			return fmt.Sprintf("its manifest is of schema 1, and this version finds no cell %s in its matrix: what follows from it is left out", c.ID)
+			return fmt.Sprintf("its manifest is of schema 1, and this version finds no cell %s in its matrix: what follows from it is left out",
+				c.ID)
 		}
 		r.Excluded = c.Excluded // what that version could not measure was not measured
 		resolved[i] = r

@@ -37,7 +37,8 @@ func TestTheCellsOfSchema1AreResolvedWhenTheRunIsRead(t *testing.T) {
 }
 
 func TestARunOfSchema1WhoseMatrixCannotBeReadSaysSo(t *testing.T) {
-	for matrix, want := range map[string]string{"name: old\naxes: {gone.setting: [1]}\n": "cannot read its matrix", strings.Replace(oldMatrix, "[none]", "[unsafe]", 1): "finds no cell"} {
+	for matrix, want := range map[string]string{"name: old\naxes: {gone.setting: [1]}\n": "cannot read its matrix",
+		strings.Replace(oldMatrix, "[none]", "[unsafe]", 1): "finds no cell"} {
 		run, err := Read(schema1(t, matrix, `{"id": "fio.fsync=0,disk.cache=none", "axes": {"disk.cache": "none", "fio.fsync": 0}}`))
 		if err != nil || !strings.Contains(run.Unresolved, want) || run.Manifest.Cells[0].Settings != nil {
 			t.Errorf("%v, %+v; want it to say %q", err, run, want)

@@ -57,14 +57,17 @@ func blocksOf(run *results.Run, before, after string) []block {
 func gated(blocks []block, floor float64) gate.Outcome {
 	run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Trials: len(blocks)}}
 	for _, side := range []string{gate.Before, gate.After} {
-		run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: side, Axes: cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}}}})
+		run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: side, Axes: cell.Settings{{Name: cell.SideAxis,
+			Value: cell.Value{V: side}}}})
 	}
 	for i, b := range blocks {
 		for side, iops := range map[string]float64{gate.Before: b.before, gate.After: b.after} {
-			run.Trials = append(run.Trials, results.Trial{Cell: side, Block: i, Status: results.OK, Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: iops}}})
+			run.Trials = append(run.Trials, results.Trial{Cell: side, Block: i, Status: results.OK,
+				Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: iops}}})
 		}
 	}
-	policy := &policy.Policy{Name: "selftest", Performance: policy.Performance{Alpha: gateAlpha, Rules: []policy.Rule{{Metric: string(compare.IOPS), Regression: floor}}}}
+	policy := &policy.Policy{Name: "selftest", Performance: policy.Performance{Alpha: gateAlpha,
+		Rules: []policy.Rule{{Metric: string(compare.IOPS), Regression: floor}}}}
 	return gate.JudgeAB(policy, run, time.Time{}, gate.Facts{}).Outcome
 }
 

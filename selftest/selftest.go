@@ -64,7 +64,8 @@ fio: {rw: randwrite, bs: 4k, ioengine: psync, direct: 1, size: 64m, time_based: 
 `, name, axis, runtime, rest)
 }
 
-// sameMatrix has the same on both sides, fio's default written out on one, since a matrix does not measure one thing twice; and a campaign whose control is a probe that lies.
+// sameMatrix has the same on both sides, fio's default written out on one, since a matrix does not measure one thing twice; and a
+// campaign whose control is a probe that lies.
 func sameMatrix(z Size) string {
 	return selftestMatrix("same", "variant.side: {before: {disk.cache: none}, after: {disk.cache: none, fio.thinktime: 0}}",
 		fmt.Sprintf("}\nsafety: {classes: [guest_crash], seconds: %g, size: 4MiB}", z.Seconds), z.Runtime)
@@ -87,7 +88,8 @@ func mutantsMatrix(z Size) string {
 	for _, m := range z.Mutants {
 		axis += fmt.Sprintf(", %s: {disk.cache: none, fio.description: %s}", m, m)
 	}
-	return selftestMatrix("mutants", axis+"}", fmt.Sprintf(", fsync: 8}\nsafety: {classes: [power_loss], seconds: %g, size: 4MiB, live: %d}", z.Seconds, z.Cuts), z.Runtime)
+	return selftestMatrix("mutants", axis+"}", fmt.Sprintf(", fsync: 8}\nsafety: {classes: [power_loss], seconds: %g, size: 4MiB, live: %d}",
+		z.Seconds, z.Cuts), z.Runtime)
 }
 
 func mutants() []string {
@@ -220,8 +222,10 @@ func (s *Report) Outcome() (gate.Outcome, string) {
 			return gate.Pass, ""
 		}
 	}
-	return gate.Inconclusive, fmt.Sprintf("trials vary by %.1f %% here, and that is too much to find a slowdown of %.0f %% in %d blocks for certain: longer trials vary less",
-		100*s.Noise, 100*slowdowns[len(slowdowns)-1], gateBlocks)
+	return gate.Inconclusive,
+		fmt.Sprintf("trials vary by %.1f %% here, and that is too much to find a slowdown of %.0f %% in %d blocks for certain: longer trials "+
+			"vary less",
+			100*s.Noise, 100*slowdowns[len(slowdowns)-1], gateBlocks)
 }
 
 // Text writes the rates as a table of at most 80 columns.
@@ -252,7 +256,8 @@ func (s *Report) Text(w io.Writer) error {
 		}
 		rows = append(rows, []string{r.What, fmt.Sprint(r.Tried), fmt.Sprint(r.Count), fmt.Sprintf("%.1f %%", 100*r.Rate), promise, kept})
 	}
-	lines, err := text.Table([]text.Column{{Name: "what was tried", Width: 42}, {Name: "tried", Right: true}, {Name: "seen", Right: true, Width: 5},
+	lines, err := text.Table([]text.Column{{Name: "what was tried", Width: 42}, {Name: "tried", Right: true},
+		{Name: "seen", Right: true, Width: 5},
 		{Name: "rate", Right: true, Width: 6}, {Name: "promise"}, {Name: "kept"}}, rows)
 	if err != nil {
 		return err

@@ -76,7 +76,8 @@ func TestAMutantThatIsCalledSafeIsSeen(t *testing.T) {
 	}
 	all := func(change func(records []results.Safety)) []results.Safety {
 		records := []results.Safety{record(honest, results.Safe, true), record(powercut.IgnoreFlush, results.Invalid, true),
-			record(powercut.LateFlush, results.Loses, true), record(powercut.Tear, results.Invalid, true), record(powercut.Reorder, results.Invalid, true)}
+			record(powercut.LateFlush, results.Loses, true), record(powercut.Tear, results.Invalid, true),
+			record(powercut.Reorder, results.Invalid, true)}
 		change(records)
 		return records
 	}
@@ -123,7 +124,8 @@ func TestTheTableOfRatesFitsATerminal(t *testing.T) {
 }
 
 func TestTheMatricesOfSelftestAreGood(t *testing.T) {
-	for name, text := range map[string]string{"same": sameMatrix(Full()), "slower": slowerMatrix(Quick(), []int{950, 900, 800}), "mutants": mutantsMatrix(Full())} {
+	for name, text := range map[string]string{"same": sameMatrix(Full()), "slower": slowerMatrix(Quick(), []int{950, 900, 800}),
+		"mutants": mutantsMatrix(Full())} {
 		m, err := matrices.Parse(name, []byte(text))
 		if err != nil {
 			t.Fatal(err)

@@ -40,7 +40,8 @@ func TestALongMarkdownFitsIntoAStepSummaryAndSaysThatItWasCut(t *testing.T) {
 	m.Table([]Column{{Name: "a"}, {Name: "b"}}, rows)
 	m.Linef("behind the table")
 	got := m.Text("platter show --json")
-	if len(got) > maxMarkdown || !strings.Contains(got, "behind the table") || !strings.HasSuffix(got, "\nThis text was cut; `platter show --json` prints all of it.\n") ||
+	if len(got) > maxMarkdown || !strings.Contains(got, "behind the table") || !strings.HasSuffix(got,
+		"\nThis text was cut; `platter show --json` prints all of it.\n") ||
 		!strings.Contains(got, "more.\n") {
 		t.Errorf("%d bytes, end %q", len(got), got[len(got)-200:])
 	}

@@ -9,7 +9,8 @@ import (
 
 func TestNumbersForPeople(t *testing.T) {
 	for got, want := range map[string]string{
-		Number(0): "0", Number(1.23456): "1.23", Number(99.4): "99.4", Number(123.6): "124", Number(9342.4): "9\u202f342", Number(1234567): "1\u202f234\u202f567",
+		Number(0): "0", Number(1.23456): "1.23", Number(99.4): "99.4", Number(123.6): "124", Number(9342.4): "9\u202f342",
+		Number(1234567): "1\u202f234\u202f567",
 		Number(-1234.5): "-1\u202f235",
 		Duration(999):   "999\u202fns", Duration(1500): "1.50\u202fµs", Duration(2_743_000): "2.74\u202fms", Duration(12_340_000): "12.3\u202fms",
 		Duration(999_600_000): "1.00\u202fs", Duration(1_500_000_000): "1.50\u202fs",
@@ -41,7 +42,8 @@ func FuzzCount(f *testing.F) {
 }
 
 func TestAShellReadsACommandBack(t *testing.T) {
-	if got, want := Command([]string{"platter", "gate", "a b", "", "it's", "x=1,y=2"}), `platter gate 'a b' '' 'it'\''s' x=1,y=2`; got != want {
+	if got, want := Command([]string{"platter", "gate", "a b", "", "it's", "x=1,y=2"}),
+		`platter gate 'a b' '' 'it'\''s' x=1,y=2`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -51,7 +51,8 @@ EXIT STATUS:
 			&cli.StringFlag{Name: "after", Usage: "domain XML `FILE` with the change"},
 			&cli.StringFlag{Name: "disk", Usage: "judge this `TARGET` alone, for example vdb"},
 			policyFlag(), uriFlag(), storageFlag(),
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "run `DIR`; default ./NAME-YYYYMMDD-HHMMSS; of several changed disks DIR-TARGET"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"},
+				Usage: "run `DIR`; default ./NAME-YYYYMMDD-HHMMSS; of several changed disks DIR-TARGET"},
 			&cli.IntFlag{Name: "trials", Usage: "trials of each cell, `N`; default the matrix's"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the order of trials; default a random one"},
 			accelFlag(),
@@ -110,7 +111,8 @@ func orTell(c *cli.Context, v *gate.Verdict, err error) error {
 }
 
 // measured measures each changed disk, those that change alike once, and gives the worst verdict, with the others' reasons.
-func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, diff *change.Change, out string) (*gate.Verdict, error) {
+func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, diff *change.Change,
+	out string) (*gate.Verdict, error) {
 	alike := diff.Alike()
 	var worst *gate.Verdict
 	var reasons []gate.Reason
@@ -163,7 +165,8 @@ func severity(o gate.Outcome) int {
 }
 
 // abDisk measures both sides of a change of one disk into a run directory and judges them.
-func abDisk(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, d change.Disk, dir string) (*gate.Verdict, error) {
+func abDisk(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, d change.Disk,
+	dir string) (*gate.Verdict, error) {
 	var err error
 	if s.Matrix, err = matrices.Sides(matrix, d.Before, d.After); err != nil {
 		return nil, &errUsage{fmt.Sprintf("ab: disk %s: %s", d.Target, err)}
@@ -193,7 +196,8 @@ func abDisk(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matr
 
 // notMeasured is the reason for which a change of which not all was measured is not PASS; false where all was.
 func notMeasured(diff *change.Change) (gate.Reason, bool) {
-	return gate.Reason{Outcome: gate.Inconclusive, Text: "not all that differs was measured: " + strings.Join(diff.Elsewhere, "; ")}, len(diff.Elsewhere) > 0
+	return gate.Reason{Outcome: gate.Inconclusive, Text: "not all that differs was measured: " + strings.Join(diff.Elsewhere, "; ")},
+		len(diff.Elsewhere) > 0
 }
 
 // judgement is what the run directory of a disk keeps of the verdict on it: no better than the change as a whole can have.
@@ -224,7 +228,8 @@ func lintedVerdict(policy *policy.Policy, diff *change.Change, name string, doc 
 	v := gate.NewVerdict(policy, gate.Fail)
 	for _, f := range findings {
 		if f.Level == lint.LevelError && (only == "" || f.Disk == only || f.Disk == "") {
-			v.Reasons = append(v.Reasons, gate.Reason{Outcome: gate.Fail, Text: fmt.Sprintf("lint, %s:%d:%d: %s [%s]", f.File, f.Line, f.Column, f.Message, f.Rule)})
+			v.Reasons = append(v.Reasons, gate.Reason{Outcome: gate.Fail, Text: fmt.Sprintf("lint, %s:%d:%d: %s [%s]", f.File, f.Line, f.Column,
+				f.Message, f.Rule)})
 		}
 	}
 	if len(v.Reasons) == 0 {
@@ -240,7 +245,8 @@ func unmeasured(policy *policy.Policy, diff *change.Change) *gate.Verdict {
 	v.Reasons = []gate.Reason{{Outcome: gate.Pass, Text: "nothing that matters to a disk differs between the two files: nothing was measured"}}
 	if len(diff.Elsewhere) > 0 {
 		v = gate.NewVerdict(policy, gate.Inconclusive)
-		v.Reasons = []gate.Reason{{Outcome: gate.Inconclusive, Text: "what differs is nothing that platter's guest can follow: nothing was measured"}}
+		v.Reasons = []gate.Reason{{Outcome: gate.Inconclusive,
+			Text: "what differs is nothing that platter's guest can follow: nothing was measured"}}
 	}
 	v.Changes = diff.Lines()
 	return v

@@ -42,7 +42,8 @@ func TestTheShellPipelineJudgesPullRequests(t *testing.T) {
 		git("commit", "-q", "-a", "-m", branch)
 		cmd := exec.Command(hook, "main", branch)
 		cmd.Dir = repo
-		cmd.Env = append(os.Environ(), "PATH="+r.dir+":"+os.Getenv("PATH"), "PLATTER_MATRIX="+filepath.Join(r.dir, "ab.yaml"), "PLATTER_AB=--storage "+r.storage+" "+options)
+		cmd.Env = append(os.Environ(), "PATH="+r.dir+":"+os.Getenv("PATH"), "PLATTER_MATRIX="+filepath.Join(r.dir, "ab.yaml"),
+			"PLATTER_AB=--storage "+r.storage+" "+options)
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
 		err := cmd.Run()

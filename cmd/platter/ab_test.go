@@ -12,7 +12,8 @@ import (
 
 func TestARunIsNotKeptAsPassWhereNotAllOfTheChangeWasMeasured(t *testing.T) {
 	pass := &gate.Verdict{Outcome: gate.Pass, Policy: "default", Reasons: []gate.Reason{{Outcome: gate.Pass, Text: "within"}}}
-	fail := &gate.Verdict{Outcome: gate.Fail, Policy: "default", Reasons: []gate.Reason{{Outcome: gate.Pass, Text: "within"}, {Outcome: gate.Fail, Text: "slower"}}}
+	fail := &gate.Verdict{Outcome: gate.Fail, Policy: "default", Reasons: []gate.Reason{{Outcome: gate.Pass, Text: "within"},
+		{Outcome: gate.Fail, Text: "slower"}}}
 	for _, test := range []struct {
 		name      string
 		verdict   *gate.Verdict

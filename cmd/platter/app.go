@@ -67,11 +67,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ErrWriter:            stderr,
 		HideHelpCommand:      true,
 		EnableBashCompletion: true,
-		Description: "Start with: platter doctor, then platter run demo.\nEvery command has help with examples: platter COMMAND --help.\n" + exitStatusHelp +
+		Description: "Start with: platter doctor, then platter run demo.\nEvery command has help with examples: platter COMMAND --help.\n" +
+			exitStatusHelp +
 			"\n   1, 5 of the commands that judge: FAIL, INCONCLUSIVE",
 		Commands: []*cli.Command{
 			doctorCommand(), guestCommand(), matricesCommand(), planCommand(), runCommand(),
-			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), replayCommand(), powercutCommand(), cleanupCommand(),
+			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), replayCommand(), powercutCommand(),
+			cleanupCommand(),
 			lintCommand(), gateCommand(), abCommand(), compareCommand(), policiesCommand(), selftestCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // exit codes are the table below, nothing else
@@ -216,7 +218,8 @@ func cacheDir() string {
 
 // uriFlag and storageFlag are the same wherever they stand.
 func uriFlag() cli.Flag {
-	return &cli.StringFlag{Name: "connect", Aliases: []string{"c"}, Usage: "libvirt `URI`; default LIBVIRT_DEFAULT_URI, uri_default of libvirt.conf, qemu:///system"}
+	return &cli.StringFlag{Name: "connect", Aliases: []string{"c"},
+		Usage: "libvirt `URI`; default LIBVIRT_DEFAULT_URI, uri_default of libvirt.conf, qemu:///system"}
 }
 
 func storageFlag() cli.Flag {

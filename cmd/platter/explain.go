@@ -125,7 +125,8 @@ func explainedGuest(c *cli.Context) (flushpath.Config, error) {
 		{"drive-cache", []string{cell.Volatile, cell.Protected, cell.NoCache}},
 	} {
 		if v := c.String(flag.name); !slices.Contains(flag.values, v) {
-			return flushpath.Config{}, &errUsage{fmt.Sprintf("explain: --%s %q: it is %s", flag.name, v, strings.TrimPrefix(strings.Join(flag.values, ", "), ", "))}
+			return flushpath.Config{}, &errUsage{fmt.Sprintf("explain: --%s %q: it is %s", flag.name, v,
+				strings.TrimPrefix(strings.Join(flag.values, ", "), ", "))}
 		}
 	}
 	if c.String("barrier") == "off" && c.String("filesystem") != "ext4" {
@@ -157,7 +158,8 @@ func domainXML(c *cli.Context, arg string) (name string, doc []byte, err error) 
 	defer host.Close()
 	domain, err := host.Lookup(c.Context, arg)
 	if errors.Is(err, hypervisor.ErrGone) {
-		return "", nil, &errUsage{fmt.Sprintf("explain: %s is neither a domain of %s nor a file; virsh -c %s list --all shows the domains", arg, uri, uri)}
+		return "", nil, &errUsage{fmt.Sprintf("explain: %s is neither a domain of %s nor a file; virsh -c %s list --all shows the domains", arg,
+			uri, uri)}
 	}
 	if err != nil {
 		return "", nil, err

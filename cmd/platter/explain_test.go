@@ -69,7 +69,8 @@ func TestExplainSaysTheSameInTextAndJSONAndFromStandardInput(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &x); err != nil {
 		t.Fatal(err)
 	}
-	if x.Schema != 1 || len(x.Disks) != 1 || len(x.Disks[0].Predictions) != len(cell.FailureClasses()) || x.Disks[0].Format != "raw" || !x.Disks[0].Effective.Direct {
+	if x.Schema != 1 || len(x.Disks) != 1 || len(x.Disks[0].Predictions) != len(cell.FailureClasses()) || x.Disks[0].Format != "raw" ||
+		!x.Disks[0].Effective.Direct {
 		t.Errorf("%+v", x)
 	}
 	for _, p := range x.Disks[0].Predictions {

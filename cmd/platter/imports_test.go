@@ -35,9 +35,12 @@ var allowed = map[string][]string{
 	"orchestrator/guest/probe": {"powercut/witness"},
 	"orchestrator/hypervisor":  {"fault", "libvirtxml", "results"},
 	"orchestrator/host":        {"fault", "results"},
-	"orchestrator": {"fault", "text", "cell", "orchestrator/host", "orchestrator/guest", "orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob",
+	"orchestrator": {"fault", "text", "cell", "orchestrator/host", "orchestrator/guest", "orchestrator/hypervisor", "compare", "results",
+		"matrices", "libvirtxml", "fiojob",
 		"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness"},
-	"cmd/platter": {"fault", "text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims", "policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
+	"cmd/platter": {"fault", "text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims",
+		"policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports",
+		"compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

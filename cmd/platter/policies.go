@@ -12,10 +12,11 @@ import (
 
 func policiesCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "policies",
-		Usage:       "print the built-in policy to copy, or the schema of policy files",
-		Category:    "judge",
-		Description: "EXAMPLES:\n   platter policies show default > policy.yaml\n   platter policies schema > policy.schema.json\n" + exitStatusHelp,
+		Name:     "policies",
+		Usage:    "print the built-in policy to copy, or the schema of policy files",
+		Category: "judge",
+		Description: "EXAMPLES:\n   platter policies show default > policy.yaml\n   platter policies schema > policy.schema.json\n" +
+			exitStatusHelp,
 		Action: func(c *cli.Context) error {
 			if err := noArgs(c); err != nil {
 				return err
@@ -75,7 +76,8 @@ func readPolicy(c *cli.Context) (*policy.Policy, error) {
 	}
 	builtin, err := policy.Builtin(name)
 	if err != nil {
-		return nil, &errUsage{fmt.Sprintf("%s: --policy: no policy file and no built-in policy %q: platter policies show %s prints one to begin with",
+		return nil, &errUsage{fmt.Sprintf("%s: --policy: no policy file and no built-in policy %q: platter policies show %s prints one to "+
+			"begin with",
 			c.Command.Name, name, policy.DefaultName)}
 	}
 	return builtin, nil

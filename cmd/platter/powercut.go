@@ -114,7 +114,8 @@ func powercutMount(c *cli.Context) error {
 	defer os.Remove(state) // the server does so too, once it was started
 	return powercut.ServeImage(c.Context, dir, state, exe, spec, c.String("log"), func(image string) {
 		fmt.Fprintf(c.App.Writer, "%s is ready: %d bytes, drive cache %s\n", image, spec.SizeBytes, c.String("drive-cache"))
-		fmt.Fprintf(c.App.Writer, "next: platter powercut power-loss %[1]s (or host-crash), platter powercut restore %[1]s; end with umount %[1]s\n", filepath.Dir(image))
+		fmt.Fprintf(c.App.Writer,
+			"next: platter powercut power-loss %[1]s (or host-crash), platter powercut restore %[1]s; end with umount %[1]s\n", filepath.Dir(image))
 	})
 }
 
@@ -128,7 +129,8 @@ func powercutSpec(c *cli.Context) (powercut.ImageSpec, error) {
 		flag  string
 		bytes *int64
 	}{
-		{"size", &spec.SizeBytes}, {"drive-cache-size", &spec.Settings.DriveCacheBytes}, {"dirty-background", &spec.Settings.DirtyBackgroundBytes},
+		{"size", &spec.SizeBytes}, {"drive-cache-size", &spec.Settings.DriveCacheBytes},
+		{"dirty-background", &spec.Settings.DirtyBackgroundBytes},
 	} {
 		if c.String(s.flag) == "" {
 			continue
@@ -248,7 +250,8 @@ func writePowercutStatus(w io.Writer, s powercut.Status) error {
 		row(i.Path, "generation %d, %s bytes, drive cache %s", i.Generation, text.Count(i.SizeBytes), i.Settings.DriveCache)
 		row("  only in the host's page cache", "%s bytes", text.Count(i.DirtyHostBytes))
 		row("  in the drive's cache, not on the medium", "%s bytes", text.Count(i.DirtyDriveBytes))
-		row("  writes", "%s (%s O_DSYNC), %s bytes", text.Count(i.Counters.Writes), text.Count(i.Counters.DsyncWrites), text.Count(i.Counters.BytesWritten))
+		row("  writes", "%s (%s O_DSYNC), %s bytes", text.Count(i.Counters.Writes), text.Count(i.Counters.DsyncWrites),
+			text.Count(i.Counters.BytesWritten))
 		row("  reads", "%s, %s bytes", text.Count(i.Counters.Reads), text.Count(i.Counters.BytesRead))
 		row("  flushes", "%s", text.Count(i.Counters.Flushes))
 		row("  discards", "%s", text.Count(i.Counters.Discards))

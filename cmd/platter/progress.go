@@ -35,7 +35,8 @@ func (p *progress) tell(e orchestrator.Event) {
 	}
 	if p.bar == nil && e.Total > 0 {
 		p.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetWidth(20),
-			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount(),
+			progressbar.OptionClearOnFinish())
 	}
 	switch {
 	case p.bar == nil:

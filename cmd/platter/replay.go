@@ -48,7 +48,8 @@ EXIT STATUS:
 			&cli.StringFlag{Name: "class", Usage: "`CLASS` of failure: guest_crash, qemu_kill, host_crash or power_loss"},
 			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND`: volatile, protected or none", DefaultText: "the first that the run asked about"},
 			&cli.StringFlag{Name: "at", Usage: "crash `POINT`: a number, worst or end", Value: "worst"},
-			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that decides what survives of what may be lost", DefaultText: "the worst point's own, else 0: nothing"},
+			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that decides what survives of what may be lost",
+				DefaultText: "the worst point's own, else 0: nothing"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the survivor to `FILE`, which must not exist"},
 		},
 		Action: func(c *cli.Context) error {
@@ -101,7 +102,8 @@ func findCampaign(run *results.Run, cell string) (*replayed, error) {
 	if len(recorded) == 0 {
 		return nil, &errUsage{fmt.Sprintf("%s has no crash campaign: its matrix has no section safety, or none was finished", run.Dir)}
 	}
-	if i := slices.IndexFunc(recorded, func(id string) bool { return plainCell(id) == plainCell(cell) }); i >= 0 && !slices.Contains(recorded, cell) {
+	if i := slices.IndexFunc(recorded, func(id string) bool { return plainCell(id) == plainCell(cell) }); i >= 0 &&
+		!slices.Contains(recorded, cell) {
 		cell = recorded[i]
 	}
 	if !slices.Contains(recorded, cell) {
@@ -170,7 +172,8 @@ func (r *replayed) ask(run *results.Run, class, drive, at string) error {
 		drive = r.campaign.DriveCaches[0]
 	}
 	if !slices.Contains(r.campaign.DriveCaches, drive) {
-		return &errUsage{fmt.Sprintf("replay: drive cache %q was not asked about: the run asked about %s", drive, strings.Join(r.campaign.DriveCaches, ", "))}
+		return &errUsage{fmt.Sprintf("replay: drive cache %q was not asked about: the run asked about %s", drive,
+			strings.Join(r.campaign.DriveCaches, ", "))}
 	}
 	r.at = replay.At{Question: cell.Question{Class: class, DriveCache: drive}}
 	switch at {
@@ -196,12 +199,14 @@ func (r *replayed) worst(run *results.Run) error {
 			continue
 		}
 		if s.Worst == nil {
-			return &errUsage{fmt.Sprintf("replay: no crash point is worst: %s takes nothing from %s; name one with --at NUMBER or --at end", r.at.Class, r.cell)}
+			return &errUsage{fmt.Sprintf("replay: no crash point is worst: %s takes nothing from %s; name one with --at NUMBER or --at end",
+				r.at.Class, r.cell)}
 		}
 		r.at.Point, r.at.Seed = s.Worst.Point, s.Worst.Seed
 		return nil
 	}
-	return &errUsage{fmt.Sprintf("replay: the run has no record of %s for %s: name a crash point with --at NUMBER or --at end", r.at.Class, r.cell)}
+	return &errUsage{fmt.Sprintf("replay: the run has no record of %s for %s: name a crash point with --at NUMBER or --at end", r.at.Class,
+		r.cell)}
 }
 
 // do prints the judgement and writes the survivor if output names a file.
@@ -222,7 +227,8 @@ func (r *replayed) do(w io.Writer, output string) error {
 	} else {
 		p.Linef("promised  %d writes", ledger.Promises())
 		p.Linef("returned  %d writes, as far as the witness was told", ledger.Writes())
-		p.Linef("lost      cannot be told from the log of %s on %s: make the survivor with -o and look into it", r.campaign.Layout.Pattern, r.campaign.Format)
+		p.Linef("lost      cannot be told from the log of %s on %s: make the survivor with -o and look into it", r.campaign.Layout.Pattern,
+			r.campaign.Format)
 	}
 	if p.Err != nil || output == "" {
 		return p.Err

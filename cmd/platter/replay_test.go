@@ -166,13 +166,16 @@ func TestReplayWritesTheSurvivor(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Error("the survivor is not the first block as written and the second as prefilled")
 	}
-	if status, text, errs := platterReplay(dir, "--cell", plainCell(replayedCell), "--class", "power_loss"); status != 0 || !strings.Contains(text, replayedCell) {
+	if status, text, errs := platterReplay(dir, "--cell", plainCell(replayedCell), "--class", "power_loss"); status != 0 ||
+		!strings.Contains(text, replayedCell) {
 		t.Errorf("a cell without namespaces: %s%s", text, errs)
 	}
-	if _, worst, _ := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss"); !strings.Contains(worst, "at point 9,") || !strings.Contains(worst, "77: each sector") {
+	if _, worst, _ := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss"); !strings.Contains(worst, "at point 9,") ||
+		!strings.Contains(worst, "77: each sector") {
 		t.Errorf("the worst point: %s", worst)
 	}
-	if _, worst, _ := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--seed", "0"); !strings.Contains(worst, "at point 9,") || !strings.Contains(worst, "0: all that") {
+	if _, worst, _ := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--seed", "0"); !strings.Contains(worst,
+		"at point 9,") || !strings.Contains(worst, "0: all that") {
 		t.Errorf("the worst point with a seed that is said: %s", worst)
 	}
 	status, _, stderr = platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end", "-o", path)
@@ -208,7 +211,8 @@ func TestReplayBeginsFromTheKeptImage(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(safety, "../base.gz"), packed.Bytes()[:packed.Len()/2], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, stderr := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end", "-o", path+"2"); status != 3 || !strings.Contains(stderr, "base.gz") {
+	if status, _, stderr := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end", "-o", path+"2"); status != 3 ||
+		!strings.Contains(stderr, "base.gz") {
 		t.Errorf("half an image: status %d, %s", status, stderr)
 	}
 	if _, err := os.Stat(path + "2"); err == nil {
@@ -230,7 +234,8 @@ func TestReplayRefusesInOneLine(t *testing.T) {
 		{"a way out", []string{dir, "--cell", "../.."}, `no crash campaign of a cell "../.."`},
 		{"no class", append(cell, dir), "--class is missing: the run asked about host_crash, power_loss"},
 		{"another class", append(cell, "--class", "flood", dir), `class "flood" was not asked about`},
-		{"another drive cache", append(cell, "--class", "power_loss", "--drive-cache", "none", dir), `drive cache "none" was not asked about: the run asked about volatile`},
+		{"another drive cache", append(cell, "--class", "power_loss", "--drive-cache", "none", dir),
+			`drive cache "none" was not asked about: the run asked about volatile`},
 		{"beyond the log", append(cell, "--class", "power_loss", "--at", "10", dir), "no crash point 10: the log has 1 to 9"},
 		{"no worst point", append(cell, "--class", "host_crash", dir), "no crash point is worst"},
 		{"point 0", append(cell, "--class", "power_loss", "--at", "0", dir), "a number from 1, worst or end"},
@@ -252,7 +257,8 @@ func TestReplayRefusesInOneLine(t *testing.T) {
 	if err := os.WriteFile(log, text[:len(text)-30], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, stderr := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end"); status != 2 || !strings.Contains(stderr, "the log is cut short") {
+	if status, _, stderr := platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end"); status != 2 ||
+		!strings.Contains(stderr, "the log is cut short") {
 		t.Errorf("a truncated log: status %d, %s", status, stderr)
 	}
 }
@@ -276,7 +282,8 @@ func TestReplayStaysBeneathTheRunDirectory(t *testing.T) {
 		}
 	}
 	args := []string{dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end"}
-	if status, out, errs := platterReplay(args...); status != exitUsage || strings.Contains(out, "promised") || !strings.Contains(errs, "oplog.gz") {
+	if status, out, errs := platterReplay(args...); status != exitUsage || strings.Contains(out, "promised") ||
+		!strings.Contains(errs, "oplog.gz") {
 		t.Errorf("a log that is a link: status %d, %q, %q", status, out, errs)
 	}
 	if err := os.Rename(filepath.Join(outside, "oplog.gz"), filepath.Join(safety, "oplog.gz")); err != nil {

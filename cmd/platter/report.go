@@ -38,9 +38,11 @@ EXAMPLES:
 ` + exitStatusHelp,
 		Flags: []cli.Flag{
 			presentFlag(),
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write; default RUNDIR/" + reportFile + ", for several runs it must be said"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write; default RUNDIR/" + reportFile +
+				", for several runs it must be said"},
 			&cli.BoolFlag{Name: "watch", Usage: "serve the growing report of one run until interrupted"},
-			&cli.StringFlag{Name: "listen", Usage: "with --watch: loopback `HOST:PORT` to serve on; port 0 is any that is free", Value: "127.0.0.1:0"},
+			&cli.StringFlag{Name: "listen", Usage: "with --watch: loopback `HOST:PORT` to serve on; port 0 is any that is free",
+				Value: "127.0.0.1:0"},
 		},
 		Action: func(c *cli.Context) error {
 			dirs, err := arguments(c)

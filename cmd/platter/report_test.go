@@ -39,7 +39,8 @@ func runDirectory(t *testing.T, name string) string {
 // report runs the command as a user types it and returns what it printed.
 func report(args ...string) (string, error) {
 	var out bytes.Buffer
-	app := &cli.App{Name: "platter", Writer: &out, ErrWriter: &out, Commands: []*cli.Command{reportCommand()}, ExitErrHandler: func(*cli.Context, error) {}}
+	app := &cli.App{Name: "platter", Writer: &out, ErrWriter: &out, Commands: []*cli.Command{reportCommand()},
+		ExitErrHandler: func(*cli.Context, error) {}}
 	setUsageErrors(app.Commands)
 	err := app.RunContext(context.Background(), append([]string{"platter", "report"}, args...))
 	return out.String(), err

@@ -13,7 +13,8 @@ import (
 	"platter/libvirtxml"
 )
 
-const rewriteInput = "<domain type=\"kvm\">\r\n <devices>\r\n  <disk><driver name=\"qemu\"/><target dev='vdb'/></disk>\r\n </devices>\r\n</domain>\r\n"
+const rewriteInput = "<domain type=\"kvm\">\r\n <devices>\r\n  <disk><driver name=\"qemu\"/><target dev='vdb'/></disk>\r\n " +
+	"</devices>\r\n</domain>\r\n"
 
 // runRewrite runs the command alone, in a directory with vm.xml.
 func runRewrite(t *testing.T, stdin string, args ...string) (stdout string, err error) {
@@ -74,7 +75,8 @@ func TestRewritePrintsADifferenceThatNamesTheFile(t *testing.T) {
 	}
 	for _, want := range []string{
 		"--- vm.xml\n+++ vm.xml\n",
-		"\n-  <disk><driver name=\"qemu\"/><target dev='vdb'/></disk>\r\n+  <disk><driver name=\"qemu\" cache=\"none\"/><target dev='vdb'/></disk>\r\n",
+		"\n-  <disk><driver name=\"qemu\"/><target dev='vdb'/></disk>\r\n+  <disk><driver name=\"qemu\" cache=\"none\"/><target " +
+			"dev='vdb'/></disk>\r\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %q", want, got)

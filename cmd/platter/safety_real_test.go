@@ -65,7 +65,8 @@ func TestSafetyQuickGivesTheVerdictsOfTheModel(t *testing.T) {
 		t.Errorf("show --json has %d safety records of %d (%v)", len(shown.Safety), len(run.Safety), err)
 	}
 
-	stdout, _ = r.run(0, "replay", "out", "--cell", "disk.cache=unsafe,fio.fsync=1", "--at", "worst", "--class", "power_loss", "-o", "survivor.img")
+	stdout, _ = r.run(0, "replay", "out", "--cell", "disk.cache=unsafe,fio.fsync=1", "--at", "worst", "--class", "power_loss", "-o",
+		"survivor.img")
 	info, err := os.Stat(filepath.Join(r.dir, "survivor.img"))
 	if err != nil || info.Size() != 16<<20 {
 		t.Errorf("the survivor has not the size of the probe's disk: %v, %v\n%s", info, err, stdout)

@@ -16,7 +16,8 @@ import (
 // TestSelftestOnRealGuests is a selftest as small as one can be: its rates say nothing, but that all was tried.
 func TestSelftestOnRealGuests(t *testing.T) {
 	r := newRig(t)
-	base := orchestrator.Settings{URI: "qemu:///system", Program: r.dir + "/platter", Storage: r.storage, Cache: cacheDir(), Tool: "platter test", Command: []string{"platter", "selftest"}}
+	base := orchestrator.Settings{URI: "qemu:///system", Program: r.dir + "/platter", Storage: r.storage, Cache: cacheDir(),
+		Tool: "platter test", Command: []string{"platter", "selftest"}}
 	size := selftest.Size{Same: 2, Slower: 2, Runtime: "300ms", Seconds: 0.5, Cuts: 1, Gates: 20, Mutants: []string{powercut.Tear}}
 	var progress bytes.Buffer
 	began := time.Now()
@@ -34,7 +35,8 @@ func TestSelftestOnRealGuests(t *testing.T) {
 			t.Errorf("%+v", rate)
 		}
 	}
-	want := "nothing changed: called slower, without the floor of 5 %, in the order it was measured, 5 % slower: found, 10 % slower: found, 20 % slower: found, " +
+	want := "nothing changed: called slower, without the floor of 5 %, in the order it was measured, 5 % slower: found, 10 % slower: " +
+		"found, 20 % slower: found, " +
 		"disk as it should be: called SAFE, disk that tears: caught, control, a probe that lies: loss seen, control, unsafe: loss seen"
 	if got := strings.Join(tried, ", "); got != want {
 		t.Errorf("tried %s", got)

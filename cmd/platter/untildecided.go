@@ -49,7 +49,7 @@ func resumeUntilDecided(s *orchestrator.Settings, looks *results.Looks) error {
 	return nil
 }
 
-// bothSides tells whether a matrix measures both sides of a change.
+// bothSides reports whether a matrix measures both sides of a change.
 func bothSides(m *matrices.Matrix) bool {
 	for _, axis := range m.Axes {
 		if axis.Name == cell.SideAxis {

@@ -52,7 +52,8 @@ func TestAWatchServesOneRunOnThisMachine(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{dir, dir, "--watch"}, "one run directory"}, {[]string{"--watch"}, "one run directory"}, {[]string{dir, "--watch", "-o", "x"}, "-o"},
+		{[]string{dir, dir, "--watch"}, "one run directory"}, {[]string{"--watch"}, "one run directory"},
+		{[]string{dir, "--watch", "-o", "x"}, "-o"},
 		{[]string{dir, "--watch", "--listen", "0.0.0.0:0"}, "loopback"}, {[]string{dir, "--listen", "127.0.0.1:0"}, "--watch"},
 	} {
 		_, err := report(test.args...)

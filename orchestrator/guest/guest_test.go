@@ -53,7 +53,8 @@ func TestAnAnswerOfTheGuestThatIsNotWholeIsAnError(t *testing.T) {
 
 func TestFiosAnswerIsTakenApart(t *testing.T) {
 	stat := func(flushes string) string { return "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 " + flushes + " 17" }
-	run, err := parseFioRun([]byte("status=1\nbefore=" + stat("10") + "\nafter=" + stat("17") + "\ntext=6\nlog=4\n\noops!\n1,2\n{\"jobs\":[]}"))
+	run, err := parseFioRun([]byte("status=1\nbefore=" + stat("10") + "\nafter=" + stat("17") +
+		"\ntext=6\nlog=4\n\noops!\n1,2\n{\"jobs\":[]}"))
 	if err != nil {
 		t.Fatal(err)
 	}

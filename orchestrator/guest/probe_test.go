@@ -21,7 +21,8 @@ import (
 func TestAJobIsRenderedInFiosWords(t *testing.T) {
 	j := ProbeJob{Layout: witness.Layout{Campaign: 1<<64 - 1, Pattern: witness.Overwrite, Jobs: 2, BlockBytes: 4096, Blocks: 512,
 		Random: true, Seed: 7}, Target: "/dev/vdb",
-		Witness: "/dev/vdc", RW: "randrw", RWMixRead: 30, Direct: true, Sync: "dsync", Fsync: 4, Fdatasync: 2, IODepth: 8, Runtime: 1500 * time.Millisecond, Lie: true}
+		Witness: "/dev/vdc", RW: "randrw", RWMixRead: 30, Direct: true, Sync: "dsync", Fsync: 4, Fdatasync: 2, IODepth: 8,
+		Runtime: 1500 * time.Millisecond, Lie: true}
 	got := strings.Join(j.runArguments(), " ")
 	want := "run --filename=/dev/vdb --campaign=18446744073709551615 --size=4194304 --bs=4096 --numjobs=2 --pattern=overwrite " +
 		"--witness=/dev/vdc --seed=7 --rw=randrw " +
@@ -84,7 +85,8 @@ func TestTheBuiltProbeUnderstandsWhatIsRendered(t *testing.T) {
 	}
 	j := ProbeJob{Layout: witness.Layout{Campaign: 1<<63 + 1, Pattern: witness.Overwrite, Jobs: 2, BlockBytes: 4096, Blocks: 64,
 		Random: true, Seed: 1<<63 + 2},
-		Target: filepath.Join(dir, "data"), Witness: watch, RW: "randrw", RWMixRead: 20, Sync: "none", Fdatasync: 2, IODepth: 2, Runtime: 100 * time.Millisecond}
+		Target: filepath.Join(dir, "data"), Witness: watch, RW: "randrw", RWMixRead: 20, Sync: "none", Fdatasync: 2, IODepth: 2,
+		Runtime: 100 * time.Millisecond}
 	ask := func(args []string, into any) {
 		t.Helper()
 		out, err := exec.Command(program, args...).Output()

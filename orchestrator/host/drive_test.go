@@ -98,7 +98,8 @@ func TestTheDrivesBelowAFileSystem(t *testing.T) {
 	}{
 		{"a partition of an NVMe drive", "259:2", nvme, []results.Drive{ofNVMe}, nil},
 		{"encryption over a mirror of partitions", "253:0", stack, []results.Drive{sda, sdb}, []string{"dm-0 (CRYPT)", "md0 (raid1)"}},
-		{"btrfs over two devices", "8:1", mirror, []results.Drive{drive("sda", "write back", true), drive("sdb", "write back", true)}, []string{"btrfs (2 devices)"}},
+		{"btrfs over two devices", "8:1", mirror, []results.Drive{drive("sda", "write back", true), drive("sdb", "write back", true)},
+			[]string{"btrfs (2 devices)"}},
 		{"btrfs on one", "8:33", mirror, []results.Drive{drive("sdc", "write back", true)}, nil},
 		{"a device that sysfs does not know", "0:42", nvme, nil, nil},
 	} {
@@ -117,8 +118,10 @@ func TestTheDrivesBelowAFileSystem(t *testing.T) {
 func TestADriveInALine(t *testing.T) {
 	for want, d := range map[string]results.Drive{
 		"vda": {Name: "vda"},
-		"sda ATA DISK, firmware A1, 2000 GB, rotational, cache write back, no FUA, blocks 512/4096 B, scheduler mq-deadline, controller ahci [8086:a282]": {
-			Name: "sda", Model: "ATA DISK", Firmware: "A1", SizeBytes: 2000398934016, Rotational: new(true), WriteCache: "write back", FUA: new(false),
+		"sda ATA DISK, firmware A1, 2000 GB, rotational, cache write back, no FUA, blocks 512/4096 B, scheduler mq-deadline, controller ahci " +
+			"[8086:a282]": {
+			Name: "sda", Model: "ATA DISK", Firmware: "A1", SizeBytes: 2000398934016, Rotational: new(true), WriteCache: "write back",
+			FUA:          new(false),
 			LogicalBlock: 512, PhysicalBlock: 4096, Scheduler: "mq-deadline", Controller: "ahci [8086:a282]"},
 	} {
 		if got := d.String(); got != want {

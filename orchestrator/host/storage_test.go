@@ -12,7 +12,8 @@ func TestTheMountOfAPathIsTheLongestAboveIt(t *testing.T) {
 32 22 8:2 / /twice rw - ext4 /dev/sda2 rw
 33 32 8:3 / /twice rw - btrfs /dev/sda3 rw
 `
-	for path, want := range map[string]string{"/": "ext4", "/srvx": "ext4", "/srv/x": "tmpfs", "/srv/a b/c": "xfs", "/srv": "tmpfs", "/twice/x": "btrfs"} {
+	for path, want := range map[string]string{"/": "ext4", "/srvx": "ext4", "/srv/x": "tmpfs", "/srv/a b/c": "xfs", "/srv": "tmpfs",
+		"/twice/x": "btrfs"} {
 		if m := findMount(strings.NewReader(info), path); m == nil || m.FSType != want {
 			t.Errorf("%s lies on %+v, want %s", path, m, want)
 		}

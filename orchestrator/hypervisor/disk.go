@@ -73,7 +73,7 @@ func (d *Domain) Detach(ctx context.Context, target string) error {
 type plug interface {
 	// request asks the guest to release the disk. A nil error does not mean that it has.
 	request(ctx context.Context) error
-	// attached says whether QEMU still has the disk.
+	// attached reports whether QEMU still has the disk.
 	attached(ctx context.Context) (bool, error)
 }
 

@@ -36,7 +36,8 @@ func TestDisksAreReadWithTheirAliasAndTheirOwnText(t *testing.T) {
       <target dev='vda' bus='virtio'/>
       <alias name='virtio-disk0'/>
     </disk>`},
-		{target: "sda", alias: "scsi0-0-0-0", text: `<disk type='file' device='disk'><source file='/d/&lt;b&gt;.img'/><target dev='sda' bus='scsi'/><alias name='scsi0-0-0-0'/></disk>`},
+		{target: "sda", alias: "scsi0-0-0-0",
+			text: `<disk type='file' device='disk'><source file='/d/&lt;b&gt;.img'/><target dev='sda' bus='scsi'/><alias name='scsi0-0-0-0'/></disk>`},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(disk{})); diff != "" {
 		t.Error(diff)
@@ -225,7 +226,8 @@ func TestADomainThatEndsDuringADetachIsSaidToBeGone(t *testing.T) {
 
 func TestASecondUnplugRequestIsNoFailure(t *testing.T) {
 	for _, refusal := range []libvirt.Error{
-		{Code: uint32(libvirt.ErrInternalError), Message: "internal error: unable to execute QEMU command 'device_del': Device virtio-disk1 is already in the process of unplug"},
+		{Code: uint32(libvirt.ErrInternalError),
+			Message: "internal error: unable to execute QEMU command 'device_del': Device virtio-disk1 is already in the process of unplug"},
 		{Code: uint32(libvirt.ErrDeviceMissing), Message: "device not found: no target device vdb"},
 	} {
 		if !alreadyLeaving(classify("detach", refusal)) {

@@ -101,8 +101,9 @@ func stateOf(state, reason int32) State {
 		libvirt.DomainBlocked: {"idle", nil},
 		libvirt.DomainPaused: {Paused, []string{"unknown", "user", "migrating", "saving", "dumping", "I/O error", "watchdog",
 			"from snapshot", "shutting down", "creating snapshot", "crashed", "starting up", "post-copy", "post-copy failed", "api error"}},
-		libvirt.DomainShutdown:    {"in shutdown", []string{"unknown", "user"}},
-		libvirt.DomainShutoff:     {ShutOff, []string{"unknown", "shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "from snapshot", "daemon"}},
+		libvirt.DomainShutdown: {"in shutdown", []string{"unknown", "user"}},
+		libvirt.DomainShutoff: {ShutOff, []string{"unknown", "shutdown", "destroyed", "crashed", "migrated", "saved", "failed",
+			"from snapshot", "daemon"}},
 		libvirt.DomainCrashed:     {"crashed", []string{"unknown", "panicked"}},
 		libvirt.DomainPmsuspended: {"pmsuspended", nil},
 	}

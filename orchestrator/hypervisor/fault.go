@@ -77,7 +77,8 @@ func classify(op string, err error) error {
 	if errors.As(err, &refusal) {
 		return classifyRefusal(op, refusal)
 	}
-	if errors.Is(err, libvirt.ErrInterrupted) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, libvirt.ErrInterrupted) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, net.ErrClosed) {
 		return &Error{Op: op, Fault: fault.Rig, Message: "the connection to libvirt was lost",
 			Hint: "see whether the daemon was stopped or has crashed", Err: fmt.Errorf("%w: %w", ErrDisconnected, err)}
 	}
@@ -127,7 +128,8 @@ func knownMessages() []knownMessage {
 		{`does not support hotplugging`, fault.Refused, ""},
 		{`No more available PCI slots`, fault.Refused, "give the domain more pcie-root-port controllers"},
 		{`io='native' needs`, fault.Refused, "io=native works with cache=none and cache=directsync only"},
-		{`does not support O_DIRECT`, fault.Refused, "keep the image on a file system that has direct I/O, or leave out cache=none, cache=directsync and io=native"},
+		{`does not support O_DIRECT`, fault.Refused,
+			"keep the image on a file system that has direct I/O, or leave out cache=none, cache=directsync and io=native"},
 		{`linux io_uring`, fault.Refused, "see whether the kernel lets QEMU use io_uring: sysctl kernel.io_uring_disabled"},
 		{`is not supported in this build`, fault.Refused, "this QEMU was built without it"},
 		{`must be a power of 2`, fault.Refused, ""},
@@ -139,7 +141,8 @@ func knownMessages() []knownMessage {
 		{`already exists with uuid|is already active`, fault.Rig, taken},
 		{`Failed to get .*lock`, fault.Rig, "another process has the image open: fuser IMAGE names it"},
 		{`Unable to set XATTR`, fault.Rig, "give the disk's source <seclabel model='dac' relabel='no'/>"},
-		{`Cannot access storage file .*No such file`, fault.Rig, "the image must exist, and be on a mount older than the domain for QEMU to see it"},
+		{`Cannot access storage file .*No such file`, fault.Rig,
+			"the image must exist, and be on a mount older than the domain for QEMU to see it"},
 		{`Could not open .*No such file`, fault.Rig, "the image must exist, and be on a mount older than the domain for QEMU to see it"},
 	}
 }

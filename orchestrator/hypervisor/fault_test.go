@@ -20,21 +20,29 @@ func TestMessagesOfLibvirtAndQEMUAreUnderstood(t *testing.T) {
 		fault   fault.Fault
 		hint    string
 	}{
-		{internal, "internal error: unable to execute QEMU command 'device_add': Bus 'ide.0' does not support hotplugging", fault.Refused, "when it starts"},
+		{internal, "internal error: unable to execute QEMU command 'device_add': Bus 'ide.0' does not support hotplugging", fault.Refused,
+			"when it starts"},
 		{libvirt.ErrOperationUnsupported, "Operation not supported: disk bus 'sata' cannot be hotplugged.", fault.Refused, "when it starts"},
 		{internal, "internal error: unable to execute QEMU command 'device_add': Bus 'pcie.0' does not support hotplugging", fault.Refused, ""},
 		{internal, "internal error: No more available PCI slots", fault.Refused, "pcie-root-port"},
-		{libvirt.ErrConfigUnsupported, "unsupported configuration: io='native' needs either no disk cache or directsync cache mode", fault.Refused, "cache=directsync"},
+		{libvirt.ErrConfigUnsupported, "unsupported configuration: io='native' needs either no disk cache or directsync cache mode",
+			fault.Refused, "cache=directsync"},
 		{libvirt.ErrConfigUnsupported, "unsupported configuration: Disk iothread '9' not defined in iothreadid", fault.Refused, ""},
 		{libvirt.ErrXMLError, "XML error: Invalid value for attribute 'cache' in element 'driver': 'bogus'.", fault.Refused, ""},
-		{internal, "internal error: unable to execute QEMU command 'device_add': invalid queue-size property (7), must be a power of 2 (max 1024)", fault.Refused, ""},
-		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Could not open '/d/i': filesystem does not support O_DIRECT", fault.Refused, "direct I/O"},
+		{internal, "internal error: unable to execute QEMU command 'device_add': invalid queue-size property (7), must be a power of 2 (max " +
+			"1024)", fault.Refused, ""},
+		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Could not open '/d/i': filesystem does not support O_DIRECT",
+			fault.Refused, "direct I/O"},
 		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Unknown driver 'rbd'", fault.Refused, "qemu-block-extra"},
-		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Image is not in qcow2 format", fault.Refused, "type attribute"},
+		{internal, "internal error: unable to execute QEMU command 'blockdev-add': Image is not in qcow2 format", fault.Refused,
+			"type attribute"},
 		{internal, "internal error: unable to execute QEMU command 'device_add': Failed to get \"write\" lock", fault.Rig, "fuser"},
-		{internal, "internal error: qemu unexpectedly closed the monitor: Could not access KVM kernel module: Permission denied\n2026-01-01T00:00:00Z qemu-system-x86_64: -accel kvm: failed to initialize kvm: Permission denied\n", fault.Rig, "chgrp kvm /dev/kvm"},
-		{libvirt.ErrConfigUnsupported, "unsupported configuration: Emulator '/usr/bin/qemu-system-x86_64' does not support virt type 'kvm'", fault.Rig, "emulation"},
-		{libvirt.ErrOperationFailed, "operation failed: domain 'x' already exists with uuid 530195b2-899a-4996-9199-d2d1c81e95f8", fault.Rig, "virsh destroy"},
+		{internal, "internal error: qemu unexpectedly closed the monitor: Could not access KVM kernel module: Permission " +
+			"denied\n2026-01-01T00:00:00Z qemu-system-x86_64: -accel kvm: failed to initialize kvm: Permission denied\n", fault.Rig, "chgrp kvm /dev/kvm"},
+		{libvirt.ErrConfigUnsupported, "unsupported configuration: Emulator '/usr/bin/qemu-system-x86_64' does not support virt type 'kvm'",
+			fault.Rig, "emulation"},
+		{libvirt.ErrOperationFailed, "operation failed: domain 'x' already exists with uuid 530195b2-899a-4996-9199-d2d1c81e95f8", fault.Rig,
+			"virsh destroy"},
 		{libvirt.ErrSystemError, "Cannot access storage file '/d/nope.img': No such file or directory", fault.Rig, "must exist"},
 		{libvirt.ErrSystemError, "Unable to set XATTR trusted.libvirt.security.dac on /d/i: Operation not permitted", fault.Rig, "relabel='no'"},
 		{libvirt.ErrAuthFailed, "authentication failed: access denied by policy", fault.Rig, "group libvirt"},
@@ -70,7 +78,8 @@ func TestADomainThatIsNotThereIsGone(t *testing.T) {
 			t.Errorf("%s: not ErrGone: %v", refusal.Message, err)
 		}
 	}
-	if err := classify("op", libvirt.Error{Code: uint32(libvirt.ErrOperationInvalid), Message: "network 'default' is not active"}); errors.Is(err, ErrGone) {
+	if err := classify("op", libvirt.Error{Code: uint32(libvirt.ErrOperationInvalid),
+		Message: "network 'default' is not active"}); errors.Is(err, ErrGone) {
 		t.Errorf("another invalid operation is ErrGone: %v", err)
 	}
 }

@@ -46,7 +46,7 @@ func pidFromFile(path string) (int, bool) {
 	return pid, err == nil && pid > 0
 }
 
-// isGuest says whether the process was started as QEMU for the domain: libvirt passes -name guest=NAME,debug-threads=on,
+// isGuest reports whether the process was started as QEMU for the domain: libvirt passes -name guest=NAME,debug-threads=on,
 // with commas in the name doubled. A process that has ended but not been waited for has no command line.
 func isGuest(proc string, pid int, name string) bool {
 	text, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "cmdline"))
@@ -66,7 +66,7 @@ func isGuest(proc string, pid int, name string) bool {
 	return false
 }
 
-// endsValue says whether what follows a value in a QEMU option is its end: nothing, or one comma (two are a literal one).
+// endsValue reports whether what follows a value in a QEMU option is its end: nothing, or one comma (two are a literal one).
 func endsValue(rest []byte) bool {
 	return len(rest) == 0 || (rest[0] == ',' && !bytes.HasPrefix(rest, []byte(",,")))
 }
@@ -85,7 +85,7 @@ func scanForGuest(proc, name string) (int, bool) {
 	return 0, false
 }
 
-// ImageODirect says whether QEMU has the image at path (a file or block device) open with O_DIRECT: what was really
+// ImageODirect reports whether QEMU has the image at path (a file or block device) open with O_DIRECT: what was really
 // asked of the host's kernel. Only descriptors open for writing count. It reads /proc, which needs root, and fails
 // if QEMU has no such descriptor, or has several that differ.
 func (d *Domain) ImageODirect(ctx context.Context, path string) (bool, error) {

@@ -91,7 +91,8 @@ func realName(t *testing.T) string {
 func realDomain(name string, acpi bool, disks ...string) string {
 	options := ""
 	if !acpi {
-		options = "<qemu:commandline><qemu:arg value='-global'/><qemu:arg value='ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off'/></qemu:commandline>"
+		options = "<qemu:commandline><qemu:arg value='-global'/><qemu:arg " +
+			"value='ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off'/></qemu:commandline>"
 	}
 	return fmt.Sprintf(`<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>%s</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
@@ -195,7 +196,8 @@ func TestRealDomainLivesFromStartToDestroy(t *testing.T) {
 		t.Errorf("the monitor says %s, %v", value, err)
 	}
 	requireListed(t, h, d)
-	if _, err := h.Start(t.Context(), realDomain(name, true)); err == nil || fault.Of(err) != fault.Rig || !strings.Contains(err.Error(), "virsh destroy") {
+	if _, err := h.Start(t.Context(), realDomain(name, true)); err == nil || fault.Of(err) != fault.Rig ||
+		!strings.Contains(err.Error(), "virsh destroy") {
 		t.Errorf("a second start: got %v", err)
 	}
 	for range 2 {
@@ -358,7 +360,8 @@ func TestRealRefusalsSayWhyAndWhoseFault(t *testing.T) {
 		{"native with a cache", realDisk(image, "vda", "virtio", "writeback", "native"), "cache=directsync", fault.Refused},
 		{"a mode that does not exist", realDisk(image, "vda", "virtio", "bogus", "threads"), "", fault.Refused},
 		{"a missing image", realDisk(filepath.Join(dir, "nope"), "vda", "virtio", "none", "threads"), "must exist", fault.Rig},
-		{"a closed directory", realDisk(realImage(t, closed, "b.img"), "vda", "virtio", "none", "threads"), "may not enter the directory " + closed, fault.Rig},
+		{"a closed directory", realDisk(realImage(t, closed, "b.img"), "vda", "virtio", "none", "threads"), "may not enter the directory " +
+			closed, fault.Rig},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := d.Attach(t.Context(), test.disk)

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// Searchable says whether a user with these groups can reach the file at the absolute path: whether every directory
+// Searchable reports whether a user with these groups can reach the file at the absolute path: whether every directory
 // above it, also above what its links lead to, lets that user through (its x bit). The error names the first directory
 // that does not, and how to mend that. The file itself and its mode do not matter (libvirt gives the image to QEMU's
 // user); what does not exist blocks nobody. ACLs are ignored, as are security modules. A uid of 0 is always let through.

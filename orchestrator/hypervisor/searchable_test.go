@@ -47,7 +47,8 @@ func TestTheFirstDirectoryThatBlocksIsNamed(t *testing.T) {
 	if err == nil {
 		t.Fatal("the closed directory was not found")
 	}
-	if !strings.Contains(err.Error(), "directory "+top+" ") || !strings.Contains(err.Error(), "0744") || !strings.Contains(err.Error(), "chmod o+x "+top) {
+	if !strings.Contains(err.Error(), "directory "+top+" ") || !strings.Contains(err.Error(), "0744") ||
+		!strings.Contains(err.Error(), "chmod o+x "+top) {
 		t.Errorf("got %q, want %s, its mode and the mend", err, top)
 	}
 	if err := Searchable(filepath.Join(below, "image"), 0); err != nil {

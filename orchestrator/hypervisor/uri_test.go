@@ -38,7 +38,8 @@ func TestTheConnectionIsChosenInTheOrderOfVirsh(t *testing.T) {
 		want      string
 	}{
 		{name: "nothing is set", want: DefaultURI},
-		{name: "the flag is first", flag: DefaultURI, variables: map[string]string{"LIBVIRT_DEFAULT_URI": session}, files: conf, want: DefaultURI},
+		{name: "the flag is first", flag: DefaultURI, variables: map[string]string{"LIBVIRT_DEFAULT_URI": session}, files: conf,
+			want: DefaultURI},
 		{name: "the variable is second", variables: map[string]string{"LIBVIRT_DEFAULT_URI": DefaultURI}, files: conf, want: DefaultURI},
 		{name: "root's file is third", files: conf, want: session},
 		{name: "root's file is not the user's", uid: 1000, files: conf, want: DefaultURI},
@@ -54,7 +55,9 @@ func TestTheConnectionIsChosenInTheOrderOfVirsh(t *testing.T) {
 			files:     map[string]string{"/cfg/libvirt/libvirt.conf": `uri_default = "qemu:///session"`},
 			want:      session,
 		},
-		{name: "a comment sets nothing", files: map[string]string{"/etc/libvirt/libvirt.conf": "#uri_default = \"qemu:///session\"\nuri_aliases = [\n \"a=b\"]\n"}, want: DefaultURI},
+		{name: "a comment sets nothing",
+			files: map[string]string{"/etc/libvirt/libvirt.conf": "#uri_default = \"qemu:///session\"\nuri_aliases = [\n \"a=b\"]\n"},
+			want:  DefaultURI},
 		{name: "a socket may be named", flag: "qemu+unix:///system?socket=/tmp/s", want: "qemu+unix:///system?socket=/tmp/s"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -125,7 +128,8 @@ func TestSocketsAreTriedLibvirtdFirst(t *testing.T) {
 		{"qemu:///system", nil, []string{"/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"}},
 		{"qemu+unix:///system", nil, []string{"/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"}},
 		{"qemu+unix:///session?socket=/tmp/s", home, []string{"/tmp/s"}},
-		{"qemu:///session", map[string]string{"XDG_RUNTIME_DIR": "/run/user/7"}, []string{"/run/user/7/libvirt/libvirt-sock", "/run/user/7/libvirt/virtqemud-sock"}},
+		{"qemu:///session", map[string]string{"XDG_RUNTIME_DIR": "/run/user/7"}, []string{"/run/user/7/libvirt/libvirt-sock",
+			"/run/user/7/libvirt/virtqemud-sock"}},
 		{"qemu:///session", home, []string{"/home/u/.cache/libvirt/libvirt-sock", "/home/u/.cache/libvirt/virtqemud-sock"}},
 	} {
 		got, err := fakeEnvironment(1000, test.variables, nil).sockets(test.uri)

@@ -143,7 +143,8 @@ func (b *brute) survivor(disk *naive, acks *ackBook, base []byte, at At) {
 	}
 	want, _ := judgement(b.c, image, acks.promised, acks.acknowledged)
 	// Check reads only the blocks that the ledger speaks of, so that it may see fewer torn ones.
-	if loss.PromisesLost != want.lost || loss.ExposedWrites != want.exposed || loss.Torn > want.torn || (loss.FirstLost != "") != (want.lost > 0) {
+	if loss.PromisesLost != want.lost || loss.ExposedWrites != want.exposed || loss.Torn > want.torn ||
+		(loss.FirstLost != "") != (want.lost > 0) {
 		b.t.Fatalf("%s, %+v: Check says %+v, counted write by write it is %+v", b.name, at, loss, want)
 	}
 	j, err := judgeAt(b.s.source(), b.c, at)

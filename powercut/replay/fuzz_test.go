@@ -30,7 +30,8 @@ func FuzzEvery(f *testing.F) {
 			return
 		}
 		for _, o := range outcomes {
-			if o.PromisesLost > o.Promises || o.Exposure.Writes > o.Writes || o.PointsLost > o.CrashPoints || o.PromisesLost < 0 || o.Exposure.Writes < 0 ||
+			if o.PromisesLost > o.Promises || o.Exposure.Writes > o.Writes || o.PointsLost > o.CrashPoints || o.PromisesLost < 0 ||
+				o.Exposure.Writes < 0 ||
 				o.Torn < 0 || o.Torn > 4 || (o.PromisesLost > 0) != (o.PointsLost > 0) {
 				t.Errorf("impossible: %+v", o)
 			}

@@ -322,8 +322,9 @@ func TestOutcomeSumsUpTheLog(t *testing.T) {
 	}
 	got := outcomes[0]
 	want := Outcome{
-		Question: cell.Question{Class: "power_loss", DriveCache: "volatile"}, CrashPoints: 21, Writes: 4, Promises: 3, PromisesLost: 1, PointsLost: 4,
-		Exposure: Exposure{Writes: 2, Bytes: 2048, MS: 6, Censored: true}, Seconds: 0.021, ImageFlushes: 1, ImageDsyncWrites: 1,
+		Question: cell.Question{Class: "power_loss", DriveCache: "volatile"}, CrashPoints: 21, Writes: 4, Promises: 3, PromisesLost: 1,
+		PointsLost: 4,
+		Exposure:   Exposure{Writes: 2, Bytes: 2048, MS: 6, Censored: true}, Seconds: 0.021, ImageFlushes: 1, ImageDsyncWrites: 1,
 		Worst: &Point{Point: 18, MS: 18},
 	}
 	strip := got.Strip
@@ -332,7 +333,8 @@ func TestOutcomeSumsUpTheLog(t *testing.T) {
 		t.Errorf("worst point %+v, want %+v", *got.Worst, *want.Worst)
 	}
 	got.Worst, want.Worst = nil, nil
-	if got.Question != want.Question || got.Exposure != want.Exposure || got.PromisesLost != want.PromisesLost || got.PointsLost != want.PointsLost ||
+	if got.Question != want.Question || got.Exposure != want.Exposure || got.PromisesLost != want.PromisesLost ||
+		got.PointsLost != want.PointsLost ||
 		got.CrashPoints != want.CrashPoints || got.Writes != want.Writes || got.Promises != want.Promises || got.Seconds != want.Seconds ||
 		got.ImageFlushes != 1 || got.ImageDsyncWrites != 1 {
 		t.Errorf("got  %+v\nwant %+v", got, want)

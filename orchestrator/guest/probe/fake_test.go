@@ -47,8 +47,9 @@ type inode struct{ number int } // in the order in which they were made
 func newWatcher(o options, limit int) (*watcher, *run) {
 	w := &watcher{o: o, limit: limit, inodes: map[string]*inode{}, namesDurable: map[string]*inode{}, flying: map[[2]int]bool{},
 		issued: map[int]uint32{},
-		ended:  map[int]map[uint32]*inode{}, where: map[int]map[uint32]string{}, renamed: map[int]map[uint32]bool{}, durable: map[*inode]map[[2]int]bool{},
-		owed: map[int]uint32{}, told: map[int64]witness.Record{}, underWay: map[int]int{}}
+		ended:  map[int]map[uint32]*inode{}, where: map[int]map[uint32]string{}, renamed: map[int]map[uint32]bool{},
+		durable: map[*inode]map[[2]int]bool{},
+		owed:    map[int]uint32{}, told: map[int64]witness.Record{}, underWay: map[int]int{}}
 	for j := range o.layout.Jobs {
 		w.ended[j], w.where[j], w.renamed[j] = map[uint32]*inode{}, map[uint32]string{}, map[uint32]bool{}
 	}
