@@ -29,10 +29,12 @@ func domains() map[string]Domain {
 // scratchDisks are those of the golden files.
 func scratchDisks() map[string]ScratchDisk {
 	return map[string]ScratchDisk{
-		"virtio": {File: "/runs/a&b.img", Format: "raw", Target: "vdb", Bus: "virtio", Serial: "scratch", Driver: []Attr{{"cache",
-			"none"}, {"io", "native"}, {"discard", ""}, {"iothread", "1"}}},
-		"scsi": {File: "/runs/a.qcow2", Format: "qcow2", Target: "sdc", Bus: "scsi", Driver: []Attr{{"cache", "unsafe"},
-			{"detect_zeroes", "unmap"}}},
+		"virtio": {Source: Source{Kind: "file", Path: "/runs/a&b.img"}, Format: "raw", Target: "vdb", Bus: "virtio", Serial: "scratch",
+			Driver: []Attr{{"cache",
+				"none"}, {"io", "native"}, {"discard", ""}, {"iothread", "1"}}},
+		"scsi": {Source: Source{Kind: "file", Path: "/runs/a.qcow2"}, Format: "qcow2", Target: "sdc", Bus: "scsi",
+			Driver: []Attr{{"cache", "unsafe"},
+				{"detect_zeroes", "unmap"}}},
 	}
 }
 
@@ -145,7 +147,8 @@ func TestAScratchDiskThatCannotBeIsRefused(t *testing.T) {
 		{"an unknown bus", func(s *ScratchDisk) { s.Bus = "nvme" }, `bus cannot be "nvme"`},
 		{"the bus among the attributes", func(s *ScratchDisk) { s.Driver[0] = Attr{"bus", "scsi"} }, "bus has its own field"},
 		{"an I/O thread on another bus", func(s *ScratchDisk) { s.Bus = "sata" }, "libvirt refuses iothread on bus sata"},
-		{"a relative path", func(s *ScratchDisk) { s.File = "a.img" }, `image "a.img" is not an absolute path`},
+		{"a relative path", func(s *ScratchDisk) { s.Source.Path = "a.img" }, `image "a.img" is not an absolute path`},
+		{"a source that is no file", func(s *ScratchDisk) { s.Source.Kind = "network" }, `a source of the type "network" cannot be attached`},
 		{"no letter in the target", func(s *ScratchDisk) { s.Target = "vd" }, `target "vd" must be`},
 		{"a digit in the target", func(s *ScratchDisk) { s.Target = "vd1" }, `target "vd1" must be`},
 		{"the 257th target", func(s *ScratchDisk) { s.Target = "sdiw" }, `target "sdiw" must be`},

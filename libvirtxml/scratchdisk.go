@@ -9,7 +9,7 @@ import (
 
 // ScratchDisk is a disk that is attached to a Domain, measured and detached again.
 type ScratchDisk struct {
-	File   string // absolute path of the image
+	Source Source // where its bytes lie: a file with an absolute path
 	Format string // libvirt's name of the image format: "raw", "qcow2", …
 	Target string // target name, for example "vdb"
 	Bus    string // "virtio", "scsi" (on the virtio-scsi controller 0) or another of libvirt's
@@ -28,14 +28,14 @@ func (s ScratchDisk) XML() (string, error) {
 		return "", fmt.Errorf("disk %s: %w", s.Target, err)
 	}
 	doc := newDocument()
-	disk := add(&doc.Element, "disk", "type", "file", "device", "disk")
+	disk := add(&doc.Element, "disk", "type", s.Source.Kind, "device", "disk")
 	driver := add(disk, "driver", "name", "qemu", "type", s.Format)
 	for _, a := range s.Driver {
 		if a.Value != "" {
 			driver.CreateAttr(a.Name, a.Value)
 		}
 	}
-	add(disk, "source", "file", s.File)
+	add(disk, "source", "file", s.Source.Path)
 	add(disk, "target", "dev", s.Target, "bus", s.Bus)
 	if s.Serial != "" {
 		addText(disk, "serial", s.Serial)
@@ -61,13 +61,16 @@ func (s ScratchDisk) check() error {
 	if s.Format == "" || s.Bus == "" {
 		return errors.New("format and bus must be given")
 	}
-	if err := checkPath("image", s.File); err != nil {
+	if s.Source.Kind != "file" {
+		return fmt.Errorf("a source of the type %q cannot be attached", s.Source.Kind)
+	}
+	if err := checkPath("image", s.Source.Path); err != nil {
 		return err
 	}
 	if err := checkSerial(s.Serial); err != nil {
 		return err
 	}
-	disk := Disk{Target: s.Target, Device: "disk", Source: Source{Kind: "file", Path: s.File}}
+	disk := Disk{Target: s.Target, Device: "disk", Source: s.Source}
 	for _, r := range disk.with(set).Refusals() {
 		return errors.New(r.Reason)
 	}

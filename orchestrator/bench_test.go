@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"platter/libvirtxml"
 	"platter/matrices"
 	"platter/orchestrator/host"
+	"platter/orchestrator/scratch"
 	"platter/results"
 )
 
@@ -85,8 +85,7 @@ fio: {rw: randwrite, bs: 4k, ioengine: libaio, iodepth: 8, direct: 1, size: 256m
 // BenchmarkAxisKinds prints what another value of an axis costs: a boot, a restored guest, a disk plugged in anew.
 func BenchmarkAxisKinds(b *testing.B) {
 	l, path := realLab(b)
-	disk := libvirtxml.ScratchDisk{File: path, Format: "raw", Target: "vdb", Bus: "virtio", Serial: scratchSerial,
-		Driver: []libvirtxml.Attr{{Name: "cache", Value: "none"}}}
+	disk := scratch.Cached(scratch.FileSource(path), "raw", "none")
 	for range b.N {
 		var boots []float64
 		for range 3 { // the first boots, the second boots and is saved, the third is restored

@@ -100,7 +100,7 @@ func Release(leftovers []Leftover) {
 	}
 }
 
-// RemoveLeftovers ends the domains and removes the directories. It goes on after an error and gives all of them.
+// RemoveLeftovers ends the domains and removes the directories. It goes on after an error and returns all of them.
 func RemoveLeftovers(ctx context.Context, host *hypervisor.Host, leftovers []Leftover) error {
 	defer Release(leftovers)
 	var errs []error

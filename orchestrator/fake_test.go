@@ -13,6 +13,8 @@ import (
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
+	"platter/orchestrator/scratch"
+	"platter/powercut/witness"
 	"platter/results"
 )
 
@@ -49,6 +51,7 @@ type fakeMachine struct {
 	disk     *libvirtxml.ScratchDisk
 	counters results.BlockCounters
 	setup    guest.Setup
+	witness  bool // whether a witness disk is attached
 	closed   bool
 }
 
@@ -59,13 +62,13 @@ func (m *fakeMachine) Format(context.Context, string, int64) error {
 	if m.lab.formatted == nil {
 		m.lab.formatted = map[string]bool{}
 	}
-	m.lab.formatted[m.disk.File] = true
+	m.lab.formatted[m.disk.Source.Path] = true
 	return nil
 }
 
 // flags are those of the disk's cache mode, as the guest's cache_type changes them.
 func (m *fakeMachine) flags() results.CacheFlags {
-	return expected(cellWith("disk.cache", m.cache(), "guest.cache_type", m.setup.CacheType))
+	return scratch.Flags(cellWith("disk.cache", m.cache(), "guest.cache_type", m.setup.CacheType))
 }
 
 func (m *fakeMachine) cache() string {
@@ -78,6 +81,10 @@ func (m *fakeMachine) cache() string {
 }
 
 func (m *fakeMachine) Attach(_ context.Context, d libvirtxml.ScratchDisk) error {
+	if d.Serial == scratch.WitnessSerial {
+		m.witness = true
+		return nil
+	}
 	if m.disk != nil {
 		return errors.New("a disk is attached")
 	}
@@ -93,13 +100,16 @@ func (m *fakeMachine) Attach(_ context.Context, d libvirtxml.ScratchDisk) error 
 	return nil
 }
 
-func (m *fakeMachine) Detach(context.Context) error { m.disk = nil; return nil }
+func (m *fakeMachine) Detach(context.Context) error {
+	m.disk, m.witness = nil, false
+	return nil
+}
 
 func (m *fakeMachine) Prepare(_ context.Context, s guest.Setup) (guest.Disk, error) {
 	if m.disk == nil {
 		return guest.Disk{}, errors.New("no disk")
 	}
-	if s.Filesystem != "none" && !m.lab.formatted[m.disk.File] {
+	if s.Filesystem != "none" && !m.lab.formatted[m.disk.Source.Path] {
 		return guest.Disk{}, errors.New("no file system")
 	}
 	m.setup = s
@@ -152,12 +162,15 @@ func (m *fakeMachine) RunFio(ctx context.Context, _, job string) (guest.FioRun, 
 	return run, nil
 }
 
-func (m *fakeMachine) Read(context.Context) (Reading, error) {
+func (m *fakeMachine) Read(context.Context) (scratch.Reading, error) {
+	if m.disk == nil {
+		return scratch.Reading{}, errors.New("no disk")
+	}
 	f := m.flags()
 	if m.lab.flags != nil {
 		f = m.lab.flags(f)
 	}
-	return Reading{Flags: f, Counters: m.counters, ODirect: &f.Direct}, nil
+	return scratch.Reading{Flags: f, Counters: m.counters, ODirect: &f.Direct}, nil
 }
 
 func (m *fakeMachine) XML(context.Context) (string, error) {
@@ -165,6 +178,34 @@ func (m *fakeMachine) XML(context.Context) (string, error) {
 		return "<domain/>", nil
 	}
 	return m.disk.XML()
+}
+
+func (m *fakeMachine) Prefill(context.Context, guest.ProbeJob) ([]guest.Extent, error) {
+	if m.disk == nil {
+		return nil, errors.New("no disk")
+	}
+	return nil, nil
+}
+
+func (m *fakeMachine) Probe(_ context.Context, job guest.ProbeJob) (guest.ProbeRun, error) {
+	if m.disk == nil || !m.witness {
+		return guest.ProbeRun{}, errors.New("no disk or no witness disk")
+	}
+	return guest.ProbeRun{IODepth: job.IODepth, Jobs: []guest.ProbeJobRun{{Writes: 10, Acknowledged: 10, Promised: 10, Syncs: 10}}}, nil
+}
+
+func (m *fakeMachine) Check(_ context.Context, _ string, _ witness.Layout, promised, _ []uint32) (guest.ProbeLoss, error) {
+	var loss guest.ProbeLoss
+	for _, n := range promised {
+		loss.Promises += int64(n)
+		loss.PromisesLost += max(0, int64(n)-10)
+	}
+	return loss, nil
+}
+
+func (m *fakeMachine) Crash(context.Context, string) error {
+	m.disk = nil
+	return nil
 }
 
 func (m *fakeMachine) Console() []string { return []string{"Linux version fake"} }

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"platter/fault"
-	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
+	"platter/orchestrator/scratch"
 )
 
 // withImage copies the guest image's directory entry by entry, but for the files that change replaces.
@@ -89,7 +89,7 @@ func TestAGuestWithAnotherHostKeyIsNotSpokenTo(t *testing.T) {
 }
 
 func TestAFioThatHangsAndAQEMUThatDiesAreFailedTrialsNotHangs(t *testing.T) {
-	l, scratch := realLab(t)
+	l, image := realLab(t)
 	booted, err := l.Boot(t.Context(), suiteBoot)
 	if err != nil {
 		t.Fatal(err)
@@ -98,8 +98,7 @@ func TestAFioThatHangsAndAQEMUThatDiesAreFailedTrialsNotHangs(t *testing.T) {
 	t.Cleanup(func() { _ = m.Close(context.Background()) })
 	attach := func() guest.Disk {
 		t.Helper()
-		disk := libvirtxml.ScratchDisk{File: scratch, Format: "raw", Target: "vdb", Bus: "virtio", Serial: scratchSerial,
-			Driver: []libvirtxml.Attr{{Name: "cache", Value: "none"}}}
+		disk := scratch.Cached(scratch.FileSource(image), "raw", "none")
 		if err := m.Attach(t.Context(), disk); err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +139,7 @@ func TestAFioThatHangsAndAQEMUThatDiesAreFailedTrialsNotHangs(t *testing.T) {
 }
 
 func TestTheThirdBootIsARestoredGuestWithTheFirstOnesRoot(t *testing.T) {
-	l, scratch := realLab(t)
+	l, image := realLab(t)
 	var fresh []string
 	for i := range 4 {
 		booted, err := l.Boot(t.Context(), suiteBoot)
@@ -157,8 +156,7 @@ func TestTheThirdBootIsARestoredGuestWithTheFirstOnesRoot(t *testing.T) {
 			t.Errorf("boot %d sees files of the boot before: %q", i+1, lines[1:])
 		}
 		fresh = append(fresh, lines[0])
-		disk := libvirtxml.ScratchDisk{File: scratch, Format: "raw", Target: "vdb", Bus: "virtio", Serial: scratchSerial,
-			Driver: []libvirtxml.Attr{{Name: "cache", Value: "unsafe"}}}
+		disk := scratch.Cached(scratch.FileSource(image), "raw", "unsafe")
 		if err := m.Attach(t.Context(), disk); err != nil {
 			t.Fatal(err)
 		}

@@ -7,10 +7,11 @@ import (
 	"platter/cell"
 	"platter/compare"
 	"platter/fiojob"
+	"platter/orchestrator/scratch"
 	"platter/results"
 )
 
-// guards checks that a trial's measurement is not nonsense. It gives the violated guards; each travels with the trial.
+// guards checks that a trial's measurement is not nonsense and returns the violated guards. Each travels with the trial.
 func guards(s Step, host results.Host, t *results.Trial) []results.Guard {
 	m, e := t.Metrics, t.Evidence
 	c := s.Cell
@@ -60,7 +61,7 @@ func guestMemoryGuard(c cell.Cell) string {
 // hostMemoryGuard: under a mode that uses the host's page cache, reads of a working set that fits the host's memory
 // come from there, and writes end there.
 func hostMemoryGuard(c cell.Cell, hostMemory int64, m *fiojob.Metrics) string {
-	flags := expected(c)
+	flags := scratch.Flags(c)
 	if flags.Direct || m == nil {
 		return ""
 	}
@@ -85,7 +86,7 @@ func prefilledGuard(unwritten int64) string {
 
 // directGuard: QEMU must hold the image as the mode says.
 func directGuard(c cell.Cell, held *bool) string {
-	if held == nil || *held == expected(c).Direct {
+	if held == nil || *held == scratch.Flags(c).Direct {
 		return ""
 	}
 	return fmt.Sprintf("QEMU holds the image with O_DIRECT %t under cache=%s", *held, c.Cache())
@@ -105,7 +106,7 @@ func residencyGuard(c cell.Cell, r *results.Residency) string {
 	if r.BeforeBytes > limit {
 		return fmt.Sprintf("%s of the image lay in the host's page cache before the trial", size(r.BeforeBytes))
 	}
-	if expected(c).Direct && r.AfterBytes > limit {
+	if scratch.Flags(c).Direct && r.AfterBytes > limit {
 		return fmt.Sprintf("%s of the image lie in the host's page cache after a trial with cache=%s, which should pass it by",
 			size(r.AfterBytes), c.Cache())
 	}

@@ -2,28 +2,31 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"platter/cell"
 	"platter/fault"
 	"platter/fiojob"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
+	"platter/orchestrator/scratch"
+	"platter/powercut/witness"
 	"platter/results"
 )
 
 func TestTheFakeLabPassesTheLabSuite(t *testing.T) {
-	scratch := filepath.Join(t.TempDir(), "scratch.img")
-	labSuite(t, &fakeLab{}, scratch)
+	labSuite(t, &fakeLab{}, filepath.Join(t.TempDir(), "scratch.img"))
 }
 
 func TestTheRealLabPassesTheLabSuite(t *testing.T) {
-	l, scratch := realLab(t)
-	labSuite(t, l, scratch)
+	l, image := realLab(t)
+	labSuite(t, l, image)
 }
 
 // needReal skips a test that needs libvirt, QEMU and the guest image, unless they must be there.
@@ -78,17 +81,21 @@ func realLab(t testing.TB) (*liveLab, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newScratch(ctx, work.path, 99, rawShape(64<<20))
-	if err != nil {
+	file := scratch.NewFile(work.path, 99, rawShape(64<<20))
+	if err := file.Make(ctx); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close(); work.Close(); host.Close() })
-	return newLiveLab(host, image, work, accel.Name), s.path
+	t.Cleanup(func() {
+		_ = file.Remove(context.Background())
+		work.Close()
+		host.Close()
+	})
+	return newLiveLab(host, image, work, accel.Name), file.Source().Path
 }
 
 // rawShape is a raw image without a file system.
-func rawShape(bytes int64) Shape {
-	return Shape{Format: "raw", SizeBytes: bytes, Filesystem: "none"}
+func rawShape(bytes int64) scratch.Shape {
+	return scratch.Shape{Format: "raw", SizeBytes: bytes, Filesystem: "none"}
 }
 
 // rawSetup leaves the disk as it is.
@@ -106,7 +113,7 @@ var qemuFlags = map[string]results.CacheFlags{
 var suiteBoot = Boot{MemoryBytes: 512 << 20, VCPUs: 2}
 
 // labSuite is what every Lab must do.
-func labSuite(t *testing.T, lab Lab, scratch string) {
+func labSuite(t *testing.T, lab Lab, image string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	m, err := lab.Boot(ctx, suiteBoot)
@@ -115,11 +122,11 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 	}
 	t.Cleanup(func() { _ = m.Close(context.Background()) })
 	disk := func(attrs ...string) libvirtxml.ScratchDisk {
-		d := libvirtxml.ScratchDisk{File: scratch, Format: "raw", Target: "vdb", Bus: "virtio", Serial: scratchSerial}
+		var driver []libvirtxml.Attr
 		for i := 0; i < len(attrs); i += 2 {
-			d.Driver = append(d.Driver, libvirtxml.Attr{Name: attrs[i], Value: attrs[i+1]})
+			driver = append(driver, libvirtxml.Attr{Name: attrs[i], Value: attrs[i+1]})
 		}
-		return d
+		return scratch.Plain(scratch.FileSource(image), "raw", "virtio", driver)
 	}
 	const logged = 10 * time.Millisecond
 	job := func(device string) string {
@@ -194,7 +201,7 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 			if run.Flushes != wantFlushes || got.FlushOps != wantFlushes {
 				t.Errorf("flushes: fio %d, guest %d, QEMU %d; want %d at the last two", metrics.Sync.IOs, run.Flushes, got.FlushOps, wantFlushes)
 			}
-			if doc, err := m.XML(ctx); err != nil || !strings.Contains(doc, scratch) {
+			if doc, err := m.XML(ctx); err != nil || !strings.Contains(doc, image) {
 				t.Errorf("the live XML does not name the scratch image (%v)", err)
 			}
 			if err := m.Detach(ctx); err != nil {
@@ -279,7 +286,7 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := expected(cellWith("disk.cache", knob.mode, "guest.cache_type", knob.setup.CacheType)); reading.Flags != want {
+			if want := scratch.Flags(cellWith("disk.cache", knob.mode, "guest.cache_type", knob.setup.CacheType)); reading.Flags != want {
 				t.Errorf("flags are %+v, want %+v", reading.Flags, want)
 			}
 			run, err := m.RunFio(ctx, d.Device, job(d.Target))
@@ -324,6 +331,45 @@ func labSuite(t *testing.T, lab Lab, scratch string) {
 			t.Error("nothing says why")
 		}
 	})
+	t.Run("the probe promises on a witness disk beside the scratch disk, reads its writes back, and a crash ends the machine",
+		func(t *testing.T) {
+			watch := filepath.Join(filepath.Dir(image), "witness.img")
+			if err := errors.Join(os.WriteFile(watch, nil, 0o644), os.Truncate(watch, witness.DiskBytes), m.Detach(ctx)); err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range []libvirtxml.ScratchDisk{disk("cache", "none"), scratch.Witness(scratch.FileSource(watch))} {
+				if err := m.Attach(ctx, d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d, err := m.Prepare(ctx, rawSetup)
+			if err != nil {
+				t.Fatal(err)
+			}
+			layout := witness.Layout{Campaign: 7, Pattern: witness.Overwrite, Jobs: 1, BlockBytes: 4096, Blocks: 64, Random: true, Seed: 7}
+			probing := guest.ProbeJob{Layout: layout, Target: d.Target, RW: "randwrite", Direct: true, Sync: "none", Fdatasync: 1, IODepth: 1,
+				Runtime: 500 * time.Millisecond}
+			if extents, err := m.Prefill(ctx, probing); err != nil || len(extents) != 0 {
+				t.Fatalf("prefill: extents %v of a raw device, %v", extents, err)
+			}
+			run, err := m.Probe(ctx, probing)
+			if err != nil || run.Error != "" || len(run.Jobs) != 1 || run.Jobs[0].Promised == 0 || run.Jobs[0].Syncs == 0 {
+				t.Fatalf("probe: %+v, %v", run, err)
+			}
+			promised := uint32(run.Jobs[0].Promised)
+			for more, lost := range map[uint32]bool{0: false, 1000: true} {
+				loss, err := m.Check(ctx, d.Target, layout, []uint32{promised + more}, []uint32{promised + more})
+				if err != nil || loss.PromisesLost > 0 != lost {
+					t.Errorf("of %d promises %+v, %v", promised+more, loss, err)
+				}
+			}
+			if err := m.Crash(ctx, cell.QEMUKill); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Read(ctx); err == nil {
+				t.Error("a machine that crashed still has its disk")
+			}
+		})
 	t.Run("closing twice is closing once, and a guest can be started again", func(t *testing.T) {
 		for range 2 {
 			if err := m.Close(ctx); err != nil {

@@ -11,11 +11,14 @@ import (
 	"strings"
 	"time"
 
+	"platter/cell"
 	"platter/fault"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/host"
 	"platter/orchestrator/hypervisor"
+	"platter/orchestrator/scratch"
+	"platter/powercut/witness"
 )
 
 // liveLab boots guests on libvirt. The first boot of a configuration is a real one; from the second on, or after the first where
@@ -215,10 +218,9 @@ type liveMachine struct {
 	domain  *hypervisor.Domain
 	client  *guest.Client // nil until the guest answered
 	console string
-	disk    *libvirtxml.ScratchDisk // nil while none is attached
-	witness *libvirtxml.ScratchDisk // the disk that the probe records its promises on; nil while none is attached
-	mounted bool                    // whether the disk's file system is mounted in the guest
-	fio     *guest.Fio              // waits for its job; nil before the first disk
+	disks   []libvirtxml.ScratchDisk // that are attached: the scratch disk, and the witness's
+	mounted bool                     // whether the disk's file system is mounted in the guest
+	fio     *guest.Fio               // waits for its job; nil before the first disk
 }
 
 // startFio starts the fio that will wait for the next job, while the disk is being plugged in.
@@ -228,7 +230,7 @@ func (m *liveMachine) startFio(ctx context.Context) {
 	}
 }
 
-// Attach implements Machine.
+// Attach implements crash.Disks.
 func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) error {
 	m.startFio(ctx)
 	doc, err := disk.XML()
@@ -238,45 +240,51 @@ func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) e
 	if err := m.domain.Attach(ctx, doc); err != nil {
 		return m.explain(ctx, err)
 	}
-	m.disk = &disk
+	m.disks = append(m.disks, disk)
 	return nil
 }
 
-// Detach implements Machine.
+// Detach implements crash.Disks. The disk that was attached last goes first.
 func (m *liveMachine) Detach(ctx context.Context) error {
-	if m.witness != nil {
-		if err := m.domain.Detach(ctx, m.witness.Target); err != nil {
+	for len(m.disks) > 0 {
+		last := m.disks[len(m.disks)-1]
+		if last.Serial == scratch.Serial {
+			m.startFio(ctx)
+			if m.mounted {
+				if err := m.client.Release(ctx); err != nil {
+					return m.explain(ctx, err)
+				}
+				m.mounted = false
+			}
+		}
+		if err := m.domain.Detach(ctx, last.Target); err != nil {
 			return m.explain(ctx, err)
 		}
-		m.witness = nil
+		m.disks = m.disks[:len(m.disks)-1]
 	}
-	if m.disk == nil {
-		return nil
-	}
-	m.startFio(ctx)
-	if m.mounted {
-		if err := m.client.Release(ctx); err != nil {
-			return m.explain(ctx, err)
-		}
-		m.mounted = false
-	}
-	if err := m.domain.Detach(ctx, m.disk.Target); err != nil {
-		return m.explain(ctx, err)
-	}
-	m.disk = nil
 	return nil
 }
 
-// Prepare implements Machine.
+// scratch returns the scratch disk; the zero value while none is attached.
+func (m *liveMachine) scratch() libvirtxml.ScratchDisk {
+	for _, d := range m.disks {
+		if d.Serial == scratch.Serial {
+			return d
+		}
+	}
+	return libvirtxml.ScratchDisk{}
+}
+
+// Prepare implements crash.Disks.
 func (m *liveMachine) Prepare(ctx context.Context, s guest.Setup) (guest.Disk, error) {
 	m.mounted = s.Filesystem != "none"
-	d, err := m.client.Prepare(ctx, m.disk.Serial, s)
+	d, err := m.client.Prepare(ctx, scratch.Serial, s)
 	return d, m.explain(ctx, err)
 }
 
-// Format implements Machine.
+// Format implements crash.Disks.
 func (m *liveMachine) Format(ctx context.Context, filesystem string, fileBytes int64) error {
-	return m.explain(ctx, m.client.Format(ctx, m.disk.Serial, filesystem, fileBytes))
+	return m.explain(ctx, m.client.Format(ctx, scratch.Serial, filesystem, fileBytes))
 }
 
 // RunFio implements Machine.
@@ -294,18 +302,19 @@ func (m *liveMachine) RunFio(ctx context.Context, device, job string) (guest.Fio
 	return run, m.explain(ctx, err)
 }
 
-// Read implements Machine.
-func (m *liveMachine) Read(ctx context.Context) (Reading, error) {
-	flags, err := m.domain.CacheFlags(ctx, m.disk.Target)
+// Read implements crash.Disks.
+func (m *liveMachine) Read(ctx context.Context) (scratch.Reading, error) {
+	disk := m.scratch()
+	flags, err := m.domain.CacheFlags(ctx, disk.Target)
 	if err != nil {
-		return Reading{}, m.explain(ctx, err)
+		return scratch.Reading{}, m.explain(ctx, err)
 	}
-	counters, err := m.domain.BlockCounters(ctx, m.disk.Target)
+	counters, err := m.domain.BlockCounters(ctx, disk.Target)
 	if err != nil {
-		return Reading{}, m.explain(ctx, err)
+		return scratch.Reading{}, m.explain(ctx, err)
 	}
-	r := Reading{Flags: flags, Counters: counters}
-	if direct, err := m.domain.ImageODirect(ctx, m.disk.File); err == nil {
+	r := scratch.Reading{Flags: flags, Counters: counters}
+	if direct, err := m.domain.ImageODirect(ctx, disk.Source.Path); err == nil {
 		r.ODirect = &direct
 	}
 	if pid, err := m.domain.PID(ctx); err == nil {
@@ -414,4 +423,45 @@ func (m *liveMachine) explain(ctx context.Context, err error) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// Prefill implements crash.Prober.
+func (m *liveMachine) Prefill(ctx context.Context, job guest.ProbeJob) ([]guest.Extent, error) {
+	if err := m.client.SendProbe(ctx); err != nil {
+		return nil, m.explain(ctx, err)
+	}
+	extents, err := m.client.PrefillProbe(ctx, job)
+	return extents, m.explain(ctx, err)
+}
+
+// Probe implements crash.Prober.
+func (m *liveMachine) Probe(ctx context.Context, job guest.ProbeJob) (guest.ProbeRun, error) {
+	if err := m.client.SendProbe(ctx); err != nil {
+		return guest.ProbeRun{}, m.explain(ctx, err)
+	}
+	device, err := m.client.DeviceBySerial(ctx, scratch.WitnessSerial)
+	if err != nil {
+		return guest.ProbeRun{}, m.explain(ctx, err)
+	}
+	job.Witness = device
+	run, err := m.client.RunProbe(ctx, job)
+	return run, m.explain(ctx, err)
+}
+
+// Check implements crash.Prober.
+func (m *liveMachine) Check(ctx context.Context, target string, layout witness.Layout, promised, acknowledged []uint32) (guest.ProbeLoss,
+	error) {
+	if err := m.client.SendProbe(ctx); err != nil {
+		return guest.ProbeLoss{}, m.explain(ctx, err)
+	}
+	loss, err := m.client.CheckProbe(ctx, target, layout, promised, acknowledged)
+	return loss, m.explain(ctx, err)
+}
+
+// Crash implements crash.Machine.
+func (m *liveMachine) Crash(ctx context.Context, class string) error {
+	if class == cell.GuestCrash {
+		return m.domain.Crash(ctx)
+	}
+	return m.domain.Kill(ctx)
 }

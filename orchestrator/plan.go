@@ -8,6 +8,8 @@ import (
 
 	"platter/cell"
 	"platter/matrices"
+	"platter/orchestrator/crash"
+	"platter/orchestrator/scratch"
 )
 
 // Boot is what can only be chosen when a guest starts.
@@ -46,7 +48,7 @@ type Step struct {
 	Block int // from 0
 	Cell  cell.Cell
 	Boot  Boot
-	Shape Shape // of the cell's scratch image
+	Shape scratch.Shape // of the cell's scratch image
 }
 
 // Plan is the order of a run: every boot-time configuration once, in it every block, in that every cell once in an
@@ -59,14 +61,16 @@ type Plan struct {
 	// Trials is the number of blocks.
 	Trials int
 	// Campaigns are the crash campaigns, made after the steps; Safety is what they ask, nil without them.
-	Campaigns []Campaign
+	Campaigns []crash.Campaign
 	Safety    *matrices.Safety
+
+	common Boot // what all cells have in common
 }
 
 // Work is what a run has to do: the plan's, or what is left of it.
 type Work struct {
 	Steps     []Step
-	Campaigns []Campaign
+	Campaigns []crash.Campaign
 	Safety    *matrices.Safety
 }
 
@@ -80,7 +84,7 @@ func (w Work) planned() time.Duration {
 		d += stepEstimate(s)
 	}
 	for _, c := range w.Campaigns {
-		d += campaignEstimate(c, *w.Safety)
+		d += c.Estimate(*w.Safety)
 	}
 	return d
 }
@@ -89,18 +93,9 @@ func (w Work) planned() time.Duration {
 func (p Plan) Cuts() int {
 	n := 0
 	for _, c := range p.Campaigns {
-		n += c.liveCuts(*p.Safety)
+		n += c.AllLiveCuts(*p.Safety)
 	}
 	return n
-}
-
-// campaignEstimate is how long a campaign takes with its live cuts, roughly.
-func campaignEstimate(c Campaign, s matrices.Safety) time.Duration {
-	d := time.Duration(s.Seconds*float64(time.Second)) + estimatedCampaign
-	if c.Cell.Filesystem() != "none" {
-		d += estimatedChecks
-	}
-	return d + time.Duration(c.liveCuts(s))*estimatedCut
 }
 
 // What a run costs beside measuring, as seen under emulation on two cores; measured runs print their own.
@@ -117,30 +112,29 @@ const (
 func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 	cells := m.Cells()
 	p := Plan{Cells: cells, Seed: seed, Trials: trials, Safety: m.Safety}
-	common := Boot{}
 	for _, c := range cells {
 		if c.Excluded == "" {
-			common.IOThreads = max(common.IOThreads, c.IOThread())
-			common.SCSI = common.SCSI || c.Bus() == "scsi"
+			p.common.IOThreads = max(p.common.IOThreads, c.IOThread())
+			p.common.SCSI = p.common.SCSI || c.Bus() == "scsi"
 		}
-	}
-	bootOf := func(c cell.Cell) Boot {
-		b := common
-		b.MemoryBytes, b.VCPUs = c.MemoryBytes(), c.VCPUs()
-		return b
 	}
 	for _, c := range cells {
-		if c.Excluded == "" && !slices.Contains(p.Boots, bootOf(c)) {
-			p.Boots = append(p.Boots, bootOf(c))
+		if c.Excluded == "" && !slices.Contains(p.Boots, p.bootOf(c)) {
+			p.Boots = append(p.Boots, p.bootOf(c))
 		}
 	}
-	p.Campaigns = p.campaigns(bootOf)
+	if p.Safety != nil {
+		for _, boot := range p.Boots { // those of one boot configuration together
+			of := slices.DeleteFunc(slices.Clone(cells), func(c cell.Cell) bool { return p.bootOf(c) != boot })
+			p.Campaigns = append(p.Campaigns, crash.Plan(of, *p.Safety)...)
+		}
+	}
 	blocks := matrices.Blocks(cells, trials, seed)
 	for _, boot := range p.Boots {
 		for b, block := range blocks {
 			for _, i := range block {
-				if bootOf(cells[i]) == boot {
-					p.Steps = append(p.Steps, Step{Order: len(p.Steps), Block: b, Cell: cells[i], Boot: boot, Shape: shapeOf(cells[i])})
+				if p.bootOf(cells[i]) == boot {
+					p.Steps = append(p.Steps, Step{Order: len(p.Steps), Block: b, Cell: cells[i], Boot: boot, Shape: scratch.ShapeOf(cells[i])})
 				}
 			}
 		}
@@ -148,19 +142,11 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 	return p
 }
 
-// shapeOf is the shape of a cell's scratch image.
-func shapeOf(c cell.Cell) Shape {
-	return Shape{Format: c.Format(), SizeBytes: c.SizeBytes(), ClusterSize: c.ClusterSize(),
-		Preallocation: c.Preallocation(), Filesystem: c.Filesystem(), FileBytes: c.FileBytes(), Simulated: simulatedDevice(c)}
-}
-
-// simulatedDevice is the simulated disk that the cell's trials run on; the zero value for cells whose trials run on the host's own
-// storage. It is the latencies that ask for it: the other settings of a device say what a crash takes.
-func simulatedDevice(c cell.Cell) cell.Device {
-	if c.Device().WriteLatency == 0 && c.Device().FlushLatency == 0 {
-		return cell.Device{}
-	}
-	return c.Device()
+// bootOf returns the boot configuration of a guest that is right for the cell.
+func (p Plan) bootOf(c cell.Cell) Boot {
+	b := p.common
+	b.MemoryBytes, b.VCPUs = c.MemoryBytes(), c.VCPUs()
+	return b
 }
 
 // simulated reports whether any trial runs on the simulated disk.
@@ -169,8 +155,8 @@ func (p Plan) simulated() bool {
 }
 
 // Shapes are the scratch images that the steps need, each once, in the order of their first use.
-func (p Plan) Shapes() []Shape {
-	var shapes []Shape
+func (p Plan) Shapes() []scratch.Shape {
+	var shapes []scratch.Shape
 	for _, s := range p.Steps {
 		if !slices.Contains(shapes, s.Shape) {
 			shapes = append(shapes, s.Shape)
@@ -203,12 +189,8 @@ func (p Plan) Estimate(todo Work) time.Duration {
 			total += estimatedFormat + time.Duration(float64(shape.FileBytes)/estimatedLayout*float64(time.Second))
 		}
 	}
-	kinds := map[controlKey]bool{}
-	for _, c := range todo.Campaigns {
-		if !kinds[keyOf(c)] {
-			kinds[keyOf(c)] = true
-			total += time.Duration(len(controlsFor(c.Cell.Filesystem(), todo.Safety.Classes))) * (controlTime + estimatedCampaign)
-		}
+	if todo.Safety != nil {
+		total += crash.EstimateControls(todo.Campaigns, *todo.Safety)
 	}
 	return total + todo.planned()
 }

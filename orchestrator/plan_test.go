@@ -105,9 +105,9 @@ safety: {classes: [host_crash, power_loss], drive_cache: [volatile, protected], 
 	groups := map[string]int{}
 	for _, c := range p.Campaigns {
 		switch own := c.Cell.Filesystem() == "xfs" && c.Cell.Promises(); {
-		case own && c.Cuts != 2:
-			t.Errorf("%s: %d live cuts, want 2", c.Cell.ID, c.Cuts)
-		case !own && c.Cuts > 0:
+		case own && c.LiveCuts != 2:
+			t.Errorf("%s: %d live cuts, want 2", c.Cell.ID, c.LiveCuts)
+		case !own && c.LiveCuts > 0:
 			groups[c.Cell.Filesystem()]++
 		}
 	}

@@ -15,7 +15,9 @@ import (
 	"platter/cell"
 	"platter/fault"
 	"platter/matrices"
+	"platter/orchestrator/crash"
 	"platter/orchestrator/host"
+	"platter/orchestrator/scratch"
 	"platter/powercut"
 	"platter/results"
 )
@@ -41,7 +43,7 @@ func realProgram(t testing.TB) string {
 }
 
 // realCrashes gives a run on the real lab that can make the campaigns of a matrix, and those campaigns.
-func realCrashes(t *testing.T, matrix string) (*Run, []Campaign) {
+func realCrashes(t *testing.T, matrix string) (*Run, []crash.Campaign) {
 	t.Helper()
 	program := realProgram(t)
 	l, _ := realLab(t)
@@ -61,16 +63,17 @@ func realCrashes(t *testing.T, matrix string) (*Run, []Campaign) {
 	}
 	run := &Run{Lab: l, silent: map[Boot]int{}, Journal: journal, Storage: l.work.path, Plan: p, Host: host.Facts(),
 		Tell: func(e Event) { t.Log(e.Message) }}
-	if run.crashes, err = newCrashes(t.Context(), run, Settings{Program: program, Seed: 7}); err != nil {
+	if run.Simulator, err = scratch.StartSimulator(t.Context(), program, run.Storage); err != nil {
 		t.Fatal(err)
 	}
+	run.Campaigns = &crash.Campaigns{Rig: rig{run}, Disk: run.Simulator, Safety: *p.Safety, Seed: 7, Storage: run.Storage}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := run.closeMachine(ctx); err != nil {
 			t.Error(err)
 		}
-		if err := run.crashes.Close(ctx); err != nil {
+		if err := run.Simulator.Close(ctx); err != nil {
 			t.Error(err)
 		}
 		journal.Close()
@@ -97,7 +100,7 @@ safety: {seconds: 1, size: 4MiB, ` + safety + `}
 func TestLiveCutsOnAFileSystemAgreeWithTheirReplay(t *testing.T) {
 	run, all := realCrashes(t, crashMatrix("guest.filesystem: [ext4], disk.cache: [none, unsafe], fio.fsync: [1]", "live: 1"))
 	for _, c := range all {
-		for _, r := range run.crashes.do(t.Context(), c) {
+		for _, r := range run.Campaigns.Do(t.Context(), c) {
 			name := r.Cell + " " + r.Class
 			switch {
 			case r.Status != results.OK:
@@ -120,7 +123,7 @@ func TestCampaignsOnXFSHaveTheirFileSystemReadBack(t *testing.T) {
 		"classes: [power_loss], drive_cache: [volatile, protected], live: 1")
 	run, all := realCrashes(t, strings.Replace(matrix, "256MiB", "512MiB", 1))
 	for _, c := range all {
-		for _, r := range run.crashes.do(t.Context(), c) {
+		for _, r := range run.Campaigns.Do(t.Context(), c) {
 			name := r.Cell + ", drive cache " + r.DriveCache
 			switch {
 			case r.Status != results.OK:
@@ -139,7 +142,7 @@ func TestCampaignsOnQcow2AgreeWithTheirLiveCuts(t *testing.T) {
 		"classes: [qemu_kill, power_loss], points: 12, live: 1")
 	run, all := realCrashes(t, matrix)
 	for _, c := range all {
-		for _, r := range run.crashes.do(t.Context(), c) {
+		for _, r := range run.Campaigns.Do(t.Context(), c) {
 			name := r.Cell + " " + r.Class
 			switch {
 			case r.Status != results.OK:
@@ -156,8 +159,8 @@ func TestCampaignsOnQcow2AgreeWithTheirLiveCuts(t *testing.T) {
 func TestADiskThatMisbehavesIsNotCalledSafe(t *testing.T) {
 	run, all := realCrashes(t, crashMatrix("disk.cache: [none], fio.fsync: [8]", "classes: [power_loss], live: 1"))
 	for _, mutant := range []string{powercut.IgnoreFlush, powercut.LateFlush, powercut.Tear, powercut.Reorder} {
-		run.crashes.mutants = map[string]string{all[0].Cell.ID: mutant}
-		for _, r := range run.crashes.do(t.Context(), all[0]) {
+		run.Campaigns.Mutants = map[string]string{all[0].Cell.ID: mutant}
+		for _, r := range run.Campaigns.Do(t.Context(), all[0]) {
 			if r.Status != results.OK {
 				t.Fatalf("%s: %s", mutant, r.Failure.Message)
 			}
@@ -171,8 +174,10 @@ func TestADiskThatMisbehavesIsNotCalledSafe(t *testing.T) {
 
 func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 	run, all := realCrashes(t, crashMatrix("disk.cache: [none, unsafe], fio.fsync: [1]", "classes: [host_crash]"))
-	if err := run.crashes.needControls(t.Context(), all[0]); err != nil {
-		t.Fatal(err)
+	for _, r := range run.Campaigns.Do(t.Context(), all[0]) { // with the controls
+		if r.Status != results.OK {
+			t.Fatalf("the campaign before: %+v", r.Failure)
+		}
 	}
 	killed := make(chan error, 1)
 	go func() {
@@ -188,20 +193,20 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		p, err := os.FindProcess(run.crashes.disk.PID())
+		p, err := os.FindProcess(run.Simulator.PID())
 		if err == nil {
 			err = p.Kill()
 		}
 		killed <- err
 	}()
-	first := run.crashes.do(t.Context(), all[0])
+	first := run.Campaigns.Do(t.Context(), all[0])
 	if err := <-killed; err != nil {
 		t.Fatal(err)
 	}
 	if first[0].Status != results.Failed || first[0].Failure.Fault != string(fault.Rig) {
 		t.Errorf("the campaign whose disk died: %+v", first[0])
 	}
-	for _, r := range run.crashes.do(t.Context(), all[1]) {
+	for _, r := range run.Campaigns.Do(t.Context(), all[1]) {
 		if r.Status != results.OK || r.Verdict != results.Loses {
 			t.Errorf("the next campaign: %s %s %+v", r.Status, r.Verdict, r.Failure)
 		}
@@ -245,11 +250,11 @@ func TestASavedGuestComesBackTwentyTimesAfterKillsWithItsRootWhole(t *testing.T)
 // What fails before the first controls are made must not take the campaigns after it along.
 func TestTheRunGoesOnWhenTheSimulatedDiskDiesBeforeItsControls(t *testing.T) {
 	run, all := realCrashes(t, crashMatrix("disk.cache: [none, unsafe], fio.fsync: [1]", "classes: [host_crash]"))
-	if err := run.crashes.disk.Close(t.Context()); err != nil { // as after a campaign that failed
+	if err := run.Simulator.Close(t.Context()); err != nil { // as after a campaign that failed
 		t.Fatal(err)
 	}
 	for _, c := range all {
-		for _, r := range run.crashes.do(t.Context(), c) {
+		for _, r := range run.Campaigns.Do(t.Context(), c) {
 			if r.Status != results.OK || r.Verdict != r.Predicted {
 				t.Errorf("%s: %s %s %+v", r.Cell, r.Status, r.Verdict, r.Failure)
 			}
@@ -263,7 +268,7 @@ func TestALogServesAVolatileDriveThatIsNotNamedFirst(t *testing.T) {
 	run, all := realCrashes(t, crashMatrix(`disk.cache: [none], guest.write_cache: ["write through"], fio.fsync: [1]`,
 		"classes: [power_loss], drive_cache: [none, volatile]"))
 	want := map[string]string{"none": results.Safe, "volatile": results.Loses}
-	for _, r := range run.crashes.do(t.Context(), all[0]) {
+	for _, r := range run.Campaigns.Do(t.Context(), all[0]) {
 		if r.Status != results.OK || r.Verdict != want[r.DriveCache] {
 			t.Errorf("drive cache %s: %s %s %+v: %d of %d promises lost", r.DriveCache, r.Status, r.Verdict, r.Failure, r.PromisesLost, r.Promises)
 		}

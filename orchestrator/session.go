@@ -13,9 +13,11 @@ import (
 	"platter/cell"
 	"platter/fault"
 	"platter/matrices"
+	"platter/orchestrator/crash"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/host"
 	"platter/orchestrator/hypervisor"
+	"platter/orchestrator/scratch"
 	"platter/results"
 )
 
@@ -57,7 +59,7 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	plan := NewPlan(s.Matrix, s.Trials, s.Seed)
 	for i, c := range plan.Campaigns {
 		if _, mutant := s.Mutants[c.Cell.ID]; mutant { // some lie to the log as well: only a live cut tells
-			plan.Campaigns[i].Cuts = plan.Safety.Live
+			plan.Campaigns[i].LiveCuts = plan.Safety.Live
 		}
 	}
 	if err := s.preflight(plan); err != nil {
@@ -96,10 +98,15 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	}
 	if len(todo.Campaigns) > 0 || plan.simulated() {
 		// Before any guest starts: a QEMU does not see what is mounted later.
-		if run.crashes, err = newCrashes(ctx, run, s); err != nil {
+		if run.Simulator, err = scratch.StartSimulator(ctx, s.Program, site.work.path); err != nil {
 			return o, err
 		}
-		defer func() { err = errors.Join(err, run.crashes.Close(ctx)) }()
+		defer func() { err = errors.Join(err, run.Simulator.Close(ctx)) }()
+	}
+	if len(todo.Campaigns) > 0 {
+		run.Campaigns = &crash.Campaigns{Rig: rig{run}, Disk: run.Simulator, Safety: *plan.Safety, Seed: s.Seed, Storage: run.Storage,
+			Mutants: s.Mutants}
+		defer run.Campaigns.Close()
 	}
 	return o, run.Do(ctx, todo)
 }
@@ -214,7 +221,7 @@ func (s Settings) preflight(p Plan) error {
 			"the matrix has %d kinds of guest (memory, vcpus), which are measured one after the other: a run that may end early needs blocks "+
 				"that go through all its cells, so run each kind by itself", len(p.Boots))
 	}
-	return host.CheckSpace(s.Storage, p.Bytes()+freeMargin)
+	return host.CheckSpace(s.Storage, p.Bytes()+scratch.FreeMargin)
 }
 
 func (s Settings) checkAccel() error {
@@ -226,7 +233,7 @@ func (s Settings) checkAccel() error {
 
 // needsDirect reports whether a step opens the image with O_DIRECT.
 func needsDirect(p Plan) bool {
-	return slices.ContainsFunc(p.Steps, func(s Step) bool { return expected(s.Cell).Direct })
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return scratch.Flags(s.Cell).Direct })
 }
 
 // sweep removes what runs left in the storage directory that did not live to do it themselves.
@@ -270,7 +277,7 @@ func (s Settings) manifest(site *site, p Plan) results.Manifest {
 	return m
 }
 
-// journal opens the run directory and gives the work that is left to do.
+// journal opens the run directory and returns the work that is left to do.
 func (s Settings) journal(m results.Manifest, p Plan) (*results.Journal, Work, error) {
 	if !s.Resume {
 		j, err := results.Create(s.Dir, m)
@@ -350,18 +357,36 @@ func searchable(dir string, facts hypervisor.Facts) error {
 }
 
 // unjudged are the campaigns of which a record is missing or failed: a run that was killed may have kept some of a campaign's.
-func unjudged(campaigns []Campaign, safety *matrices.Safety, records []results.Safety) []Campaign {
+func unjudged(campaigns []crash.Campaign, safety *matrices.Safety, records []results.Safety) []crash.Campaign {
 	judged := map[cell.Question]bool{}
 	for _, r := range records {
 		judged[r.Key()] = r.Status == results.OK
 	}
-	var left []Campaign
+	var left []crash.Campaign
 	for _, c := range campaigns {
-		if slices.ContainsFunc(questions(*safety), func(q cell.Question) bool {
+		if slices.ContainsFunc(crash.Questions(*safety), func(q cell.Question) bool {
 			return !judged[cell.Question{Cell: c.Cell.ID, Class: q.Class, DriveCache: q.DriveCache}]
 		}) {
 			left = append(left, c)
 		}
 	}
 	return left
+}
+
+// deviceFacts returns the settings of a simulated disk that a matrix makes, by their names there.
+func deviceFacts(d cell.Device) map[string]any {
+	facts := map[string]any{}
+	for name, v := range map[string]time.Duration{"write_latency": d.WriteLatency, "flush_latency": d.FlushLatency,
+		"dirty_expire": d.DirtyExpire} {
+		if v > 0 {
+			facts[name] = v.String()
+		}
+	}
+	for name, n := range map[string]int64{"dirty_background": d.DirtyBackground, "drive_cache_size": d.DriveCacheSize,
+		"sector": int64(d.Sector)} {
+		if n > 0 {
+			facts[name] = n
+		}
+	}
+	return facts
 }

@@ -11,13 +11,14 @@ import (
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/host"
+	"platter/orchestrator/scratch"
 )
 
 // ShellSettings are what a guest for a person to work in is to have.
 type ShellSettings struct {
 	Settings                   // connection, storage, cache, accel and Tell; the rest is not used
 	Boot     Boot              // memory and vcpus
-	Shape    Shape             // of the scratch disk; a file system is made, not mounted
+	Shape    scratch.Shape     // of the scratch disk; a file system is made, not mounted
 	Driver   []libvirtxml.Attr // attributes of the scratch disk's driver element
 	Bus      string            // "virtio" or "scsi"
 	Terminal *os.File          // where the person sits; nil runs Command without a terminal
@@ -28,7 +29,7 @@ type ShellSettings struct {
 }
 
 // Shell boots the guest with a scratch disk and gives a prompt in it, or runs the command. When the person leaves, guest and
-// disk are gone. A command that fails gives a *guest.ExitError.
+// disk are gone. A command that fails is a *guest.ExitError.
 func Shell(ctx context.Context, s ShellSettings) (err error) {
 	if err := s.checkAccel(); err != nil {
 		return err
@@ -36,7 +37,7 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 	if err := s.check(); err != nil {
 		return err
 	}
-	if err := host.CheckSpace(s.Storage, 2*s.Shape.SizeBytes+freeMargin); err != nil {
+	if err := host.CheckSpace(s.Storage, 2*s.Shape.SizeBytes+scratch.FreeMargin); err != nil {
 		return err
 	}
 	site, err := openSite(ctx, s.Settings)
@@ -45,11 +46,11 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 	}
 	defer func() { err = errors.Join(err, site.Close()) }()
 	s.Tell(Event{Message: "filling the scratch disk"})
-	image, err := newScratch(ctx, site.work.path, 0, s.Shape)
-	if err != nil {
+	image := scratch.NewFile(site.work.path, 0, s.Shape)
+	if err := image.Make(ctx); err != nil {
 		return err
 	}
-	defer image.Close()
+	defer func() { err = errors.Join(err, image.Remove(ctx)) }()
 	s.Boot.SCSI = s.Bus == "scsi"
 	for _, a := range s.Driver {
 		if a.Name == "iothread" {
@@ -66,7 +67,7 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 		defer cancel()
 		err = errors.Join(err, m.Close(closing))
 	}()
-	if err := m.Attach(ctx, s.disk(image.path)); err != nil {
+	if err := m.Attach(ctx, scratch.Plain(image.Source(), s.Shape.Format, s.Bus, s.Driver)); err != nil {
 		return err
 	}
 	if s.Shape.Filesystem != "none" {
@@ -92,14 +93,6 @@ func unready(ctx context.Context, err error) error {
 	return fault.New(fault.Guest, "%v", err)
 }
 
-func (s ShellSettings) disk(path string) libvirtxml.ScratchDisk {
-	d := libvirtxml.ScratchDisk{File: path, Format: s.Shape.Format, Bus: s.Bus, Target: virtioTarget, Serial: scratchSerial, Driver: s.Driver}
-	if s.Bus == "scsi" {
-		d.Target = scsiTarget
-	}
-	return d
-}
-
 // minXFS is the smallest disk that mkfs.xfs takes.
 const minXFS = 300 << 20
 
@@ -108,7 +101,7 @@ func (s ShellSettings) check() error {
 	if s.Bus != "virtio" && s.Bus != "scsi" {
 		return fault.New(fault.Usage, "bus %q: it is virtio or scsi", s.Bus)
 	}
-	if _, err := s.disk("/scratch").XML(); err != nil {
+	if _, err := scratch.Plain(scratch.FileSource("/scratch"), s.Shape.Format, s.Bus, s.Driver).XML(); err != nil {
 		return fault.New(fault.Usage, "%v", err)
 	}
 	if s.Shape.Filesystem == "xfs" && s.Shape.SizeBytes < minXFS {

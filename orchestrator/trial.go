@@ -7,39 +7,29 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"platter/cell"
 	"platter/compare"
 	"platter/fault"
 	"platter/fiojob"
-	"platter/flushpath"
-	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/host"
+	"platter/orchestrator/scratch"
 	"platter/results"
 	"platter/text"
 )
 
-// Limits of the steps of a trial. A guest under emulation takes fractions of a second for each.
+// Limits of the steps of a trial, beside those of a disk.
 const (
-	attachLimit  = 30 * time.Second
-	prepareLimit = 120 * time.Second
 	collectLimit = 30 * time.Second
 	fioSlack     = 60 * time.Second // beyond the job's own time
 	fioUnbounded = 30 * time.Minute // for a job bound by its size
 )
 
-const (
-	scratchSerial = "platter-scratch"
-	virtioTarget  = "vdb"
-	scsiTarget    = "sda"
-)
-
 // measure makes one trial and fills in its record. The disk is plugged in anew for each, so that every trial starts
 // from the same state of the device.
-func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Trial) error {
+func (r *Run) measure(ctx context.Context, s Step, image *image, t *results.Trial) error {
 	raw, err := r.Journal.RawDir(s.Cell.ID, s.Block)
 	if err != nil {
 		return fault.New(fault.Rig, "%v", err)
@@ -90,8 +80,8 @@ func (r *Run) measure(ctx context.Context, s Step, image *Scratch, t *results.Tr
 }
 
 // attach replaces the scratch disk by one with the cell's settings.
-func (r *Run) attach(ctx context.Context, c cell.Cell, image *Scratch, raw string, t *results.Trial) error {
-	ctx, cancel := context.WithTimeout(ctx, attachLimit)
+func (r *Run) attach(ctx context.Context, c cell.Cell, image *image, raw string, t *results.Trial) error {
+	ctx, cancel := context.WithTimeout(ctx, scratch.AttachLimit)
 	defer cancel()
 	if err := r.machine.Detach(ctx); err != nil {
 		return fmt.Errorf("detach scratch disk: %w", err)
@@ -99,21 +89,24 @@ func (r *Run) attach(ctx context.Context, c cell.Cell, image *Scratch, raw strin
 	if err := r.keepXML(ctx, raw, "domain-before.xml"); err != nil {
 		return err
 	}
-	if err := r.machine.Attach(ctx, scratchDisk(c, image.path)); err != nil {
+	if err := r.machine.Attach(ctx, scratch.Disk(c, image.Source())); err != nil {
 		return fmt.Errorf("attach scratch disk of cell %s: %w", c.ID, err)
 	}
 	if err := r.keepXML(ctx, raw, "domain.xml"); err != nil {
 		return err
 	}
-	if err := image.drop(); err != nil {
-		return fault.New(fault.Rig, "%v", err)
+	if err := image.Settle(); err != nil {
+		return err
 	}
-	n, err := image.resident()
+	settled, err := image.Counters(ctx)
 	if err != nil {
+		return err
+	}
+	if settled.Resident == nil {
 		t.Missing = append(t.Missing, "residency")
 		return nil
 	}
-	t.Evidence.Residency = &results.Residency{BeforeBytes: n, ImageBytes: image.size}
+	t.Evidence.Residency = &results.Residency{BeforeBytes: *settled.Resident, ImageBytes: settled.SizeBytes}
 	return nil
 }
 
@@ -125,37 +118,20 @@ func (r *Run) keepXML(ctx context.Context, raw, name string) error {
 	return keep(raw, name, []byte(doc))
 }
 
-// scratchDisk is the cell's disk as libvirt attaches it.
-func scratchDisk(c cell.Cell, path string) libvirtxml.ScratchDisk {
-	d := libvirtxml.ScratchDisk{File: path, Format: c.Format(), Bus: c.Bus(), Target: virtioTarget, Serial: scratchSerial}
-	if d.Bus == "scsi" {
-		d.Target = scsiTarget
-	}
-	for _, s := range c.Settings.Of("disk") {
-		if s.Name != "bus" {
-			d.Driver = append(d.Driver, libvirtxml.Attr{Name: s.Name, Value: s.Value.String()})
-		}
-	}
-	return d
-}
-
 // before is what was counted before fio started.
 type before struct {
-	reading   Reading
-	device    *int64 // flushes of the host's device, everybody's
-	image     *int64 // flushes at the image, where the simulated disk counts them
-	allocated int64  // bytes of the image with blocks on the host's file system
-	busy      time.Duration
-	at        time.Time
+	reading scratch.Reading
+	image   scratch.Counters
+	busy    time.Duration // of the host's processors
+	at      time.Time
 }
 
 // prepare readies the disk inside the guest and reads the counters and flags.
-func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Trial) (guest.Disk, before, error) {
-	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
+func (r *Run) prepare(ctx context.Context, s Step, image *image, t *results.Trial) (guest.Disk, before, error) {
+	ctx, cancel := context.WithTimeout(ctx, scratch.PrepareLimit)
 	defer cancel()
 	c := s.Cell
-	disk, err := r.machine.Prepare(ctx, guest.Setup{Filesystem: c.Filesystem(), Barrier: c.Barrier(),
-		WriteCache: c.WriteCache(), CacheType: c.CacheType(), FileBytes: s.Shape.FileBytes})
+	disk, err := r.machine.Prepare(ctx, scratch.Setup(c, s.Shape.FileBytes))
 	if err != nil {
 		return disk, before{}, err
 	}
@@ -165,26 +141,18 @@ func (r *Run) prepare(ctx context.Context, s Step, image *Scratch, t *results.Tr
 	if err != nil {
 		return disk, before{}, err
 	}
-	want := expected(c)
+	want := scratch.Flags(c)
 	t.Evidence.Expected, t.Evidence.Effective, t.Evidence.ImageODirect = &want, &reading.Flags, reading.ODirect
 	if reading.Flags != want {
 		return disk, before{}, fault.New(fault.Rig, "cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.ID, reading.Flags, want)
 	}
 	b := before{reading: reading, busy: host.BusyCPU(), at: time.Now()}
-	if n, err := host.DeviceFlushes(image.path); err == nil {
-		b.device = &n
+	if b.image, err = image.Counters(ctx); err != nil {
+		return disk, before{}, err
 	}
-	if image.simulated != "" {
-		n, err := r.crashes.flushes(ctx, image.simulated)
-		if err != nil {
-			return disk, before{}, err
-		}
-		b.image = &n
+	if b.image.Allocated != nil {
+		t.Evidence.UnwrittenBytes = max(0, image.full-*b.image.Allocated)
 	}
-	if b.allocated, err = host.Allocated(image.file); err != nil {
-		return disk, before{}, fault.New(fault.Rig, "%v", err)
-	}
-	t.Evidence.UnwrittenBytes = max(0, image.full-b.allocated)
 	return disk, b, nil
 }
 
@@ -232,8 +200,8 @@ func (r *Run) fio(ctx context.Context, s Step, disk guest.Disk, raw string) (gue
 
 // fioSays finds the most telling words of a fio that failed.
 func fioSays(run guest.FioRun, out *fiojob.Output) string {
-	if text := lastLine(run.Text); text != "" {
-		return text
+	if said := text.LastLine(run.Text); said != "" {
+		return said
 	}
 	if out != nil && out.Err() != nil {
 		return out.Err().Error()
@@ -266,7 +234,7 @@ func jobOptions(s Step, seed uint64, target string) []fiojob.Option {
 }
 
 // collect reads the counters again and completes the evidence.
-func (r *Run) collect(ctx context.Context, c cell.Cell, image *Scratch, run guest.FioRun, b before, t *results.Trial) error {
+func (r *Run) collect(ctx context.Context, c cell.Cell, image *image, run guest.FioRun, b before, t *results.Trial) error {
 	ctx, cancel := context.WithTimeout(ctx, collectLimit)
 	defer cancel()
 	after, err := r.machine.Read(ctx)
@@ -296,35 +264,34 @@ func (r *Run) collect(ctx context.Context, c cell.Cell, image *Scratch, run gues
 	if c.Sync() != cell.NoSync && t.Metrics.Write != nil {
 		path.FioDsyncWrites = &t.Metrics.Write.IOs
 	}
-	if b.image == nil {
-		t.Missing = append(t.Missing, "flush_path.image")
-	} else if n, err := r.crashes.flushes(ctx, image.simulated); err != nil {
+	now, err := image.Counters(ctx)
+	if err != nil {
 		return err
-	} else {
-		n -= *b.image
-		path.Image = &n
 	}
-	if n, err := host.Allocated(image.file); err == nil {
-		n -= b.allocated
-		t.Evidence.AllocatedBytes = &n
+	path.Image = increase(now.Flushes, b.image.Flushes)
+	if path.Image == nil {
+		t.Missing = append(t.Missing, "flush_path.image")
 	}
-	if n, err := host.DeviceFlushes(image.path); err == nil && b.device != nil {
-		n -= *b.device
-		path.HostDevice = &n
-	}
+	t.Evidence.AllocatedBytes = increase(now.Allocated, b.image.Allocated)
+	path.HostDevice = increase(now.DeviceFlushes, b.image.DeviceFlushes)
 	if t.Evidence.Residency != nil {
-		if n, err := image.resident(); err == nil {
-			t.Evidence.Residency.AfterBytes = n
+		if now.Resident != nil {
+			t.Evidence.Residency.AfterBytes = *now.Resident
 		} else {
 			t.Evidence.Residency = nil
 			t.Missing = append(t.Missing, "residency")
 		}
 	}
 	// What this trial left dirty is written back now: the next one does not pay for it.
-	if err := image.drop(); err != nil {
-		return fault.New(fault.Rig, "%v", err)
+	return image.Settle()
+}
+
+// increase returns by how much a counter has grown; nil where it was not read both times.
+func increase(after, before *int64) *int64 {
+	if after == nil || before == nil {
+		return nil
 	}
-	return nil
+	return new(*after - *before)
 }
 
 func difference(after, before results.BlockCounters) results.BlockCounters {
@@ -345,7 +312,7 @@ func keep(dir, name string, text []byte) error {
 	return nil
 }
 
-// stopwatch gives the seconds since it was asked last.
+// stopwatch measures the seconds since it was asked last.
 type stopwatch struct{ last time.Time }
 
 func (s *stopwatch) lap() float64 {
@@ -353,17 +320,4 @@ func (s *stopwatch) lap() float64 {
 	d := now.Sub(s.last).Seconds()
 	s.last = now
 	return d
-}
-
-// expected are the cache flags that a cell means: those of its cache mode, with the write cache as the guest sets it
-// through the device's cache_type (virtio's and SCSI's knob), which QEMU follows.
-func expected(c cell.Cell) results.CacheFlags {
-	writeback, direct, noFlush := flushpath.Effective(flushpath.Of(c))
-	return results.CacheFlags{Writeback: writeback, Direct: direct, NoFlush: noFlush}
-}
-
-// lastLine is the last line of text that is not blank.
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"platter/fault"
+	"platter/orchestrator/scratch"
 	"platter/powercut"
 )
 
@@ -81,7 +82,7 @@ func (w *workdir) Close() error {
 
 // removeWorkdir removes a work directory, its lock last: what a removal that is cut short leaves can still be found.
 func removeWorkdir(path string) error {
-	if err := powercut.RemoveStale(powerMount(path)); err != nil {
+	if err := powercut.RemoveStale(scratch.MountPoint(path)); err != nil {
 		return fmt.Errorf("remove work directory: %w", err)
 	}
 	entries, err := os.ReadDir(path)

@@ -43,6 +43,12 @@ func Line(s string) string {
 	}, s))
 }
 
+// LastLine returns the last line of s that is not blank, without the blanks around it: what a program that failed said last.
+func LastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
+}
+
 // Width is how many columns s takes on a terminal, if each character takes one.
 func Width(s string) int { return utf8.RuneCountInString(s) }
 

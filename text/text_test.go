@@ -95,3 +95,11 @@ func TestACutTextSaysSo(t *testing.T) {
 		}
 	}
 }
+
+func TestTheLastLineThatSaysSomething(t *testing.T) {
+	for s, want := range map[string]string{"": "", " \n\n": "", "one": "one", "one\n  two \n\n": "two", "one\r\ntwo\r\n": "two"} {
+		if got := LastLine(s); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+}

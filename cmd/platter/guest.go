@@ -11,6 +11,7 @@ import (
 	"platter/libvirtxml"
 	"platter/orchestrator"
 	"platter/orchestrator/guest"
+	"platter/orchestrator/scratch"
 	"platter/text"
 )
 
@@ -98,7 +99,7 @@ func shellSettings(c *cli.Context) (orchestrator.ShellSettings, error) {
 	s.Settings = orchestrator.Settings{URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
 		Tell: func(e orchestrator.Event) { fmt.Fprintln(c.App.ErrWriter, text.Line(e.Message)) }}
 	s.Boot = orchestrator.Boot{MemoryBytes: 1 << 30, VCPUs: 2}
-	s.Shape = orchestrator.Shape{Format: "raw", SizeBytes: bytes, Filesystem: filesystem, FileBytes: 1 << 20}
+	s.Shape = scratch.Shape{Format: "raw", SizeBytes: bytes, Filesystem: filesystem, FileBytes: 1 << 20}
 	s.Bus = "virtio"
 	for _, set := range c.StringSlice("set") {
 		name, value, ok := strings.Cut(set, "=")

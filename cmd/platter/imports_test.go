@@ -35,11 +35,14 @@ var allowed = map[string][]string{
 	"orchestrator/guest/probe": {"powercut/witness"},
 	"orchestrator/hypervisor":  {"fault", "libvirtxml", "results"},
 	"orchestrator/host":        {"fault", "results"},
-	"orchestrator": {"fault", "text", "cell", "orchestrator/host", "orchestrator/guest", "orchestrator/hypervisor", "compare", "results",
-		"matrices", "libvirtxml", "fiojob",
-		"flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness"},
+	"orchestrator/scratch": {"fault", "text", "cell", "flushpath", "libvirtxml", "orchestrator/guest", "orchestrator/host", "powercut",
+		"results"},
+	"orchestrator/crash": {"fault", "text", "cell", "flushpath", "libvirtxml", "matrices", "orchestrator/guest", "orchestrator/host",
+		"orchestrator/scratch", "powercut", "powercut/replay", "powercut/witness", "results"},
+	"orchestrator": {"fault", "text", "cell", "orchestrator/crash", "orchestrator/scratch", "orchestrator/host", "orchestrator/guest",
+		"orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob", "powercut", "powercut/witness"},
 	"cmd/platter": {"fault", "text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims",
-		"policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/guest", "orchestrator/hypervisor", "reports",
+		"policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/scratch", "orchestrator/guest", "orchestrator/hypervisor", "reports",
 		"compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 

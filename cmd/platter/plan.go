@@ -165,7 +165,7 @@ func printPlanJSON(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) error {
 		out.Trials = append(out.Trials, planTrial{Order: s.Order, Block: s.Block, Cell: s.Cell.ID})
 	}
 	for _, c := range p.Campaigns {
-		out.Campaigns = append(out.Campaigns, planCampaign{c.Cell.ID, c.Cuts})
+		out.Campaigns = append(out.Campaigns, planCampaign{c.Cell.ID, c.LiveCuts})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")

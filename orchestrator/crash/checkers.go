@@ -1,4 +1,4 @@
-package orchestrator
+package crash
 
 import (
 	"context"
@@ -8,9 +8,11 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"platter/text"
 )
 
-// checker runs a program that looks at a survivor, and gives what it said and its exit status. That it could not be run to an end of
+// checker runs a program that looks at a survivor, and returns what it said and its exit status. That it could not be run to an end of
 // its own or found no room for its work is the rig's fault: no survivor is to be called broken for that.
 func checker(ctx context.Context, program string, args ...string) (said string, status int, err error) {
 	cmd := exec.CommandContext(ctx, program, args...)
@@ -23,9 +25,9 @@ func checker(ctx context.Context, program string, args ...string) (said string, 
 	status, ran := exitStatus(err)
 	switch {
 	case !ran:
-		return said, status, rigError("run "+program+" on a survivor", fmt.Errorf("%w: %s", err, lastLine(said)))
+		return said, status, rigError("run "+program+" on a survivor", fmt.Errorf("%w: %s", err, text.LastLine(said)))
 	case strings.Contains(said, "No space left on device"):
-		return said, status, rigError("run "+program+" on a survivor", errors.New(lastLine(said)))
+		return said, status, rigError("run "+program+" on a survivor", errors.New(text.LastLine(said)))
 	}
 	return said, status, nil
 }
@@ -42,7 +44,8 @@ func exitStatus(err error) (status int, ran bool) {
 	return 0, false
 }
 
-// checkFormat has QEMU's own tool check an image of a format. It gives what that said, or nothing. Leaked clusters are no damage.
+// checkFormat has QEMU's own tool check an image of a format. It returns what that said of damage; nothing for a whole image. Leaked
+// clusters are no damage.
 func checkFormat(ctx context.Context, path, format string) (string, error) {
 	const leaks = 3 // exit status of qemu-img check (its manual)
 	f, err := os.Open(path)
@@ -55,7 +58,7 @@ func checkFormat(ctx context.Context, path, format string) (string, error) {
 	case err != nil || status == 0 || status == leaks:
 		return "", err
 	case strings.Contains(said, "Failed to get"): // a lock: another process has it open
-		return "", rigError("run qemu-img on a survivor", errors.New(lastLine(said)))
+		return "", rigError("run qemu-img on a survivor", errors.New(text.LastLine(said)))
 	}
 	return "qemu-img check: " + complaint(said), nil
 }
@@ -75,7 +78,7 @@ func asRaw(ctx context.Context, s survivor, format string) (survivor, error) {
 	case err != nil:
 		return s, err
 	case status != 0:
-		s.broken = "qemu-img convert: " + lastLine(said)
+		s.broken = "qemu-img convert: " + text.LastLine(said)
 		return s, nil
 	}
 	os.Remove(s.path)
@@ -84,7 +87,7 @@ func asRaw(ctx context.Context, s survivor, format string) (survivor, error) {
 }
 
 // checkExt4 plays the journal, lets e2fsck tidy up what a healthy crash leaves (orphans, counters), and then wants nothing left to
-// complain of. It gives what e2fsck said, or nothing.
+// complain of. It returns what e2fsck said; nothing for a whole file system.
 func checkExt4(ctx context.Context, image string) (string, error) {
 	for _, step := range []struct {
 		args   []string
@@ -133,12 +136,12 @@ func complaint(out string) string {
 // debugfsWord quotes a word of a request: a quote within it is doubled, and nothing else is escaped (e2fsprogs 1.47, lib/ss/parse.c).
 func debugfsWord(word string) string { return `"` + strings.ReplaceAll(word, `"`, `""`) + `"` }
 
-// debugfs reads from a survivor's ext4 without mounting it, and gives what was said. It exits with 0 whatever happens.
+// debugfs reads from a survivor's ext4 without mounting it, and returns what was said. It exits with 0 whatever happens.
 func debugfs(ctx context.Context, image, request string) (said string, err error) {
 	said, status, err := checker(ctx, "debugfs", "-R", request, image)
 	if err == nil && (status != 0 || strings.Contains(said, "while trying to open ") || strings.Contains(said, " for dump_inode")) {
 		// e2fsck has opened it before, and where it writes to is ours.
-		err = rigError("run debugfs on a survivor", errors.New(lastLine(said)))
+		err = rigError("run debugfs on a survivor", errors.New(text.LastLine(said)))
 	}
 	return said, err
 }

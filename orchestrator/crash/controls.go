@@ -1,4 +1,4 @@
-package orchestrator
+package crash
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"platter/cell"
-	"platter/fault"
+	"platter/matrices"
 	"platter/results"
 )
 
@@ -15,10 +15,11 @@ import (
 // nothing of a control, and a slow one promise nothing in its time. Block size and jobs are not in it: a control that loses shows that
 // guest, disk and judge let a loss through, whatever its layout.
 type controlKey struct {
-	boot       Boot
-	filesystem string
-	format     string
-	device     cell.Device
+	memoryBytes int64
+	vcpus       int
+	filesystem  string
+	format      string
+	device      cell.Device
 }
 
 // controlTime is how long a control's probe runs.
@@ -33,7 +34,7 @@ type control struct {
 	lies    bool // the probe writes buffered and promises without a sync
 }
 
-// controlsFor are the controls of a kind of guest for the classes asked for (docs/SAFETY.md).
+// controlsFor returns the controls of a kind of guest for the classes asked for (docs/SAFETY.md).
 func controlsFor(filesystem string, classes []string) []control {
 	all := []control{
 		{name: "unsafe", classes: []string{cell.HostCrash, cell.PowerLoss}, cache: "unsafe", barrier: "on"},
@@ -52,51 +53,56 @@ func controlsFor(filesystem string, classes []string) []control {
 	return asked
 }
 
-func keyOf(c Campaign) controlKey {
-	return controlKey{boot: c.Boot, filesystem: c.Cell.Filesystem(), format: c.Cell.Format(), device: c.Cell.Device()}
+func keyOf(c cell.Cell) controlKey {
+	return controlKey{memoryBytes: c.MemoryBytes(), vcpus: c.VCPUs(), filesystem: c.Filesystem(), format: c.Format(), device: c.Device()}
 }
 
-// controlsOf are the controls that were made for a campaign's class.
-func (x *crashes) controlsOf(c Campaign, class string) []results.Control {
-	var of []results.Control
-	for _, made := range x.controls[keyOf(c)] {
-		if made.Class == class {
-			of = append(of, made)
+// EstimateControls returns roughly how long the controls of campaigns take together.
+func EstimateControls(all []Campaign, s matrices.Safety) time.Duration {
+	var d time.Duration
+	kinds := map[controlKey]bool{}
+	for _, c := range all {
+		if !kinds[keyOf(c.Cell)] {
+			kinds[keyOf(c.Cell)] = true
+			d += time.Duration(len(controlsFor(c.Cell.Filesystem(), s.Classes))) * (controlTime + estimatedCampaign)
 		}
 	}
-	return of
+	return d
 }
 
-// needControls makes the controls for a campaign's kind of guest unless they were made before.
-func (x *crashes) needControls(ctx context.Context, c Campaign) error {
-	if _, made := x.controls[keyOf(c)]; made {
+// needControls makes the controls for a campaign's kind of guest and disk unless they were made before.
+func (x *Campaigns) needControls(ctx context.Context, c Campaign) error {
+	if _, made := x.controls[keyOf(c.Cell)]; made {
 		return nil
 	}
 	var all []results.Control
-	for _, k := range controlsFor(c.Cell.Filesystem(), x.safety.Classes) {
-		made, err := x.control(ctx, c, k)
+	for _, k := range controlsFor(c.Cell.Filesystem(), x.Safety.Classes) {
+		made, err := x.control(ctx, c.Cell, k)
 		if err != nil {
 			return err
 		}
 		all = append(all, made...)
 	}
-	x.controls[keyOf(c)] = all
+	if x.controls == nil {
+		x.controls = map[controlKey][]results.Control{}
+	}
+	x.controls[keyOf(c.Cell)] = all
 	return nil
 }
 
-// control makes one, at fdatasync=1 on a volatile drive cache with the campaign's file system and format.
-func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results.Control, error) {
-	losing := controlCell(c.Cell, k)
-	x.run.Tell(Event{Message: "control: " + k.name})
-	job, err := probeJob(losing, x.safety, x.seed)
+// control makes one, at fdatasync=1 on a volatile drive cache with the file system and format of a campaign's cell.
+func (x *Campaigns) control(ctx context.Context, of cell.Cell, k control) ([]results.Control, error) {
+	losing := controlCell(of, k)
+	x.Rig.Tell("control: " + k.name)
+	p, err := newProbe(losing, x.Safety, x.Seed, x.Storage)
 	if err != nil {
-		return nil, fault.New(fault.Usage, "%v", err)
+		return nil, err
 	}
-	job.Runtime = controlTime
+	p.job.Runtime = controlTime
 	if k.lies {
-		job.Lie, job.Direct, job.Fdatasync = true, false, 0
+		p.job.Lie, p.job.Direct, p.job.Fdatasync = true, false, 0
 	}
-	rec, err := x.record(ctx, Campaign{Cell: losing, Boot: c.Boot}, job, cell.Volatile, nil)
+	rec, err := x.record(ctx, losing, p, cell.Volatile, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +111,7 @@ func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results
 	for _, class := range k.classes {
 		qs = append(qs, cell.Question{Class: class, DriveCache: cell.Volatile})
 	}
-	judged, err := x.judgeQuestions(ctx, losing, rec, qs)
+	judged, err := x.judge(ctx, losing, rec, qs)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +123,7 @@ func (x *crashes) control(ctx context.Context, c Campaign, k control) ([]results
 	return all, nil
 }
 
-// controlCell is the cell with a control's disk and syncs.
+// controlCell returns the cell with a control's disk and syncs.
 func controlCell(c cell.Cell, k control) cell.Cell {
 	c.ID = "control " + k.name
 	kept := slices.DeleteFunc(slices.Clone(c.Settings), func(s cell.Setting) bool {

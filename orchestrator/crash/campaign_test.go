@@ -1,4 +1,4 @@
-package orchestrator
+package crash
 
 import (
 	"context"
@@ -13,36 +13,10 @@ import (
 
 	"platter/cell"
 	"platter/fault"
-	"platter/matrices"
+	"platter/orchestrator/guest"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
-	"platter/results"
 )
-
-func TestACampaignOfWhichARecordIsMissingIsMadeAgain(t *testing.T) {
-	safety := &matrices.Safety{Classes: []string{cell.HostCrash, cell.PowerLoss}, DriveCaches: []string{"volatile", "protected"}}
-	record := func(of, class, drive, status string) results.Safety {
-		return results.Safety{Cell: of, Class: class, DriveCache: drive, Status: status}
-	}
-	all := func(of, last string) []results.Safety {
-		return []results.Safety{
-			record(of, cell.HostCrash, "volatile", results.OK), record(of, cell.HostCrash, "protected", results.OK),
-			record(of, cell.PowerLoss, "volatile", results.OK), record(of, cell.PowerLoss, "protected", last),
-		}
-	}
-	var campaigns []Campaign
-	for _, id := range []string{"whole", "failed", "half", "none"} {
-		campaigns = append(campaigns, Campaign{Cell: cell.Cell{ID: id}})
-	}
-	records := append(append(all("whole", results.OK), all("failed", results.Failed)...), all("half", results.OK)[:3]...)
-	var left []string
-	for _, c := range unjudged(campaigns, safety, records) {
-		left = append(left, c.Cell.ID)
-	}
-	if len(left) != 3 || left[0] != "failed" || left[1] != "half" || left[2] != "none" {
-		t.Errorf("left to do: %v", left)
-	}
-}
 
 // A run that goes on makes its images anew, under the names of the first time: what was kept of the first time stays.
 func TestABaseThatIsKeptIsNeverWrittenOver(t *testing.T) {
@@ -56,7 +30,7 @@ func TestABaseThatIsKeptIsNeverWrittenOver(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		name, err := (&crashes{}).keepBase(dir, &baseImage{path: path})
+		name, err := keepBase(dir, &baseImage{path: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +86,7 @@ func TestAToolThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 		16: "Usage: e2fsck",
 	} {
 		tool("e2fsck", fmt.Sprintf("printf '%s\n'; exit %d", says, status))
-		if broken, err := checkExt4(context.Background(), image); err == nil || faultOf(err) != fault.Rig {
+		if broken, err := checkExt4(context.Background(), image); err == nil || Whose(err) != fault.Rig {
 			t.Errorf("e2fsck ends with %d: the survivor is called broken: %s (%v)", status, broken, err)
 		}
 	}
@@ -169,20 +143,21 @@ func TestAFileSystemThatIsGoneIsDamagedHoweverE2fsckEnds(t *testing.T) {
 
 func TestABaseThatCouldNotBeMadeOnceIsTriedAgain(t *testing.T) {
 	storage := filepath.Join(t.TempDir(), "later")
-	x := &crashes{run: &Run{Storage: storage}, bases: map[base]*baseImage{}}
-	c := Campaign{}
-	layout := witness.Layout{Campaign: 7, Pattern: witness.Overwrite, Jobs: 1, BlockBytes: 4096, Blocks: 16}
-	if _, err := x.base(t.Context(), c, layout); err == nil {
+	x := &Campaigns{Storage: storage}
+	c := cell.Cell{}
+	layout := &probe{job: guest.ProbeJob{Layout: witness.Layout{Campaign: 7, Pattern: witness.Overwrite, Jobs: 1, BlockBytes: 4096,
+		Blocks: 16}}}
+	if _, err := x.base(t.Context(), nil, c, layout); err == nil {
 		t.Fatal("an image was made in a directory that is not there")
 	}
 	if err := os.Mkdir(storage, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	first, err := x.base(t.Context(), c, layout)
+	first, err := x.base(t.Context(), nil, c, layout)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := x.base(t.Context(), c, layout); again != first || err != nil {
+	if again, err := x.base(t.Context(), nil, c, layout); again != first || err != nil {
 		t.Errorf("made a second time: %+v, %v", again, err)
 	}
 }

@@ -1,4 +1,4 @@
-package orchestrator
+package crash
 
 import (
 	"context"
@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"platter/libvirtxml"
+	"platter/cell"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/host"
+	"platter/orchestrator/scratch"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
 )
@@ -40,30 +41,36 @@ const (
 	qcow2Room = 32 << 20
 )
 
-// base gives the image that a campaign starts from, made when it is needed first. The machine is used for file systems.
-func (x *crashes) base(ctx context.Context, c Campaign, layout witness.Layout) (*baseImage, error) {
-	key := base{filesystem: c.Cell.Filesystem(), format: c.Cell.Format(), clusterSize: c.Cell.ClusterSize(), layout: layout}
+// base returns the image that a cell's campaign starts from, made when it is needed first. The machine makes file systems.
+func (x *Campaigns) base(ctx context.Context, m Machine, c cell.Cell, w Witness) (*baseImage, error) {
+	key := base{filesystem: c.Filesystem(), format: c.Format(), clusterSize: c.ClusterSize(), layout: w.Layout()}
 	if b, ok := x.bases[key]; ok {
 		return b, nil
 	}
 	// What failed once may go well with the next guest: only an image that is there is remembered.
-	b := &baseImage{path: filepath.Join(x.run.Storage, fmt.Sprintf("base-%d.%s", len(x.bases), key.format))}
-	if err := x.makeBase(ctx, key, b); err != nil {
+	b := &baseImage{path: filepath.Join(x.Storage, fmt.Sprintf("base-%d.%s", len(x.bases), key.format))}
+	if err := x.makeBase(ctx, m, w, key, b); err != nil {
 		os.Remove(b.path)
 		return nil, err
+	}
+	if x.bases == nil {
+		x.bases = map[base]*baseImage{}
 	}
 	x.bases[key] = b
 	return b, nil
 }
 
-func (x *crashes) makeBase(ctx context.Context, key base, b *baseImage) error {
+func (x *Campaigns) makeBase(ctx context.Context, m Machine, w Witness, key base, b *baseImage) error {
 	data := key.layout.JobBytes() * int64(key.layout.Jobs)
-	room := map[string]int64{"ext4": ext4Room, "xfs": xfsRoom}[key.filesystem]
-	if key.filesystem == "ext4" {
-		room += data / 4
+	room := int64(0)
+	switch key.filesystem {
+	case "ext4":
+		room = ext4Room + data/4
+	case "xfs":
+		room = xfsRoom
 	}
 	b.virtual = roundUp(data+room, 1<<20)
-	if err := host.CheckSpace(x.run.Storage, 3*b.virtual+freeMargin); err != nil {
+	if err := host.CheckSpace(x.Storage, 3*b.virtual+scratch.FreeMargin); err != nil {
 		return err
 	}
 	raw := b.path
@@ -75,7 +82,7 @@ func (x *crashes) makeBase(ctx context.Context, key base, b *baseImage) error {
 		return rigError("make the image for crash campaigns", err)
 	}
 	if key.filesystem != "none" {
-		if err := x.makeFilesystem(ctx, key, raw, b); err != nil {
+		if err := makeFilesystem(ctx, m, w, key, raw, b); err != nil {
 			return err
 		}
 	}
@@ -83,9 +90,7 @@ func (x *crashes) makeBase(ctx context.Context, key base, b *baseImage) error {
 	if raw == b.path {
 		return nil
 	}
-	shape := Shape{Format: key.format, ClusterSize: key.clusterSize}
-	if err := qemuImg(ctx, append([]string{"convert", "-f", "raw", "-O", key.format},
-		append(shape.options(), raw, b.path)...)...); err != nil {
+	if err := (scratch.Shape{Format: key.format, ClusterSize: key.clusterSize}).Convert(ctx, raw, b.path); err != nil {
 		return err
 	}
 	// The simulated disk's images do not grow: a format that allocates gets its room beforehand.
@@ -100,9 +105,10 @@ func (x *crashes) makeBase(ctx context.Context, key base, b *baseImage) error {
 	return nil
 }
 
+// roundUp returns the first multiple of to that is not below n.
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
 
-// emptyFile makes a sparse file: for a raw device with the probe's stamps, as platter replay makes it again.
+// emptyFile makes a sparse file: for a raw device with the stamps of its layout, as platter replay makes it again.
 func emptyFile(path string, key base, size int64) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
@@ -116,20 +122,14 @@ func emptyFile(path string, key base, size int64) (err error) {
 	return errors.Join(c.WriteBase(nil, f), f.Sync())
 }
 
-// makeFilesystem makes the file system and the probe's data file in the guest.
-func (x *crashes) makeFilesystem(ctx context.Context, key base, path string, b *baseImage) error {
-	ctx, cancel := context.WithTimeout(ctx, formatLimit+formatLimit)
+// makeFilesystem makes the file system and the witness's data in the guest.
+func makeFilesystem(ctx context.Context, m Machine, w Witness, key base, path string, b *baseImage) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*scratch.FormatLimit)
 	defer cancel()
-	m, err := x.run.subject()
-	if err != nil {
-		return err
-	}
 	if err := m.Detach(ctx); err != nil {
 		return err
 	}
-	disk := libvirtxml.ScratchDisk{File: path, Format: "raw", Bus: "virtio", Target: virtioTarget, Serial: scratchSerial,
-		Driver: []libvirtxml.Attr{{Name: "cache", Value: "unsafe"}}}
-	if err := m.Attach(ctx, disk); err != nil {
+	if err := m.Attach(ctx, scratch.Cached(scratch.FileSource(path), "raw", "unsafe")); err != nil {
 		return err
 	}
 	if err := m.Format(ctx, key.filesystem, 0); err != nil {
@@ -138,18 +138,13 @@ func (x *crashes) makeFilesystem(ctx context.Context, key base, path string, b *
 	if key.layout.Pattern == witness.Overwrite {
 		b.fileBytes = key.layout.JobBytes() * int64(key.layout.Jobs)
 	}
-	prepared, err := m.Prepare(ctx, guest.Setup{Filesystem: key.filesystem, Barrier: "on", WriteCache: "device", CacheType: "device"})
+	setup := guest.Setup{Filesystem: key.filesystem, Barrier: "on", WriteCache: cell.AsDevice, CacheType: cell.AsDevice}
+	prepared, err := m.Prepare(ctx, setup)
 	if err != nil {
 		return err
 	}
-	if key.layout.Pattern == witness.Overwrite {
-		extents, err := m.Prefill(ctx, guest.ProbeJob{Layout: key.layout, Target: prepared.Target})
-		if err != nil {
-			return fmt.Errorf("lay out the probe's file: %w", err)
-		}
-		for _, e := range extents {
-			b.extents = append(b.extents, replay.Extent{File: e.File, Image: e.Image, Length: e.Length})
-		}
+	if b.extents, err = w.Prepare(ctx, m, prepared.Target); err != nil {
+		return err
 	}
 	if err := m.Detach(ctx); err != nil {
 		return err
@@ -162,11 +157,4 @@ func (x *crashes) makeFilesystem(ctx context.Context, key base, path string, b *
 		return rigError("sync the image for crash campaigns", err)
 	}
 	return nil
-}
-
-// close removes the images.
-func (x *crashes) closeBases() {
-	for _, b := range x.bases {
-		os.Remove(b.path)
-	}
 }

@@ -1,4 +1,4 @@
-package orchestrator
+package crash
 
 import (
 	"os"
@@ -9,6 +9,7 @@ import (
 	"platter/cell"
 	"platter/fault"
 	"platter/matrices"
+	"platter/orchestrator/guest"
 	"platter/powercut/oplog"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
@@ -16,12 +17,13 @@ import (
 )
 
 // keptLog is a campaign of eight writes on an ext4, each flushed before it was promised: no class breaks a promise.
-func keptLog(t *testing.T) (*crashes, *recording, cell.Cell) {
+func keptLog(t *testing.T) (*Campaigns, *recording, cell.Cell) {
 	t.Helper()
 	dir := t.TempDir()
 	layout := witness.Layout{Campaign: 7, Pattern: witness.Overwrite, Jobs: 1, BlockBytes: 4096, Blocks: 16}
 	c := replay.Campaign{Layout: layout, Data: 0, Witness: 1, Filesystem: "none", Format: "raw", SizeBytes: 1 << 16}
-	rec := &recording{base: &baseImage{path: filepath.Join(dir, "base.raw"), size: c.SizeBytes}, log: filepath.Join(dir, "oplog")}
+	rec := &recording{witness: &probe{job: guest.ProbeJob{Layout: layout}, storage: dir},
+		base: &baseImage{path: filepath.Join(dir, "base.raw"), size: c.SizeBytes}, log: filepath.Join(dir, "oplog")}
 	image, err := os.Create(rec.base.path)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +74,7 @@ func keptLog(t *testing.T) (*crashes, *recording, cell.Cell) {
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	x := &crashes{run: &Run{Storage: dir, Tell: func(Event) {}}, seed: 7, safety: matrices.Safety{
+	x := &Campaigns{Rig: fakeRig{}, Storage: dir, Seed: 7, Safety: matrices.Safety{
 		Classes: []string{cell.GuestCrash, cell.QEMUKill, cell.HostCrash, cell.PowerLoss}, DriveCaches: []string{"volatile", "protected"},
 		Pattern: witness.Overwrite, Points: 6}}
 	of := cellWith("guest.filesystem", "ext4")
@@ -99,7 +101,7 @@ const dumps = `echo >>"$(dirname "$0")/calls"; p=${2#dump /data \"}; cp "$3" "${
 func TestASurvivorIsReadThroughItsFileSystemOnceForAllTheQuestionsItAnswers(t *testing.T) {
 	x, rec, c := keptLog(t)
 	dir := tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": dumps})
-	records, err := x.judgeQuestions(t.Context(), c, rec, x.questions())
+	records, err := x.judge(t.Context(), c, rec, Questions(x.Safety))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +120,7 @@ func TestASurvivorIsReadThroughItsFileSystemOnceForAllTheQuestionsItAnswers(t *t
 func TestAFileThatIsGoneFromItsFileSystemIsALossAtAPointWithItsTime(t *testing.T) {
 	x, rec, c := keptLog(t)
 	tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `echo "/data: File not found by ext2_lookup" >&2`})
-	records, err := x.judgeQuestions(t.Context(), c, rec, x.questions())
+	records, err := x.judge(t.Context(), c, rec, Questions(x.Safety))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,14 +139,16 @@ func TestADebugfsThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 		"debugfs: Cannot allocate memory while trying to open survivor.img",
 	} {
 		tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `p=${2#dump /data \"}; : >"${p%\"}"; echo "` + says + `" >&2`})
-		if records, err := x.judgeQuestions(t.Context(), c, rec, x.questions()); err == nil || faultOf(err) != fault.Rig {
+		if records, err := x.judge(t.Context(), c, rec, Questions(x.Safety)); err == nil || Whose(err) != fault.Rig {
 			t.Errorf("%s: %v, and %d records", says, err, len(records))
 		}
 		ledger, err := replay.LedgerFile(replay.File(rec.log), rec.campaign, -1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if loss, err := checkFiles(t.Context(), x.run.Storage, survivor{}, rec.campaign, ledger); err == nil || faultOf(err) != fault.Rig {
+		files := rec.campaign
+		files.Layout.Pattern = witness.Append
+		if loss, err := rec.witness.Check(t.Context(), survivor{}, files, ledger); err == nil || Whose(err) != fault.Rig {
 			t.Errorf("%s: %v, and %+v", says, err, loss)
 		}
 	}

@@ -1,3 +1,12 @@
+// Package orchestrator carries out runs: it plans the order of the trials, boots measuring guests, makes the trials and has crash campaigns
+// made, collects what proves that a trial was what it says, keeps each before the next one begins, resumes, and cleans up.
+//
+// Execute is a run from connecting to clean-up: it opens a site (session.go), makes a Plan (plan.go) and has a Run do the work. A Run
+// takes the steps of the plan one after the other: it boots a Machine of its Lab (machine.go, live.go) where there is none that fits,
+// makes the scratch image on its Medium (medium.go) where there is none of the shape, and measures (trial.go); guards.go says what is
+// wrong with a measurement. The campaigns are package crash's, which asks the run for machines (rig.go). What a run keeps on the host
+// lies in a work directory (workdir.go), and what a dead one has left is found by it (cleanup.go). Shell and Examine are for platter
+// guest shell and platter doctor.
 package orchestrator
 
 import (
@@ -10,7 +19,8 @@ import (
 
 	"platter/cell"
 	"platter/fault"
-	"platter/libvirtxml"
+	"platter/orchestrator/crash"
+	"platter/orchestrator/scratch"
 	"platter/results"
 )
 
@@ -27,17 +37,26 @@ type Run struct {
 	// Enough is asked before each block but the first whether the blocks before it will do; nil for never.
 	Enough func(blocks int) (bool, error)
 
-	crashes *crashes // nil for a run without campaigns
+	// Simulator is the disk that can lose power, for campaigns and for trials with its latencies; nil without either.
+	Simulator *scratch.Simulator
+	// Campaigns makes the crash campaigns; nil without any.
+	Campaigns *crash.Campaigns
 
 	machine Machine
 	boot    Boot
 	booted  time.Duration // of the machine at hand, until a trial has taken it into its account
 	silent  map[Boot]int  // boots in a row that failed
 	ended   time.Time     // when the trial before was over
-	images  map[Shape]*Scratch
-	made    int             // scratch images, living and gone: no two have one name
-	unmade  map[Shape]error // why an image could not be made; it is not tried again
-	filled  time.Duration   // making images, until a trial has taken it into its account
+	images  map[scratch.Shape]*image
+	made    int                     // scratch images, living and gone: no two have one name
+	unmade  map[scratch.Shape]error // why an image could not be made; it is not tried again
+	filled  time.Duration           // making images, until a trial has taken it into its account
+}
+
+// image is a scratch image that was made.
+type image struct {
+	Medium
+	full int64 // bytes with blocks on the host's file system after it was filled
 }
 
 // Event is something that happened during a run.
@@ -50,11 +69,8 @@ type Event struct {
 	Left    time.Duration // estimated from the trials so far
 }
 
-// Making a file system takes seconds, laying out its file as long as the guest takes to write it.
-const (
-	formatLimit = 2 * time.Minute
-	formatRate  = 10 << 20 // bytes/s, the slowest that is waited for
-)
+// formatRate is the slowest that a guest may write the file of a new file system, in bytes/s.
+const formatRate = 10 << 20
 
 // closeLimit bounds how long clean-up may take after the run was interrupted.
 const closeLimit = 60 * time.Second
@@ -65,8 +81,10 @@ const givenUpBoots = 3
 // Do carries out work, which is the plan's or what is left of it: trials first, then crash campaigns. When ctx ends it stops between two
 // system calls of the trial or campaign at hand, which is not recorded, and returns ctx's error. Failed ones are recorded and are no error.
 func (r *Run) Do(ctx context.Context, todo Work) (err error) {
-	r.silent, r.images, r.unmade = map[Boot]int{}, map[Shape]*Scratch{}, map[Shape]error{}
-	defer r.closeImages()
+	r.silent = map[Boot]int{}
+	r.images = map[scratch.Shape]*image{}
+	r.unmade = map[scratch.Shape]error{}
+	defer func() { err = errors.Join(err, r.removeImages(ctx)) }()
 	defer func() { err = errors.Join(err, r.closeMachine(ctx)) }()
 	clock := newClock(todo)
 	r.ended = time.Now()
@@ -100,14 +118,9 @@ func (r *Run) Do(ctx context.Context, todo Work) (err error) {
 		e.Trial = &t
 		r.Tell(e)
 	}
-	return r.campaigns(ctx, todo.Campaigns, clock)
-}
-
-// campaigns makes the crash campaigns and keeps the records of each before the next one starts.
-func (r *Run) campaigns(ctx context.Context, all []Campaign, clock *clock) error {
-	for _, c := range all {
+	for _, c := range todo.Campaigns {
 		r.Tell(clock.event("crash campaign: " + c.Cell.ID))
-		records := r.crashes.do(ctx, c)
+		records := r.Campaigns.Do(ctx, c)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -116,7 +129,7 @@ func (r *Run) campaigns(ctx context.Context, all []Campaign, clock *clock) error
 				return err
 			}
 		}
-		clock.passed(campaignEstimate(c, *r.Plan.Safety))
+		clock.passed(c.Estimate(*todo.Safety))
 		e := clock.event("")
 		e.Safety = records
 		r.Tell(e)
@@ -156,7 +169,7 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 	t := results.Trial{Cell: s.Cell.ID, Block: s.Block, Order: s.Order, Status: results.OK, Started: time.Now()}
 	err := r.needMachine(ctx, s.Boot)
 	t.Phases.BootS, r.booted = r.booted.Seconds(), 0
-	var image *Scratch
+	var image *image
 	if err == nil {
 		image, err = r.image(ctx, s.Shape)
 	}
@@ -168,7 +181,7 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 		return t
 	}
 	t.Status, t.Metrics, t.Guards, t.IOPSLog, t.Phases.MeasureS = results.Failed, nil, nil, nil, 0
-	t.Failure = &results.Failure{Fault: string(faultOf(err)), Message: err.Error()}
+	t.Failure = &results.Failure{Fault: string(crash.Whose(err)), Message: err.Error()}
 	if r.machine != nil {
 		t.Failure.Console = r.machine.Console()
 	}
@@ -187,14 +200,20 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 
 // needMachine sees to it that a machine with this boot-time configuration runs.
 func (r *Run) needMachine(ctx context.Context, b Boot) error {
-	if r.machine != nil && r.boot == b && (r.crashes == nil || !r.crashes.died()) {
+	if r.machine != nil && r.boot == b && (r.Simulator == nil || !r.Simulator.Died()) {
 		return nil
 	}
 	if err := r.closeMachine(ctx); err != nil {
 		return err
 	}
-	if r.crashes != nil {
-		if err := r.crashes.revive(ctx); err != nil {
+	if r.Simulator != nil && r.Simulator.Died() {
+		for shape, image := range r.images {
+			if (shape.Simulated != cell.Device{}) {
+				_ = image.Remove(ctx) // it is gone
+				delete(r.images, shape)
+			}
+		}
+		if err := r.Simulator.Revive(ctx); err != nil {
 			return err
 		}
 	}
@@ -213,10 +232,10 @@ func (r *Run) needMachine(ctx context.Context, b Boot) error {
 	return nil
 }
 
-// image gives the image of a shape, made when it is needed first and kept for the run.
-func (r *Run) image(ctx context.Context, shape Shape) (*Scratch, error) {
-	if s, ok := r.images[shape]; ok {
-		return s, nil
+// image returns the image of a shape, made when it is needed first and kept for the run.
+func (r *Run) image(ctx context.Context, shape scratch.Shape) (*image, error) {
+	if i, ok := r.images[shape]; ok {
+		return i, nil
 	}
 	if err := r.unmade[shape]; err != nil {
 		return nil, err
@@ -224,32 +243,40 @@ func (r *Run) image(ctx context.Context, shape Shape) (*Scratch, error) {
 	r.Tell(Event{Message: "filling a scratch image"})
 	start := time.Now()
 	defer func() { r.filled = time.Since(start) }()
-	r.made++
-	s, err := newScratch(ctx, r.Storage, r.made, shape)
+	i, err := r.makeImage(ctx, shape)
 	if err != nil {
 		r.unmade[shape] = &unmadeError{err}
 		return nil, r.unmade[shape]
 	}
+	r.images[shape] = i
+	return i, nil
+}
+
+// makeImage makes an image and its file system.
+func (r *Run) makeImage(ctx context.Context, shape scratch.Shape) (_ *image, err error) {
+	i := &image{Medium: r.medium(shape)}
+	if err := i.Make(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = i.Remove(ctx) // the work directory goes with all that is left in it
+		}
+	}()
+	made, err := i.Counters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if made.Allocated != nil {
+		i.full = *made.Allocated
+	}
 	if shape.Filesystem != "none" {
-		if err := r.format(ctx, s, shape); err != nil {
+		if err := r.format(ctx, i, shape); err != nil {
 			// The guest may be the worse for it: it is started anew for the next trial.
-			err = errors.Join(err, r.closeMachine(ctx))
-			s.Close()
-			os.Remove(s.path)
-			r.unmade[shape] = &unmadeError{err}
-			return nil, r.unmade[shape]
+			return nil, errors.Join(err, r.closeMachine(ctx))
 		}
 	}
-	if (shape.Simulated != cell.Device{}) {
-		if err := r.crashes.serve(ctx, s, shape.Simulated, r.made); err != nil {
-			s.Close()
-			os.Remove(s.path)
-			r.unmade[shape] = &unmadeError{err}
-			return nil, r.unmade[shape]
-		}
-	}
-	r.images[shape] = s
-	return s, nil
+	return i, i.Finish(ctx)
 }
 
 // unmadeError says why the image that a trial needs could not be made. The machine is none the worse for it.
@@ -259,34 +286,30 @@ func (e *unmadeError) Error() string { return "make scratch image: " + e.err.Err
 func (e *unmadeError) Unwrap() error { return e.err }
 
 // format makes the file system of an image in the guest, over the fastest way that there is.
-func (r *Run) format(ctx context.Context, s *Scratch, shape Shape) error {
-	ctx, cancel := context.WithTimeout(ctx, formatLimit+time.Duration(shape.FileBytes/formatRate)*time.Second)
+func (r *Run) format(ctx context.Context, i *image, shape scratch.Shape) error {
+	ctx, cancel := context.WithTimeout(ctx, scratch.FormatLimit+time.Duration(shape.FileBytes/formatRate)*time.Second)
 	defer cancel()
 	if err := r.machine.Detach(ctx); err != nil {
 		return err
 	}
-	disk := libvirtxml.ScratchDisk{File: s.path, Format: shape.Format, Bus: "virtio", Target: virtioTarget, Serial: scratchSerial,
-		Driver: []libvirtxml.Attr{{Name: "cache", Value: "unsafe"}}}
-	if err := r.machine.Attach(ctx, disk); err != nil {
+	if err := r.machine.Attach(ctx, scratch.Cached(i.Source(), shape.Format, "unsafe")); err != nil {
 		return err
 	}
 	if err := r.machine.Format(ctx, shape.Filesystem, shape.FileBytes); err != nil {
 		return err
 	}
-	if err := r.machine.Detach(ctx); err != nil {
-		return err
-	}
-	if err := s.file.Sync(); err != nil {
-		return fault.New(fault.Rig, "sync scratch image: %v", err)
-	}
-	return nil
+	return r.machine.Detach(ctx)
 }
 
-func (r *Run) closeImages() {
-	for _, s := range r.images {
-		s.Close()
-		os.Remove(s.path)
+// removeImages removes the scratch images, also after ctx has ended.
+func (r *Run) removeImages(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+	var errs []error
+	for _, i := range r.images {
+		errs = append(errs, i.Remove(ctx))
 	}
+	return errors.Join(errs...)
 }
 
 // closeMachine ends the machine at hand, also after ctx has ended.
@@ -338,21 +361,9 @@ func (e *BootError) Error() string {
 
 func (e *BootError) Unwrap() error { return e.Err }
 
-// faultOf returns whose fault a failed trial or campaign is. An error that names nobody's is the guest's.
-func faultOf(err error) fault.Fault {
-	switch f := fault.Of(err); f {
-	case "":
-		return fault.Guest
-	case fault.Usage, fault.Refused:
-		return fault.Rig // what was asked for was checked before the first trial
-	default:
-		return f
-	}
-}
-
 // keepsMachine reports whether the machine is good for the next trial after this error: fio failing or a configuration
 // being refused does it no harm.
 func keepsMachine(err error) bool {
 	var unmade *unmadeError
-	return errors.As(err, &unmade) || faultOf(err) == fault.Fio || fault.Of(err) == fault.Refused
+	return errors.As(err, &unmade) || fault.Of(err) == fault.Fio || fault.Of(err) == fault.Refused
 }

@@ -1,4 +1,4 @@
-package orchestrator
+package crash
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"platter/results"
 )
 
-// verdict judges a campaign's figures by the rules of docs/SAFETY.md, and says why when they are worth nothing.
+// verdict returns what a campaign's figures mean by the rules of docs/SAFETY.md, and the reason when they are worth nothing.
 func verdict(s results.Safety) (verdict, reason string) {
 	if why := invalid(s); why != "" {
 		return results.Invalid, why
@@ -21,27 +21,19 @@ func verdict(s results.Safety) (verdict, reason string) {
 	case s.Filesystem != "":
 		return results.Loses, ""
 	}
-	if why := unseen(s); why != "" {
-		return results.Invalid, why
+	if s.Method == results.Live {
+		switch {
+		case s.Live == nil || s.Live.Cuts == 0:
+			return results.Invalid, "the file system was not looked at: no live cut was made"
+		case s.Live.Promises == 0:
+			return results.Invalid, "no promise was read back from the file system: none had been made at the live cuts"
+		}
 	}
 	return results.Safe, ""
 }
 
-// unseen says why a verdict that rests on live cuts cannot be SAFE: none has looked at the file system.
-func unseen(s results.Safety) string {
-	switch {
-	case s.Method != results.Live:
-		return ""
-	case s.Live == nil || s.Live.Cuts == 0:
-		return "the file system was not looked at: no live cut was made"
-	case s.Live.Promises == 0:
-		return "no promise was read back from the file system: none had been made at the live cuts"
-	}
-	return ""
-}
-
-// invalid says why the figures may not be trusted: a control of the class did not lose, or none was made, or what was lost in
-// a live cut is not what the replay of the same log says.
+// invalid returns why the figures may not be trusted; empty when they may. A control of the class did not lose, or none was made, or what
+// was lost in a live cut is not what the replay of the same log says.
 func invalid(s results.Safety) string {
 	if len(s.Controls) == 0 {
 		return "no control was made for this class"
@@ -57,7 +49,7 @@ func invalid(s results.Safety) string {
 	return ""
 }
 
-// liveBound is the bound that live cuts give: none when one lost something, or when nothing was promised that could be lost.
+// liveBound returns the bound that live cuts allow: 0, for none, when one lost something, or when nothing was promised that could be lost.
 func liveBound(l results.LiveCuts) float64 {
 	if l.Lost > 0 || l.Promises == 0 {
 		return 0

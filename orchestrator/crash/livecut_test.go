@@ -1,8 +1,7 @@
-package orchestrator
+package crash
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,65 +19,66 @@ import (
 	"platter/results"
 )
 
-// fakeSubject is a machine that is given a survivor to look at.
-type fakeSubject struct {
-	*fakeMachine
+// fakeMachine is a machine that is given a survivor to look at.
+type fakeMachine struct {
+	Machine                // what is not asked for here
 	attach, prepare, check error
 	lost                   int64
 	attached               bool
 }
 
-func (m *fakeSubject) Attach(ctx context.Context, d libvirtxml.ScratchDisk) error {
+func (m *fakeMachine) Attach(context.Context, libvirtxml.ScratchDisk) error {
 	m.attached = true
-	return errors.Join(m.attach, m.fakeMachine.Attach(ctx, d))
+	return m.attach
 }
 
-func (m *fakeSubject) Prepare(context.Context, guest.Setup) (guest.Disk, error) {
+func (m *fakeMachine) Detach(context.Context) error { return nil }
+
+func (m *fakeMachine) Prepare(context.Context, guest.Setup) (guest.Disk, error) {
 	return guest.Disk{Target: "/scratch/data"}, m.prepare
 }
 
-func (m *fakeSubject) Check(context.Context, string, witness.Layout, []uint32, []uint32) (guest.ProbeLoss, error) {
+func (m *fakeMachine) Check(context.Context, string, witness.Layout, []uint32, []uint32) (guest.ProbeLoss, error) {
 	return guest.ProbeLoss{PromisesLost: m.lost}, m.check
 }
 
-func (m *fakeSubject) AttachWitness(context.Context, libvirtxml.ScratchDisk) error { return nil }
-func (m *fakeSubject) Prefill(context.Context, guest.ProbeJob) ([]guest.Extent, error) {
-	return nil, nil
+// fakeRig has one machine, and tells nobody anything.
+type fakeRig struct {
+	Rig
+	machine Machine
 }
-func (m *fakeSubject) Probe(context.Context, guest.ProbeJob) (guest.ProbeRun, error) {
-	return guest.ProbeRun{}, nil
-}
-func (m *fakeSubject) Crash(context.Context, string) error { return nil }
+
+func (r fakeRig) Machine(context.Context, cell.Cell) (Machine, error) { return r.machine, nil }
+func (r fakeRig) Tell(string)                                         {}
 
 // liveCutOf has a live cut of a campaign of eight promises looked at by a machine.
-func liveCutOf(t *testing.T, m *fakeSubject, format, image string) (cutLoss, error) {
+func liveCutOf(t *testing.T, m *fakeMachine, format, image string) (cutLoss, error) {
 	t.Helper()
-	m.fakeMachine = &fakeMachine{lab: &fakeLab{}}
 	ledger := &replay.Ledger{Jobs: []replay.Account{{Promised: 8, Acknowledged: 8}}}
-	rec := &recording{base: &baseImage{}, campaign: replay.Campaign{Filesystem: "xfs", Format: format}}
-	x := &crashes{run: &Run{machine: m, Tell: func(Event) {}}}
-	return x.liveLoss(t.Context(), Campaign{}, rec, image, ledger)
+	rec := &recording{witness: &probe{}, base: &baseImage{}, campaign: replay.Campaign{Filesystem: "xfs", Format: format}}
+	x := &Campaigns{Rig: fakeRig{machine: m}}
+	return x.liveLoss(t.Context(), cell.Cell{}, rec, image, ledger)
 }
 
 func TestOnlyWhatTheSurvivorIsToBlameForIsALossOfALiveCut(t *testing.T) {
 	broken := fmt.Errorf("prepare disk: %w", &guest.BrokenError{ExitError: &guest.ExitError{Status: 4, Stderr: "mount failed"}})
 	for _, c := range []struct {
 		name    string
-		machine fakeSubject
+		machine fakeMachine
 		lost    int64
 		rig     bool
 	}{
 		{name: "a clean survivor"},
-		{name: "promises that do not read back", machine: fakeSubject{lost: 3}, lost: 3},
-		{name: "a file system that cannot be mounted", machine: fakeSubject{prepare: broken}, lost: 8},
-		{name: "a file that cannot be opened", machine: fakeSubject{check: broken}, lost: 8},
-		{name: "a disk that is not there", machine: fakeSubject{prepare: &guest.ExitError{Status: 1, Stderr: "cd: can't cd to /sys/block"}},
+		{name: "promises that do not read back", machine: fakeMachine{lost: 3}, lost: 3},
+		{name: "a file system that cannot be mounted", machine: fakeMachine{prepare: broken}, lost: 8},
+		{name: "a file that cannot be opened", machine: fakeMachine{check: broken}, lost: 8},
+		{name: "a disk that is not there", machine: fakeMachine{prepare: &guest.ExitError{Status: 1, Stderr: "cd: can't cd to /sys/block"}},
 			rig: true},
-		{name: "a guest that is gone", machine: fakeSubject{prepare: fmt.Errorf("prepare: %w", guest.ErrLost)}, rig: true},
-		{name: "a guest that takes too long", machine: fakeSubject{prepare: fmt.Errorf("prepare: %w", context.DeadlineExceeded)}, rig: true},
-		{name: "a probe that cannot be run", machine: fakeSubject{check: &guest.ExitError{Status: 127}}, rig: true},
-		{name: "a guest that is gone while it reads", machine: fakeSubject{check: guest.ErrLost}, rig: true},
-		{name: "a disk that cannot be plugged in", machine: fakeSubject{attach: &hypervisor.Error{Op: "attach", Fault: fault.Refused}},
+		{name: "a guest that is gone", machine: fakeMachine{prepare: fmt.Errorf("prepare: %w", guest.ErrLost)}, rig: true},
+		{name: "a guest that takes too long", machine: fakeMachine{prepare: fmt.Errorf("prepare: %w", context.DeadlineExceeded)}, rig: true},
+		{name: "a probe that cannot be run", machine: fakeMachine{check: &guest.ExitError{Status: 127}}, rig: true},
+		{name: "a guest that is gone while it reads", machine: fakeMachine{check: guest.ErrLost}, rig: true},
+		{name: "a disk that cannot be plugged in", machine: fakeMachine{attach: &hypervisor.Error{Op: "attach", Fault: fault.Refused}},
 			rig: true},
 	} {
 		loss, err := liveCutOf(t, &c.machine, "raw", "survivor.img")
@@ -96,12 +96,12 @@ func TestASurvivorThatQEMURefusesIsALossAndIsNotPluggedIn(t *testing.T) {
 	if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", image, "8M").CombinedOutput(); err != nil {
 		t.Fatalf("qemu-img create: %v: %s", err, out)
 	}
-	var m fakeSubject
+	var m fakeMachine
 	if loss, err := liveCutOf(t, &m, "qcow2", image); err != nil || loss != (cutLoss{}) || !m.attached {
 		t.Errorf("a whole image: %s, %v, plugged in %t", loss, err, m.attached)
 	}
-	m = fakeSubject{}
-	if loss, err := liveCutOf(t, &m, "qcow2", image+".gone"); err == nil || faultOf(err) != fault.Rig {
+	m = fakeMachine{}
+	if loss, err := liveCutOf(t, &m, "qcow2", image+".gone"); err == nil || Whose(err) != fault.Rig {
 		t.Errorf("an image that is not there: %s, %v", loss, err)
 	}
 	f, err := os.OpenFile(image, os.O_RDWR, 0)
@@ -112,7 +112,7 @@ func TestASurvivorThatQEMURefusesIsALossAndIsNotPluggedIn(t *testing.T) {
 	if _, err := f.WriteAt(make([]byte, 512), 0); err != nil {
 		t.Fatal(err)
 	}
-	m = fakeSubject{}
+	m = fakeMachine{}
 	loss, err := liveCutOf(t, &m, "qcow2", image)
 	if err != nil || loss.promises != 8 || !strings.Contains(loss.broken, "not in qcow2 format") || m.attached {
 		t.Errorf("an image without its head: %s, %v, plugged in %t", loss, err, m.attached)
@@ -138,15 +138,15 @@ func TestWhatOnlyTheGuestSeesOfAnXFSIsALossAndNoDisagreement(t *testing.T) {
 		}
 	}
 	r := results.Safety{Method: results.Live, Promises: 100, Controls: lost, Live: &results.LiveCuts{Agrees: true}}
-	enterCut(&r, whole, 8, 0)
+	addLiveCut(&r, whole, 8, 0)
 	if v, _ := verdict(r); v != results.Safe {
 		t.Errorf("after a clean cut: %s", v)
 	}
-	enterCut(&r, whole, 0, 1) // before anything was promised
+	addLiveCut(&r, whole, 0, 1) // before anything was promised
 	if v, why := verdict(r); v != results.Safe {
 		t.Errorf("after another one without a promise: %s, %s", v, why)
 	}
-	enterCut(&r, cutLoss{broken: "mount failed"}, 0, 2)
+	addLiveCut(&r, cutLoss{broken: "mount failed"}, 0, 2)
 	if v, _ := verdict(r); v != results.Loses || r.Filesystem != "live cut 3: mount failed" || liveBound(*r.Live) != 0 {
 		t.Errorf("after one whose file system cannot be mounted: %s, %q, %+v", v, r.Filesystem, r.Live)
 	}
@@ -154,12 +154,21 @@ func TestWhatOnlyTheGuestSeesOfAnXFSIsALossAndNoDisagreement(t *testing.T) {
 
 func TestAProbeThatEndsBeforeItsCutSaysWhy(t *testing.T) {
 	for want, err := range map[string]error{
-		"the probe ended before the cut: guest connection lost":        ended(guest.ProbeRun{}, guest.ErrLost),
-		"the probe failed before the cut: write: input/output error":   ended(guest.ProbeRun{Error: "write: input/output error"}, nil),
-		"the probe ended before the cut without a word to its witness": ended(guest.ProbeRun{}, nil),
+		"the probe ended before the cut: guest connection lost":        early(Work{}, guest.ErrLost),
+		"the probe failed before the cut: write: input/output error":   early(Work{Error: "write: input/output error"}, nil),
+		"the probe ended before the cut without a word to its witness": early(Work{}, nil),
 	} {
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
+}
+
+// cellWith is a cell of some settings, name and value in turn.
+func cellWith(settings ...string) cell.Cell {
+	var c cell.Cell
+	for i := 0; i < len(settings); i += 2 {
+		c.Settings = append(c.Settings, cell.Setting{Name: settings[i], Value: cell.Value{V: settings[i+1]}})
+	}
+	return c
 }

@@ -1,4 +1,4 @@
-package orchestrator
+package crash
 
 import (
 	"math"
@@ -133,11 +133,11 @@ safety: {classes: [host_crash], size: 1MiB}
 		t.Fatal(err)
 	}
 	kinds := map[controlKey]bool{}
-	p := NewPlan(m, 1, 7)
-	for _, c := range p.Campaigns {
-		kinds[keyOf(c)] = true
+	all := Plan(m.Cells(), *m.Safety)
+	for _, c := range all {
+		kinds[keyOf(c.Cell)] = true
 	}
-	if len(p.Campaigns) != 32 || len(kinds) != 4 {
-		t.Errorf("%d campaigns have controls of %d kinds, want 32 and one kind for each of 4 devices", len(p.Campaigns), len(kinds))
+	if len(all) != 32 || len(kinds) != 4 {
+		t.Errorf("%d campaigns have controls of %d kinds, want 32 and one kind for each of 4 devices", len(all), len(kinds))
 	}
 }
