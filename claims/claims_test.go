@@ -371,7 +371,7 @@ func TestABadFileOfClaimsIsRefused(t *testing.T) {
 		"- {name: a, text: b, kind: performance, over: c, speed: [{by: disk.cache, faster: a > b =}]}":          "no chain",
 		"- {name: a, text: b, kind: performance, over: c, speed: [{faster: a > b}]}":                            "of no setting",
 		"- {name: a, text: b, kind: performance, over: c, speed: [{by: x, faster: a > b}], notes: d}":           "unknown field",
-		"- &x {name: a, text: b, kind: performance, over: c, speed: [{by: x, faster: a > b}]}\n- {name: a, text: b, kind: performance, over: " +
+		"- {name: a, text: b, kind: performance, over: c, speed: [{by: x, faster: a > b}]}\n- {name: a, text: b, kind: performance, over: " +
 			"c, speed: [{by: x, faster: a > b}]}": "twice",
 	} {
 		if _, err := readHypotheses([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {

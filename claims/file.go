@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"platter/strictyaml"
+
 	"github.com/goccy/go-yaml"
 )
 
@@ -59,10 +61,18 @@ func hypotheses() []hypothesis {
 	return all
 }
 
+// yamlKind is the kind of file that claims are.
+var yamlKind = strictyaml.Kind{Name: "file of claims", Least: "a claim has at least name, text, over and kind", Bytes: 256 << 10, Tokens: 10000,
+	Depth: 12}
+
 // readHypotheses reads a file of claims; an error names the claim.
 func readHypotheses(text []byte) ([]hypothesis, error) {
 	var all []hypothesis
-	if err := yaml.UnmarshalWithOptions(text, &all, yaml.Strict()); err != nil {
+	_, root, err := yamlKind.Read("claims.yaml", text)
+	if err != nil {
+		return nil, err
+	}
+	if err := yaml.NodeToValue(root, &all, yaml.Strict()); err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/strictyaml"
 )
 
 // attribute is one setting of the namespaces disk, guest, storage and device. It takes some words, or whole numbers from min
@@ -95,7 +96,7 @@ func (a attribute) checkWord(full string, value cell.Value) *problem {
 	}
 	p := problemf("%s cannot be %q", full, value)
 	all := "its values are " + strings.Join(a.values, ", ")
-	if near, ok := nearest(value.String(), a.values); ok {
+	if near, ok := strictyaml.Nearest(value.String(), a.values); ok {
 		return p.withHint("did you mean %q? %s", near, all)
 	}
 	return p.withHint("%s", all)

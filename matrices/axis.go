@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"platter/cell"
+	"platter/strictyaml"
 )
 
 // Axis is one thing that varies: a namespaced name ("disk.cache", "fio.fsync") and its values. The values of an axis
@@ -192,7 +193,7 @@ func sameSettings(a, b cell.Settings) bool {
 }
 
 // checkAxisToo refuses a fixed setting that an axis makes in every cell.
-func (r *reader) checkAxisToo(full, where string, pos position) error {
+func (r *reader) checkAxisToo(full, where string, pos strictyaml.Position) error {
 	for _, a := range r.matrix.Axes {
 		if a.sets(full) < len(a.Values) {
 			continue

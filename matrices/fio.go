@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"platter/cell"
+	"platter/strictyaml"
 )
 
 // fioOptionsText lists the options of fio 3.33: a line each with the name, the kind, and min=, max=, alias=, engines=
@@ -267,7 +268,7 @@ func (o fioOption) checkChoice(text string) *problem {
 		return nil
 	}
 	all := "its values are " + strings.Join(o.choices, ", ")
-	if near, ok := nearest(word, o.choices); ok {
+	if near, ok := strictyaml.Nearest(word, o.choices); ok {
 		all = `did you mean "` + near + `"? ` + all
 	}
 	return problemf("fio.%s cannot be %q", o.name, text).withHint("%s", all)

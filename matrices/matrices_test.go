@@ -16,6 +16,7 @@ import (
 
 	"platter/cell"
 	"platter/internal/golden"
+	"platter/strictyaml"
 )
 
 // parse reads a matrix that must be good.
@@ -29,7 +30,7 @@ func parse(t *testing.T, text string) *Matrix {
 }
 
 func detail(err error) string {
-	var e *Error
+	var e *strictyaml.Error
 	if errors.As(err, &e) {
 		return e.Detail()
 	}
@@ -178,7 +179,7 @@ func TestABadMatrixIsRefusedWithItsPlace(t *testing.T) {
 // A parser that takes the square of these lengths takes hours; a minute is no matter of how busy the machine is.
 func TestAMatrixThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
 	for name, text := range map[string]string{
-		"bytes":    "# " + strings.Repeat("x", maxFileBytes),
+		"bytes":    "# " + strings.Repeat("x", yamlKind.Bytes),
 		"brackets": "name: " + strings.Repeat("[", 500000),
 		"braces":   "name: " + strings.Repeat("{a: ", 200000),
 		"dashes":   strings.Repeat("- ", 400000),
@@ -188,9 +189,9 @@ func TestAMatrixThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
 	} {
 		start := time.Now()
 		_, err := Parse("large.yaml", []byte(text))
-		var e *Error
+		var e *strictyaml.Error
 		if !errors.As(err, &e) {
-			t.Errorf("%s: %v is not an *Error", name, err)
+			t.Errorf("%s: %v is not a *strictyaml.Error", name, err)
 		}
 		if took := time.Since(start); took > time.Minute {
 			t.Errorf("%s: the refusal took %v", name, took)
@@ -475,9 +476,9 @@ func FuzzParse(f *testing.F) {
 }
 
 func checkError(t *testing.T, err error, text []byte) {
-	var e *Error
+	var e *strictyaml.Error
 	if !errors.As(err, &e) {
-		t.Fatalf("%v is not an *Error", err)
+		t.Fatalf("%v is not a *strictyaml.Error", err)
 	}
 	if lines := strings.Count(string(text), "\n") + 1; e.Line < 1 || e.Line > lines || e.Column < 1 {
 		t.Errorf("the error is at %d:%d of %d lines: %v", e.Line, e.Column, lines, err)

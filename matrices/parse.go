@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"platter/cell"
+	"platter/strictyaml"
 )
 
 // Limits and defaults of a matrix.
@@ -24,7 +25,7 @@ const (
 	defaultVCPUs       = 2
 )
 
-// Parse reads a matrix file. File is its name for messages. Every error is an *Error and says where; the first one
+// Parse reads a matrix file. File is its name for messages. Every error is a *strictyaml.Error and says where; the first one
 // found is given.
 func Parse(file string, text []byte) (*Matrix, error) {
 	src, root, err := readYAML(file, text)
@@ -32,7 +33,7 @@ func Parse(file string, text []byte) (*Matrix, error) {
 		return nil, err
 	}
 	r := reader{
-		source: src, vocabulary: newVocabulary(), places: map[string]position{},
+		source: src, vocabulary: newVocabulary(), places: map[string]strictyaml.Position{},
 		matrix: &Matrix{
 			Fixed: cell.Settings{
 				{Name: "storage.type", Value: cell.Value{V: "file"}},
@@ -55,12 +56,12 @@ func Parse(file string, text []byte) (*Matrix, error) {
 	return r.matrix, nil
 }
 
-// reader fills a matrix from the nodes of its file. Its methods give an *Error with the place, or nil.
+// reader fills a matrix from the nodes of its file. Its methods give a *strictyaml.Error with the place, or nil.
 type reader struct {
 	source
 	vocabulary
 	matrix *Matrix
-	places map[string]position // where a section, a setting ("fio.bs") or what a value of an axis sets (valuePlace) stands
+	places map[string]strictyaml.Position // where a section, a setting ("fio.bs") or what a value of an axis sets (valuePlace) stands
 }
 
 // wholeMatrix is what the top of the file is called in messages.
@@ -113,7 +114,7 @@ func (r *reader) sections(what string, n *node, sections []section) error {
 	for _, e := range n.entries {
 		if !slices.Contains(keys, e.key) {
 			return r.at(e.pos, problemf("%s has no %q", what, e.key).
-				withHint("%s", didYouMean(e.key, keys, "it has "+strings.Join(keys, ", "))))
+				withHint("%s", strictyaml.DidYouMean(e.key, keys, "it has "+strings.Join(keys, ", "))))
 		}
 		if e.kind == null {
 			return r.at(e.pos, problemf("%q has no value", e.key).withHint("give it one, or remove the line"))
@@ -330,7 +331,7 @@ func (r *reader) axesHint(key string) string {
 	for _, a := range r.matrix.Axes {
 		names = append(names, a.Name)
 	}
-	return didYouMean(key, names, "its axes are "+strings.Join(names, ", "))
+	return strictyaml.DidYouMean(key, names, "its axes are "+strings.Join(names, ", "))
 }
 
 func joined(values []cell.Value) string {
@@ -370,7 +371,7 @@ func (r *reader) refusal(c cell.Cell) error {
 
 // placeOf is where the setting stands that a rule points at: the value in the axis, else the one in its section, else the
 // whole workload: the fio section, or the name of the workload where there is none.
-func (r *reader) placeOf(rule rule, c cell.Cell) position {
+func (r *reader) placeOf(rule rule, c cell.Cell) strictyaml.Position {
 	if len(rule.settings) > 0 {
 		full := rule.settings[0]
 		for _, s := range c.Axes {

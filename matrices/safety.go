@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"platter/cell"
+	"platter/strictyaml"
 )
 
 // Safety is what a matrix asks of the crash campaigns: after the trials the probe does the workload of each measured cell
@@ -76,7 +77,7 @@ func (r *reader) words(into *[]string, known []string) func(string, *node) error
 			word := item.value.String()
 			switch {
 			case !slices.Contains(known, word):
-				return r.at(item.pos, problemf("%s has no %q", what, word).withHint("%s", didYouMean(word, known, "it has "+strings.Join(known, ", "))))
+				return r.at(item.pos, problemf("%s has no %q", what, word).withHint("%s", strictyaml.DidYouMean(word, known, "it has "+strings.Join(known, ", "))))
 			case slices.Contains(*into, word):
 				return r.at(item.pos, problemf("%s has %q twice", what, word).withHint("remove one"))
 			}
@@ -158,7 +159,7 @@ func (s *Safety) misfit(c cell.Cell) (key string, p *problem) {
 }
 
 // placeOfSafety is where a key of the section stands, or the section where it does not.
-func (r *reader) placeOfSafety(key string) position {
+func (r *reader) placeOfSafety(key string) strictyaml.Position {
 	if pos, ok := r.places["safety."+key]; ok {
 		return pos
 	}

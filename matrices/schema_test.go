@@ -14,6 +14,7 @@ import (
 
 	"platter/cell"
 	"platter/internal/golden"
+	"platter/strictyaml"
 )
 
 // readSchema gives the schema as an editor reads it.
@@ -57,7 +58,7 @@ func TestTheSchemaIsThis(t *testing.T) {
 func hintOfUnknownKey(t *testing.T, text string) []string {
 	t.Helper()
 	_, err := Parse("unknown.yaml", []byte(text))
-	var e *Error
+	var e *strictyaml.Error
 	if !errors.As(err, &e) || !strings.HasPrefix(e.Hint, "it has ") {
 		t.Fatalf("%v, hint %q", err, e.Hint)
 	}

@@ -12,7 +12,7 @@ import (
 
 // Sides is m's text changed into a matrix that measures each of its cells with the disk's settings before a change and with those after
 // it ("disk.cache" and so on), interleaved in one run. They take the place of m's own axes of the disk; exclusions that name one of
-// these go with them. It fails when a variant of m sets the disk, or when what comes out is no matrix: that error is an *Error.
+// these go with them. It fails when a variant of m sets the disk, or when what comes out is no matrix: that error is a *strictyaml.Error.
 func Sides(m *Matrix, before, after cell.Settings) (*Matrix, error) {
 	var doc yaml.MapSlice
 	if err := yaml.UnmarshalWithOptions([]byte(m.Text), &doc, yaml.UseOrderedMap()); err != nil {

@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/xrash/smetrics"
-
 	"platter/cell"
+	"platter/strictyaml"
 )
 
 // namespace is one family of settings: what stands before the dot in an axis name. A new family of axes is one more
@@ -64,7 +63,7 @@ func (v vocabulary) checkName(full string) *problem {
 				instead)
 		}
 	}
-	return problemf("there is no %s", full).withHint("%s", didYouMean(full, space.settings(), space.advice))
+	return problemf("there is no %s", full).withHint("%s", strictyaml.DidYouMean(full, space.settings(), space.advice))
 }
 
 // checkValue says what is wrong with the value of a setting whose name is known.
@@ -107,7 +106,7 @@ func (v vocabulary) unknownAxis(full string) *problem {
 	if i := slices.IndexFunc(known, func(k string) bool { return strings.HasSuffix(k, "."+full) }); i >= 0 {
 		return p.withHint("did you mean %q?", known[i])
 	}
-	return p.withHint("%s", didYouMean(full, known, "for example disk.cache or fio.fsync"))
+	return p.withHint("%s", strictyaml.DidYouMean(full, known, "for example disk.cache or fio.fsync"))
 }
 
 // settings are the names with their namespace.
@@ -117,26 +116,4 @@ func (n namespace) settings() []string {
 		full[i] = n.prefix + "." + name
 	}
 	return full
-}
-
-// didYouMean asks for the nearest of the known words, or gives the other advice where none is near.
-func didYouMean(word string, known []string, otherwise string) string {
-	if near, ok := nearest(word, known); ok {
-		return `did you mean "` + near + `"?`
-	}
-	return otherwise
-}
-
-// nearest is the known word with the fewest edits, if they are at most two or a third of the word, and not all of it.
-func nearest(word string, known []string) (string, bool) {
-	best, fewest := "", min(max(2, len(word)/3)+1, len(word))
-	if len(word) > 64 {
-		return "", false
-	}
-	for _, k := range known {
-		if edits := smetrics.WagnerFischer(word, k, 1, 1, 1); edits < fewest {
-			best, fewest = k, edits
-		}
-	}
-	return best, best != ""
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"platter/cell"
+	"platter/strictyaml"
 )
 
 // Workload is a set of fio options that people know by a name. A matrix takes it over with "workload: NAME"; the
@@ -64,7 +65,7 @@ func readWorkload(v vocabulary, name string) (*Workload, error) {
 		return nil, fmt.Errorf("read the workload %s: %w", name, err)
 	}
 	w := &Workload{Text: string(text)}
-	r := reader{source: src, vocabulary: v, places: map[string]position{}, matrix: &Matrix{}}
+	r := reader{source: src, vocabulary: v, places: map[string]strictyaml.Position{}, matrix: &Matrix{}}
 	err = r.sections("the workload", root, []section{
 		{"name", r.line(&w.Name), true},
 		{"description", r.line(&w.Description), true},
@@ -91,7 +92,7 @@ func (r *reader) workload(_ string, n *node) error {
 	}
 	if !slices.Contains(names, name) {
 		return r.at(n.pos, problemf("there is no workload %q", name).
-			withHint("%s", didYouMean(name, names, "the workloads are "+strings.Join(names, ", "))))
+			withHint("%s", strictyaml.DidYouMean(name, names, "the workloads are "+strings.Join(names, ", "))))
 	}
 	w, err := readWorkload(r.vocabulary, name)
 	if err != nil {

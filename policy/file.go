@@ -1,38 +1,23 @@
 package policy
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
+	"platter/strictyaml"
+
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
-	"github.com/xrash/smetrics"
-
-	"platter/matrices"
 )
 
-// Limits of a policy file. The YAML parser's time grows with the square of the number of keys and faster with the depth of
-// brackets, so they are checked before it starts.
-const (
-	maxPolicyBytes  = 64 << 10
-	maxPolicyTokens = 10000
-	maxPolicyDepth  = 12
-	maxPolicyText   = 300 // bytes of one text
-)
+// yamlKind is the kind of file that a policy is.
+var yamlKind = strictyaml.Kind{Name: "policy", Least: "a policy has at least a name", Bytes: 64 << 10, Tokens: 10000, Depth: 12}
+
+// maxPolicyText is how many bytes one text may have.
+const maxPolicyText = 300
 
 // policyFile is a policy file as its errors quote it.
-type policyFile struct {
-	file  string
-	lines []string
-}
+type policyFile struct{ *strictyaml.File }
 
 // reading reads one value; what is the name for messages: "performance.alpha".
 type reading func(what string, n ast.Node) error
@@ -44,137 +29,9 @@ type field struct {
 	required bool
 }
 
-// readPolicyFile parses the one document of a policy file.
-func readPolicyFile(file string, text []byte) (policyFile, ast.Node, error) {
-	f := policyFile{file: file}
-	if len(text) > maxPolicyBytes {
-		return f, nil, f.problem(1, 1, "", "the file has %d bytes; a policy has at most %d", len(text), maxPolicyBytes)
-	}
-	plain := strings.ReplaceAll(strings.TrimPrefix(string(text), "\ufeff"), "\r\n", "\n")
-	f.lines = strings.Split(plain, "\n")
-	if err := f.checkText(); err != nil {
-		return f, nil, err
-	}
-	if err := f.checkTokens(lexer.Tokenize(plain)); err != nil {
-		return f, nil, err
-	}
-	parsed, err := parser.ParseBytes([]byte(plain), 0)
-	if err != nil {
-		return f, nil, f.syntaxError(err)
-	}
-	var root ast.Node
-	for _, doc := range parsed.Docs {
-		switch {
-		case doc.Body == nil:
-		case root != nil:
-			return f, nil, f.at(doc.Body, "split the file", "a policy file is one document, and here begins a second one")
-		default:
-			root = doc.Body
-		}
-	}
-	if root == nil {
-		return f, nil, f.problem(1, 1, "a policy has at least a name", "the file has no policy in it")
-	}
-	return f, root, nil
-}
-
-// checkText wants printable UTF-8.
-func (f policyFile) checkText() error {
-	for i, line := range f.lines {
-		if !utf8.ValidString(line) {
-			return f.problem(i+1, 1, "", "the line is not UTF-8")
-		}
-		column := 0
-		for _, r := range line {
-			column++
-			if !unicode.IsPrint(r) && r != '\t' {
-				return f.problem(i+1, column, "remove it", "the character %U does not print", r)
-			}
-		}
-	}
-	return nil
-}
-
-// checkTokens refuses what would take the parser long, and what a policy has no use for.
-func (f policyFile) checkTokens(tokens token.Tokens) error {
-	depth := 0
-	for i, tk := range tokens {
-		switch tk.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			depth++
-		case token.SequenceEndType, token.MappingEndType:
-			depth--
-		case token.SequenceEntryType:
-			if i > 0 && tokens[i-1].Type == token.SequenceEntryType && tokens[i-1].Position.Line == tk.Position.Line {
-				depth++ // a list in a list, opened on one line
-			}
-		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType, token.DirectiveType, token.MappingKeyType:
-			return f.problem(tk.Position.Line, tk.Position.Column, "write the values out where they are used",
-				"anchors, aliases, tags and directives are not read here")
-		}
-		if depth > maxPolicyDepth || i >= maxPolicyTokens {
-			return f.problem(tk.Position.Line, tk.Position.Column, "", "the policy is too long, or nested too deeply")
-		}
-	}
-	return nil
-}
-
-// syntaxError gives an error of the YAML parser a place in our form.
-func (f policyFile) syntaxError(err error) error {
-	message, line, column := err.Error(), 1, 1
-	var syntax *yaml.SyntaxError
-	if errors.As(err, &syntax) {
-		message = syntax.Message
-		if syntax.Token != nil && syntax.Token.Position != nil {
-			line, column = syntax.Token.Position.Line, syntax.Token.Position.Column
-		}
-	}
-	message, _, _ = strings.Cut(message, "\n")
-	return f.problem(line, column, "", "the YAML cannot be read: %s", strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, message))
-}
-
-// positionOf is where a node begins. The parser's own position of a mapping is that of its first colon.
-func positionOf(n ast.Node) token.Position {
-	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
-		return positionOf(m.Values[0].Key)
-	}
-	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
-		return token.Position{Line: 1, Column: 1}
-	}
-	return *n.GetToken().Position
-}
-
 // at is an error about a node.
 func (f policyFile) at(n ast.Node, hint, format string, args ...any) error {
-	pos := positionOf(n)
-	return f.problem(pos.Line, pos.Column, hint, format, args...)
-}
-
-// problem is an error at a place; hint, which may be empty, says what to do.
-func (f policyFile) problem(line, column int, hint, format string, args ...any) error {
-	line, column = max(1, line), max(1, column)
-	return &matrices.Error{File: f.file, Line: line, Column: column, Excerpt: f.excerpt(line, column), Message: fmt.Sprintf(format, args...),
-		Hint: hint}
-}
-
-// excerpt quotes a line with a caret below the column; lines too long for a terminal are not quoted.
-func (f policyFile) excerpt(line, column int) string {
-	if line > len(f.lines) || f.lines[line-1] == "" || len(f.lines[line-1]) > maxPolicyText {
-		return ""
-	}
-	text := []rune(f.lines[line-1])
-	indent := strings.Map(func(r rune) rune {
-		if r == '\t' {
-			return r
-		}
-		return ' '
-	}, string(text[:min(column-1, len(text))]))
-	return fmt.Sprintf("%5d | %s\n      | %s^", line, string(text), indent)
+	return f.At(strictyaml.PositionOf(n), hint, format, args...)
 }
 
 // kindOf is what a node is called in messages.
@@ -200,7 +57,7 @@ func (f policyFile) mapping(what string, n ast.Node, fields []field) error {
 	err := f.entries(what, n, func(key, value ast.Node) error {
 		name := key.GetToken().Value
 		if !slices.Contains(known, name) {
-			return f.at(key, didYouMean(name, known, "it has "), "%s has no %q", what, shortened(name))
+			return f.at(key, strictyaml.DidYouMean(name, known, "it has "+strings.Join(known, ", ")), "%s has no %q", what, shortened(name))
 		}
 		values[name] = value
 		return nil
@@ -295,7 +152,7 @@ func (f policyFile) oneOf(into *string, words []string) reading {
 	return func(what string, n ast.Node) error {
 		text, ok := scalarText(n)
 		if !ok || !slices.Contains(words, text) {
-			return f.at(n, didYouMean(text, words, "one of "), "%s cannot be %q", what, shortened(text))
+			return f.at(n, strictyaml.DidYouMean(text, words, "one of "+strings.Join(words, ", ")), "%s cannot be %q", what, shortened(text))
 		}
 		*into = text
 		return nil
@@ -338,20 +195,4 @@ func shortened(word string) string {
 		return string(runes[:64]) + "…"
 	}
 	return word
-}
-
-// didYouMean asks for the nearest of the known words, or lists them where none is near.
-func didYouMean(word string, known []string, list string) string {
-	best, fewest := "", min(max(2, len(word)/3)+1, len(word))
-	if len(word) <= 64 {
-		for _, k := range known {
-			if edits := smetrics.WagnerFischer(word, k, 1, 1, 1); edits < fewest {
-				best, fewest = k, edits
-			}
-		}
-	}
-	if best == "" {
-		return list + strings.Join(known, ", ")
-	}
-	return fmt.Sprintf("did you mean %q?", best)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"platter/cell"
+	"platter/strictyaml"
 )
 
 // DefaultName is the policy that comes with platter and is used when none is named.
@@ -33,14 +34,14 @@ func Builtin(name string) (*Policy, error) {
 	return Parse(DefaultName+".yaml", defaultPolicy)
 }
 
-// Parse reads a policy file. File is its name for messages. Every error is a *matrices.Error, which says where; the
+// Parse reads a policy file. File is its name for messages. Every error is a *strictyaml.Error, which says where; the
 // first one found is given. What the file does not say is zero, but for Alpha, which is 0.05.
 func Parse(file string, text []byte) (*Policy, error) {
-	f, root, err := readPolicyFile(file, text)
+	f, root, err := yamlKind.Read(file, text)
 	if err != nil {
 		return nil, err
 	}
-	r := policyReader{policyFile: f, policy: &Policy{File: file, Text: string(text), Performance: Performance{Alpha: 0.05}}}
+	r := policyReader{policyFile: policyFile{f}, policy: &Policy{File: file, Text: string(text), Performance: Performance{Alpha: 0.05}}}
 	if err := r.read(root); err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func metrics() []string {
 	return append(all, "exposure_ms")
 }
 
-// policyReader fills a policy from its file. Its methods give a *matrices.Error with the place, or nil.
+// policyReader fills a policy from its file. Its methods give a *strictyaml.Error with the place, or nil.
 type policyReader struct {
 	policyFile
 	policy *Policy
@@ -140,7 +141,7 @@ func onOff() []string { return []string{"on", "off"} }
 
 func (r *policyReader) rules(what string, n ast.Node) error {
 	return r.list(what, n, func(_ string, n ast.Node) error {
-		rule, optional := Rule{Line: positionOf(n).Line}, ""
+		rule, optional := Rule{Line: strictyaml.PositionOf(n).Line}, ""
 		err := r.mapping("a rule", n, []field{
 			{"metric", r.oneOf(&rule.Metric, metrics()), true},
 			{"cells", r.cells(&rule), false},
@@ -241,7 +242,7 @@ func (r *policyReader) byClass(read func(what, class string, n ast.Node) error) 
 
 func (r *policyReader) disks(what string, n ast.Node) error {
 	return r.list(what, n, func(_ string, n ast.Node) error {
-		rule := DiskRule{Line: positionOf(n).Line}
+		rule := DiskRule{Line: strictyaml.PositionOf(n).Line}
 		err := r.mapping("a rule about disks", n, []field{
 			{"target", r.text(&rule.Target), false},
 			{"serial", r.text(&rule.Serial), false},

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"platter/internal/golden"
-	"platter/matrices"
+	"platter/strictyaml"
 )
 
 func parsedDefault(t testing.TB) *Policy {
@@ -73,7 +73,7 @@ func TestBadPoliciesAreRefusedWithTheirPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = Parse(filepath.Base(file), text)
-		var e *matrices.Error
+		var e *strictyaml.Error
 		if !errors.As(err, &e) {
 			t.Errorf("%s: %v", file, err)
 			continue
@@ -85,7 +85,7 @@ func TestBadPoliciesAreRefusedWithTheirPlace(t *testing.T) {
 
 func TestAPolicyThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
 	for _, text := range []string{
-		strings.Repeat("a", maxPolicyBytes+1), strings.Repeat("- ", 30000), strings.Repeat("{a: ", 12000), strings.Repeat("a: b\n", 12000),
+		strings.Repeat("a", yamlKind.Bytes+1), strings.Repeat("- ", 30000), strings.Repeat("{a: ", 12000), strings.Repeat("a: b\n", 12000),
 	} {
 		if _, err := Parse("p", []byte(text)); err == nil {
 			t.Errorf("%.20q… was read", text)
@@ -121,7 +121,7 @@ func TestThePolicySchemaHasTheKeysThatParsePolicyTakesAndNoOthers(t *testing.T) 
 		"name: a\nperformance: {rules: [{z: 1}]}": item(performance["rules"].(schema)),
 	} {
 		_, err := Parse("p", []byte(text))
-		var e *matrices.Error
+		var e *strictyaml.Error
 		if !errors.As(err, &e) || !strings.HasPrefix(e.Hint, "it has ") {
 			t.Fatalf("%q: %v, %+v", text, err, e)
 		}
@@ -149,7 +149,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p, err := Parse("p", text)
 		if err != nil {
-			var e *matrices.Error
+			var e *strictyaml.Error
 			if !errors.As(err, &e) || e.Line < 1 || e.Column < 1 || strings.Contains(e.Message, "\n") {
 				t.Fatalf("%#v", err)
 			}

@@ -14,11 +14,11 @@ import (
 
 	"platter/fault"
 	"platter/libvirtxml"
-	"platter/matrices"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
 	"platter/powercut"
 	"platter/results"
+	"platter/strictyaml"
 	"platter/text"
 )
 
@@ -134,7 +134,7 @@ func setUsageErrors(commands []*cli.Command) {
 func exitCode(ctx context.Context, err error) int {
 	var (
 		usage      *errUsage
-		matrix     *matrices.Error
+		matrix     *strictyaml.Error
 		xml        *libvirtxml.Error
 		findings   *errFindings
 		undecided  *errInconclusive
@@ -177,7 +177,7 @@ func exitCode(ctx context.Context, err error) int {
 // message is the error in one line, with the excerpt below it where a file is at fault.
 func message(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	var matrix *matrices.Error
+	var matrix *strictyaml.Error
 	if errors.As(err, &matrix) {
 		text += "\n" + strings.TrimRight(matrix.Detail(), "\n")
 	}
