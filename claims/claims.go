@@ -26,15 +26,6 @@ const (
 	Inconclusive          Outcome = "INCONCLUSIVE"
 )
 
-// Soft reports whether the outcome rests on speed that was measured under emulation or on the simulated disk alone.
-func (o Outcome) Soft() bool {
-	switch o {
-	case ConsistentSimulated, ConsistentEmulated, InconsistentSimulated, InconsistentEmulated:
-		return true
-	}
-	return false
-}
-
 // Claim is a named hypothesis and what became of it.
 type Claim struct {
 	Name    string

@@ -3,6 +3,7 @@ package claims
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"platter/strictyaml"
@@ -89,14 +90,13 @@ func readHypotheses(text []byte) ([]hypothesis, error) {
 }
 
 func (h hypothesis) check() error {
-	wants := map[string][2]bool{"safety": {true, false}, "performance": {false, true}, "both": {true, true}}
-	want, known := wants[h.Kind]
+	known := slices.Contains([]string{"safety", "performance", "both"}, h.Kind)
 	switch {
 	case h.Name == "" || h.Text == "" || h.Over == "":
 		return fmt.Errorf("name, text or over is missing")
 	case !known:
 		return fmt.Errorf("kind %q is none of safety, performance and both", h.Kind)
-	case want != [2]bool{len(h.Safety) > 0, len(h.Speed) > 0}:
+	case (h.Kind != "performance") != (len(h.Safety) > 0) || (h.Kind != "safety") != (len(h.Speed) > 0):
 		return fmt.Errorf("its kind is %s, and it has %d checks of safety and %d of speed", h.Kind, len(h.Safety), len(h.Speed))
 	}
 	for _, c := range h.Safety {

@@ -267,8 +267,8 @@ func (j *judge) judge() *Verdict {
 	if !applied && len(j.v.Safety) == 0 {
 		j.inconclusive("nothing was judged: no rule of performance applies, and no safety was measured")
 	}
-	rank := map[Outcome]int{Fail: 0, Inconclusive: 1, Pass: 2}
-	slices.SortStableFunc(j.v.Reasons, func(a, b Reason) int { return rank[a.Outcome] - rank[b.Outcome] })
+	rank := []Outcome{Fail, Inconclusive, Pass}
+	slices.SortStableFunc(j.v.Reasons, func(a, b Reason) int { return slices.Index(rank, a.Outcome) - slices.Index(rank, b.Outcome) })
 	j.v.Outcome = Pass
 	if len(j.v.Reasons) > 0 {
 		j.v.Outcome = j.v.Reasons[0].Outcome

@@ -296,13 +296,22 @@ func lostBy(c flushpath.Config) string {
 
 // guestMayUndo is about modes that promise more than the guest asked for.
 func (l *linter) guestMayUndo(d lintDisk) {
-	back := map[string]string{"writethrough": "writeback", "directsync": "none"}[d.mode()]
-	switches := map[string]string{
-		"virtio": "virtio's config-wce", "scsi": "SCSI's MODE SELECT", "usb": "SCSI's MODE SELECT",
-		"sata": "ATA's SET FEATURES", "ide": "ATA's SET FEATURES",
+	var back, with string // the mode that it becomes, and what the guest turns it with
+	switch d.mode() {
+	case "writethrough":
+		back = "writeback"
+	case "directsync":
+		back = "none"
 	}
-	with, ok := switches[d.Bus]
-	if back == "" || !ok || d.Device == "lun" {
+	switch d.Bus {
+	case "virtio":
+		with = "virtio's config-wce"
+	case "scsi", "usb":
+		with = "SCSI's MODE SELECT"
+	case "sata", "ide":
+		with = "ATA's SET FEATURES"
+	}
+	if back == "" || with == "" || d.Device == "lun" {
 		return
 	}
 	alias := d.Element.Child("alias").Attr("name")
