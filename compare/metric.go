@@ -115,7 +115,7 @@ func latency(t *results.Trial, name string) (fiojob.Histogram, error) {
 	case d != nil:
 		histogram, done = d.Latency, d.IOs > 0
 	}
-	if len(histogram) > 0 {
+	if !histogram.IsZero() {
 		return histogram, nil
 	}
 	if name == "flush" {
@@ -123,7 +123,7 @@ func latency(t *results.Trial, name string) (fiojob.Histogram, error) {
 	}
 	missing := func(figure string) bool { return figure == name || strings.HasPrefix(figure, name+".") }
 	if done || slices.ContainsFunc(t.Missing, missing) || slices.ContainsFunc(t.Metrics.Missing, missing) {
-		return nil, fmt.Errorf("the latency of %s was not measured", name)
+		return histogram, fmt.Errorf("the latency of %s was not measured", name)
 	}
-	return nil, ErrNotDone
+	return histogram, ErrNotDone
 }

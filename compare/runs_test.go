@@ -18,7 +18,7 @@ func trial(cell string, block int, iops float64) results.Trial {
 	ns := int64(1e9 / iops)
 	return results.Trial{Cell: cell, Block: block, Status: results.OK, Metrics: &fiojob.Metrics{
 		Write: &fiojob.Direction{IOs: 2000, IOPS: iops, BW: 4096 * iops, LatencyKind: "lat",
-			Latency: fiojob.Histogram{{NS: ns, Count: 1900}, {NS: 3 * ns, Count: 100}}},
+			Latency: fiojob.NewHistogram(fiojob.Bucket{NS: ns, Count: 1900}, fiojob.Bucket{NS: 3 * ns, Count: 100})},
 	}}
 }
 
@@ -58,8 +58,8 @@ func TestAMetricIsAPositiveNumberOrAReason(t *testing.T) {
 		"without work":     {IOPS, func(t *results.Trial) { t.Metrics = &fiojob.Metrics{} }},
 		"zero":             {IOPS, func(t *results.Trial) { t.Metrics.Write.IOPS = 0 }},
 		"not a number":     {BW, func(t *results.Trial) { t.Metrics.Write.BW = math.NaN() }},
-		"too few":          {"write_p999", func(t *results.Trial) { t.Metrics.Write.Latency = fiojob.Histogram{{NS: 5, Count: 999}} }},
-		"histogram lost":   {"write_p50", func(t *results.Trial) { t.Metrics.Write.Latency = nil }},
+		"too few":          {"write_p999", func(t *results.Trial) { t.Metrics.Write.Latency = fiojob.NewHistogram(fiojob.Bucket{NS: 5, Count: 999}) }},
+		"histogram lost":   {"write_p50", func(t *results.Trial) { t.Metrics.Write.Latency = fiojob.Histogram{} }},
 		"sync lost":        {"flush_p50", func(t *results.Trial) { t.Metrics.Missing = []string{"sync.latency"} }},
 		"read missing":     {"read_p50", func(t *results.Trial) { t.Missing = []string{"read"} }},
 		"a strange metric": {"speed", func(t *results.Trial) {}},

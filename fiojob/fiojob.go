@@ -38,7 +38,7 @@ type Direction struct {
 	RuntimeNS int64     `json:"runtime_ns"` // time during which the jobs did it, the longest of them
 	IOPS      float64   `json:"iops"`       // operations/s
 	BW        float64   `json:"bw"`         // bytes/s
-	Latency   Histogram `json:"latency,omitempty"`
+	Latency   Histogram `json:"latency,omitzero"`
 	// LatencyKind says what Latency measures: "lat" from submission by the application to completion, or "clat"
 	// from submission to the kernel, in fio's words. It is empty where there is no histogram.
 	LatencyKind string `json:"latency_kind,omitempty"`
@@ -47,5 +47,5 @@ type Direction struct {
 // Sync is what fio reports for its sync calls.
 type Sync struct {
 	IOs     int64     `json:"ios"`
-	Latency Histogram `json:"latency,omitempty"`
+	Latency Histogram `json:"latency,omitzero"`
 }

@@ -13,28 +13,28 @@ import (
 
 // anyHistogram draws up to 20 buckets from few latencies, so that bins of two histograms often coincide.
 func anyHistogram(random *rand.Rand) Histogram {
-	h := make(Histogram, random.IntN(20))
+	h := make([]Bucket, random.IntN(20))
 	for i := range h {
 		h[i] = Bucket{NS: random.Int64N(30), Count: random.Int64N(1000)}
 		if random.IntN(20) == 0 {
 			h[i].Count = math.MaxInt64 - random.Int64N(5)
 		}
 	}
-	return inOrder(h)
+	return NewHistogram(h...)
 }
 
 func TestMergingDoesNotDependOnTheOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		a, b, c := anyHistogram(random), anyHistogram(random), anyHistogram(random)
-		before := [2]Histogram{slices.Clone(a), slices.Clone(b)}
-		if x, y := a.Merge(b), b.Merge(a); !slices.Equal(x, y) {
+		before := [2]string{a.String(), b.String()}
+		if x, y := Merge(a, b), Merge(b, a); x != y {
 			t.Fatalf("%v and %v merge to %v one way and to %v the other", a, b, x, y)
 		}
-		if x, y := a.Merge(b).Merge(c), a.Merge(b.Merge(c)); !slices.Equal(x, y) {
-			t.Fatalf("%v, %v and %v merge to %v from the left and to %v from the right", a, b, c, x, y)
+		if x, y, z := Merge(Merge(a, b), c), Merge(a, Merge(b, c)), Merge(a, b, c); x != y || x != z {
+			t.Fatalf("%v, %v and %v merge to %v from the left, to %v from the right and to %v at once", a, b, c, x, y, z)
 		}
-		if !slices.Equal(a, before[0]) || !slices.Equal(b, before[1]) {
+		if a.String() != before[0] || b.String() != before[1] {
 			t.Fatalf("merging changed %v to %v or %v to %v", before[0], a, before[1], b)
 		}
 	}
@@ -44,8 +44,8 @@ func TestMergingGivesTheHistogramOfAllOperationsTogether(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
 		a, b := anyHistogram(random), anyHistogram(random)
-		together := inOrder(slices.Concat(a, b))
-		if merged := a.Merge(b); !slices.Equal(merged, together) {
+		together := NewHistogram(slices.AppendSeq(slices.Collect(a.Buckets()), b.Buckets())...)
+		if merged := Merge(a, b); merged != together {
 			t.Fatalf("%v and %v merge to %v, want %v", a, b, merged, together)
 		}
 	}
@@ -54,13 +54,14 @@ func TestMergingGivesTheHistogramOfAllOperationsTogether(t *testing.T) {
 func TestAPercentileIsTheOperationOfTheNearestRank(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 500 {
-		var h Histogram
+		var buckets []Bucket
 		var sorted []int64
 		for ns := int64(1); ns <= 8; ns++ {
 			count := random.Int64N(40)
-			h = append(h, Bucket{ns, count})
+			buckets = append(buckets, Bucket{ns, count})
 			sorted = append(sorted, slices.Repeat([]int64{ns}, int(count))...)
 		}
+		h := NewHistogram(buckets...)
 		for _, perMille := range []int{1, 10, 333, 500, 900, 990, 999, 1000} {
 			got, ok := h.Percentile(float64(perMille) / 10)
 			if len(sorted) == 0 {
@@ -75,7 +76,7 @@ func TestAPercentileIsTheOperationOfTheNearestRank(t *testing.T) {
 }
 
 func TestAWholeRankIsNotRoundedUp(t *testing.T) {
-	h := Histogram{{NS: 1, Count: 999}, {NS: 2, Count: 1}}
+	h := NewHistogram(Bucket{NS: 1, Count: 999}, Bucket{NS: 2, Count: 1})
 	if got, _ := h.Percentile(99.9); got != 1 {
 		t.Errorf("p99.9 of 1000 operations is the 999th, 1 ns; got %d", got)
 	}
@@ -85,13 +86,13 @@ func TestAWholeRankIsNotRoundedUp(t *testing.T) {
 }
 
 func TestAPercentileOfNothingIsNoNumber(t *testing.T) {
-	some := Histogram{{NS: 5, Count: 1}}
+	some := NewHistogram(Bucket{NS: 5, Count: 1})
 	tests := map[string]struct {
 		h Histogram
 		p float64
 	}{
-		"empty histogram": {nil, 50},
-		"empty bins":      {Histogram{{5, 0}}, 50},
+		"empty histogram": {Histogram{}, 50},
+		"empty bins":      {NewHistogram(Bucket{5, 0}), 50},
 		"p of 0":          {some, 0},
 		"negative p":      {some, -1},
 		"p above 100":     {some, 100.1},
@@ -105,7 +106,7 @@ func TestAPercentileOfNothingIsNoNumber(t *testing.T) {
 }
 
 func TestAHugeCountStopsAtTheLargestAndKeepsItsPercentiles(t *testing.T) {
-	h := Histogram{{NS: 1, Count: math.MaxInt64}, {NS: 2, Count: math.MaxInt64}}
+	h := NewHistogram(Bucket{NS: 1, Count: math.MaxInt64}, Bucket{NS: 2, Count: math.MaxInt64})
 	if h.Count() != math.MaxInt64 {
 		t.Errorf("count is %d", h.Count())
 	}
@@ -115,7 +116,7 @@ func TestAHugeCountStopsAtTheLargestAndKeepsItsPercentiles(t *testing.T) {
 }
 
 func TestAHistogramIsPairsInJSON(t *testing.T) {
-	h := Histogram{{NS: 31360, Count: 1}, {NS: 39168, Count: 22}}
+	h := NewHistogram(Bucket{NS: 31360, Count: 1}, Bucket{NS: 39168, Count: 22})
 	text, err := json.Marshal(Direction{Latency: h, LatencyKind: "clat"})
 	if err != nil {
 		t.Fatal(err)
@@ -128,13 +129,13 @@ func TestAHistogramIsPairsInJSON(t *testing.T) {
 	if err := json.Unmarshal(text, &back); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(h, back.Latency); diff != "" {
+	if diff := cmp.Diff(h.String(), back.Latency.String()); diff != "" {
 		t.Errorf("read back differently (-want +got):\n%s", diff)
 	}
 }
 
 func TestAnAbsentHistogramStaysAbsentInJSON(t *testing.T) {
-	text, err := json.Marshal(Sync{IOs: 3, Latency: Histogram(nil).Merge(nil)})
+	text, err := json.Marshal(Sync{IOs: 3, Latency: Merge(Histogram{}, Histogram{})})
 	if err != nil || string(text) != `{"ios":3}` {
 		t.Errorf("got %s, %v", text, err)
 	}
@@ -145,7 +146,7 @@ func TestPairsInAnyOrderAreReadInOrder(t *testing.T) {
 	if err := json.Unmarshal([]byte(`[[7,1],[3,2],[7,4],[5,0]]`), &h); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Histogram{{3, 2}, {7, 5}}, h); diff != "" {
+	if diff := cmp.Diff("[[3,2],[7,5]]", h.String()); diff != "" {
 		t.Errorf("read differently (-want +got):\n%s", diff)
 	}
 }
@@ -155,7 +156,7 @@ func TestPairsThatAreNoHistogramAreRefused(t *testing.T) {
 		`[[1,-1]]`, `[[-1,1]]`, `[[1]]`, `[[1,2,3]]`, `[[null,1]]`, `[null]`, `[[1.5,1]]`, `[[1,9223372036854775808]]`,
 		`[["1",1]]`, `{"1":1}`, `5`,
 	} {
-		h := Histogram{{1, 1}}
+		h := NewHistogram(Bucket{1, 1})
 		if err := json.Unmarshal([]byte(text), &h); err == nil {
 			t.Errorf("%s was read as %v", text, h)
 		} else if !strings.Contains(err.Error(), "read histogram") {
@@ -175,7 +176,7 @@ func FuzzHistogramJSONIsReadOnceAndWrittenTheSame(f *testing.F) {
 			return
 		}
 		last := int64(-1)
-		for _, b := range h {
+		for b := range h.Buckets() {
 			if b.NS <= last || b.Count <= 0 {
 				t.Fatalf("%s was read as %v, which does not rise or has an empty bin", text, h)
 			}
@@ -189,7 +190,7 @@ func FuzzHistogramJSONIsReadOnceAndWrittenTheSame(f *testing.F) {
 			t.Fatal(err)
 		}
 		var again Histogram
-		if err := json.Unmarshal(written, &again); err != nil || !slices.Equal(h, again) {
+		if err := json.Unmarshal(written, &again); err != nil || h != again {
 			t.Fatalf("%v came back from %s as %v, %v", h, written, again, err)
 		}
 	})
@@ -199,12 +200,16 @@ func TestTheFastReaderAgreesWithTheCarefulOne(t *testing.T) {
 	for _, text := range []string{
 		"[]", "[[0,1]]", "[[1000,3],[2000,4]]", "[[2000,4],[1000,3]]", "[[5,0]]", "[[5,1],[5,2]]", "[[999999999999999999,1]]",
 		"[[9223372036854775807,1]]",
-		"[[-1,2]]", "[[01,2]]", "[[1,2],]", "[[1]]", "[[1,2,3]]", "[1,2]", "[[1,2]", "[[1,2]]x", "[[1.5,2]]", "[[null,2]]", "[ [1,2] " +
-			"]", "[[1,-2]]", "[[,1]]", "[[1,]]", "",
+		"[[-1,2]]", "[[01,2]]", "[[1,2],]", "[[1]]", "[[1,2,3]]", "[1,2]", "[[1,2]", "[[1,2]]x", "[[1.5,2]]",
+		"[[null,2]]", "[ [1,2] ]", "[[1,-2]]", "[[,1]]", "[[1,]]", "",
 	} {
 		var careful [][]*int64
 		fits := json.Unmarshal([]byte(text), &careful) == nil
-		fast, ok := plainPairs([]byte(text))
+		read, rest, ok := ReadHistogram([]byte(text))
+		if len(rest) > 0 {
+			continue
+		}
+		fast := slices.Collect(read.Buckets())
 		if !ok {
 			continue // the careful one reads it
 		}
@@ -219,7 +224,7 @@ func TestTheFastReaderAgreesWithTheCarefulOne(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"[]", "[[0,1]]", "[[1000,3],[2000,4]]"} {
-		if _, ok := plainPairs([]byte(text)); !ok {
+		if _, rest, ok := ReadHistogram([]byte(text + ",5")); !ok || string(rest) != ",5" {
 			t.Errorf("%s: what is written is not read fast", text)
 		}
 	}

@@ -6,7 +6,7 @@ const (
 	kindClat = "clat" // from submission to the kernel to completion
 )
 
-// latencies are the histograms that fio printed for one direction of one job; an absent one is nil.
+// latencies are the histograms that fio printed for one direction of one job; an absent one is zero.
 type latencies struct{ lat, clat Histogram }
 
 // jobLatencies are the histograms of one job.
@@ -28,8 +28,8 @@ func settleDirection(name string, jobs []JobResult, at func(i int) (*Direction, 
 	clat := true
 	for i := range jobs {
 		if d, l := at(i); d != nil && d.IOs > 0 {
-			lat = lat && len(l.lat) > 0
-			clat = clat && len(l.clat) > 0
+			lat = lat && !l.lat.IsZero()
+			clat = clat && !l.clat.IsZero()
 		}
 	}
 	for i := range jobs {
@@ -47,10 +47,10 @@ func settleDirection(name string, jobs []JobResult, at func(i int) (*Direction, 
 // choose returns lat if there is one and clat is not wanted, else clat if there is one.
 func (l latencies) choose(wantClat bool) (Histogram, string) {
 	switch {
-	case len(l.lat) > 0 && !wantClat:
+	case !l.lat.IsZero() && !wantClat:
 		return l.lat, kindLat
-	case len(l.clat) > 0:
+	case !l.clat.IsZero():
 		return l.clat, kindClat
 	}
-	return nil, ""
+	return Histogram{}, ""
 }

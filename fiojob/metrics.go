@@ -52,8 +52,7 @@ func addDirections(name string, jobs []JobResult, of func(JobResult) *Direction,
 	}
 	if sum != nil && (missing[name+".latency"] || len(kinds) > 1) {
 		missing[name+".latency"] = true
-		sum.Latency = nil
-		sum.LatencyKind = ""
+		sum.Latency, sum.LatencyKind = Histogram{}, ""
 	}
 	return sum
 }
@@ -65,7 +64,7 @@ func (d *Direction) add(other *Direction) {
 	d.RuntimeNS = max(d.RuntimeNS, other.RuntimeNS)
 	d.IOPS += other.IOPS
 	d.BW += other.BW
-	d.Latency = d.Latency.Merge(other.Latency)
+	d.Latency = Merge(d.Latency, other.Latency)
 	if other.LatencyKind != "" {
 		d.LatencyKind = other.LatencyKind
 	}
@@ -85,10 +84,10 @@ func addSyncs(jobs []JobResult, missing map[string]bool) *Sync {
 			sum = &Sync{}
 		}
 		sum.IOs = addCounts(sum.IOs, j.Sync.IOs)
-		sum.Latency = sum.Latency.Merge(j.Sync.Latency)
+		sum.Latency = Merge(sum.Latency, j.Sync.Latency)
 	}
 	if sum != nil && missing["sync.latency"] {
-		sum.Latency = nil
+		sum.Latency = Histogram{}
 	}
 	return sum
 }

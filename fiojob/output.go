@@ -290,7 +290,7 @@ func (r *reader) sync(s jobSection, asked requested) *Sync {
 		return nil
 	}
 	ios := max(fsyncs, timed, latency.Count())
-	r.miss(ios > 0 && len(latency) == 0, "sync.latency")
+	r.miss(ios > 0 && latency.IsZero(), "sync.latency")
 	return &Sync{IOs: ios, Latency: latency}
 }
 

@@ -101,11 +101,11 @@ func TestLatIsPreferredToClatIfAllJobsHaveIt(t *testing.T) {
 		latency       Histogram
 		missing       []string
 	}{
-		"both have both":              {both, both, "lat", Histogram{{80, 20}}, nil},
-		"one has lat":                 {both, clat, "clat", Histogram{{70, 20}}, nil},
-		"none has lat":                {clat, clat, "clat", Histogram{{70, 20}}, nil},
-		"they have nothing in common": {lat, clat, "", nil, []string{"write.latency"}},
-		"one has nothing":             {both, "", "", nil, []string{"write.latency"}},
+		"both have both":              {both, both, "lat", NewHistogram(Bucket{80, 20}), nil},
+		"one has lat":                 {both, clat, "clat", NewHistogram(Bucket{70, 20}), nil},
+		"none has lat":                {clat, clat, "clat", NewHistogram(Bucket{70, 20}), nil},
+		"they have nothing in common": {lat, clat, "", Histogram{}, []string{"write.latency"}},
+		"one has nothing":             {both, "", "", Histogram{}, []string{"write.latency"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestLatIsPreferredToClatIfAllJobsHaveIt(t *testing.T) {
 			if m.Write.LatencyKind != test.kind {
 				t.Errorf("kind is %q, want %q", m.Write.LatencyKind, test.kind)
 			}
-			if diff := cmp.Diff(test.latency, m.Write.Latency); diff != "" {
+			if diff := cmp.Diff(test.latency.String(), m.Write.Latency.String()); diff != "" {
 				t.Errorf("latency differs (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(test.missing, m.Missing); diff != "" {
@@ -204,7 +204,7 @@ func TestTextAroundAndWithinTheJSONBecomesNotes(t *testing.T) {
 				t.Errorf("notes differ (-want +got):\n%s", diff)
 			}
 			got.Notes = nil
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(Histogram{})); diff != "" {
 				t.Errorf("the text changed what was read (-want +got):\n%s", diff)
 			}
 		})
@@ -332,14 +332,15 @@ func printedPercentiles(t *testing.T, path string, v any) []printed {
 			for key, ns := range percentile {
 				p.percentile[key] = int64(ns.(float64))
 			}
+			var buckets []Bucket
 			for ns, count := range bins {
 				latency, err := strconv.ParseInt(ns, 10, 64)
 				if err != nil {
 					t.Fatal(err)
 				}
-				p.bins = append(p.bins, Bucket{latency, int64(count.(float64))})
+				buckets = append(buckets, Bucket{latency, int64(count.(float64))})
 			}
-			p.bins = inOrder(p.bins)
+			p.bins = NewHistogram(buckets...)
 			found = append(found, p)
 		}
 		for key, member := range v {
@@ -400,7 +401,7 @@ func TestEveryBinHoldsItsValueToLessThanHalfOf64thOfAPowerOfTwo(t *testing.T) {
 				if d == nil {
 					continue
 				}
-				for _, b := range d.Latency {
+				for b := range d.Latency.Buckets() {
 					if !isMiddleOfBin(b.NS) {
 						t.Errorf("%s: %d ns is not the middle of a bin", r.name, b.NS)
 					}
@@ -512,7 +513,7 @@ func FuzzParseGivesMetricsThatAreJSONOrOneLineOfError(f *testing.F) {
 		if err := json.Unmarshal(text, &again); err != nil {
 			t.Fatalf("metrics do not come back from %s: %v", text, err)
 		}
-		if diff := cmp.Diff(m, again); diff != "" {
+		if diff := cmp.Diff(m, again, cmp.AllowUnexported(Histogram{})); diff != "" {
 			t.Fatalf("metrics come back differently (-before +after):\n%s", diff)
 		}
 	})

@@ -89,23 +89,20 @@ func (r *reader) rate(name string, n number) (float64, bool) {
 	return v, true
 }
 
-// histogram reads fio's bins, an object of ns to count. It is nil where there are none.
+// histogram reads fio's bins, an object of ns to count. It is zero where there are none.
 func (r *reader) histogram(name string, s latencySection) Histogram {
-	if len(s.Bins) == 0 {
-		return nil
-	}
-	h := make(Histogram, 0, len(s.Bins))
+	buckets := make([]Bucket, 0, len(s.Bins))
 	for ns, n := range s.Bins {
 		at := name + "." + quoteShort(ns)
 		latency, isLatency := r.count(at, number(ns))
 		count, isCount := r.count(at, n)
 		if !isLatency || !isCount {
 			r.fail(at, "the bin is not a latency in ns with a count")
-			return nil
+			return Histogram{}
 		}
-		h = append(h, Bucket{latency, count})
+		buckets = append(buckets, Bucket{latency, count})
 	}
-	return inOrder(h)
+	return NewHistogram(buckets...)
 }
 
 // quoteShort quotes a text for a message, and cuts a long one.

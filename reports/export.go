@@ -66,7 +66,7 @@ func figures(t results.Trial) []figure {
 	histograms := []struct {
 		name string
 		h    fiojob.Histogram
-	}{{"read", nil}, {"write", nil}, {"flush", nil}}
+	}{{name: "read"}, {name: "write"}, {name: "flush"}}
 	if m.Read != nil {
 		histograms[0].h = m.Read.Latency
 	}

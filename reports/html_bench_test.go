@@ -65,13 +65,13 @@ func manyTrials(cells int) *results.Run {
 
 // spread is a distribution over so many of fio's bins.
 func spread(rng *rand.Rand, bins int) fiojob.Histogram {
-	var h fiojob.Histogram
+	var buckets []fiojob.Bucket
 	ns := int64(100_000)
 	for range bins {
 		ns += ns/64 + 1
-		h = append(h, fiojob.Bucket{NS: ns, Count: 1 + rng.Int64N(500)})
+		buckets = append(buckets, fiojob.Bucket{NS: ns, Count: 1 + rng.Int64N(500)})
 	}
-	return h
+	return fiojob.NewHistogram(buckets...)
 }
 
 // BenchmarkReport reads run directories and writes their reports; 500 cells are 10,000 trials. It says how large the file is and how

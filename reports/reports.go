@@ -185,7 +185,7 @@ func newCell(c cell.Cell, trials []results.Trial) Cell {
 	shown := Cell{ID: c.ID, Axes: c.Axes, Latency: map[string]Latency{}}
 	var iops, bw []float64
 	var paths []results.FlushPath
-	histograms := map[string]fiojob.Histogram{}
+	histograms := map[string][]fiojob.Histogram{}
 	for _, t := range trials {
 		if t.Status != results.OK || t.Metrics == nil {
 			shown.Failed++
@@ -194,7 +194,7 @@ func newCell(c cell.Cell, trials []results.Trial) Cell {
 		shown.Trials++
 		for name, d := range map[string]*fiojob.Direction{"read": t.Metrics.Read, "write": t.Metrics.Write, "trim": t.Metrics.Trim} {
 			if d != nil {
-				histograms[name] = histograms[name].Merge(d.Latency)
+				histograms[name] = append(histograms[name], d.Latency)
 			}
 		}
 		if t.Metrics.Write != nil {
@@ -203,7 +203,7 @@ func newCell(c cell.Cell, trials []results.Trial) Cell {
 		iops, bw = append(iops, trialRates[0].total(t.Metrics)), append(bw, trialRates[1].total(t.Metrics))
 		shown.Rates = append(shown.Rates, Rate{t.Block, iops[len(iops)-1], t.IOPSLog})
 		if t.Metrics.Sync != nil {
-			histograms["flush"] = histograms["flush"].Merge(t.Metrics.Sync.Latency)
+			histograms["flush"] = append(histograms["flush"], t.Metrics.Sync.Latency)
 		}
 		paths = append(paths, t.Evidence.FlushPath)
 		shown.Effective = t.Evidence.Effective
@@ -224,7 +224,7 @@ func newCell(c cell.Cell, trials []results.Trial) Cell {
 		shown.IOPS, shown.BW = &i, &b
 	}
 	for name, h := range histograms {
-		if l, ok := newLatency(h); ok {
+		if l, ok := newLatency(fiojob.Merge(h...)); ok {
 			shown.Latency[name] = l
 		}
 	}

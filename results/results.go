@@ -60,24 +60,36 @@ func (e *Error) Error() string {
 // Read reads a run directory, also one that is being written. A torn last line is left out; any other line that cannot
 // be read is an error with its number, as is a schema that this version does not know.
 func Read(dir string) (*Run, error) {
-	m, err := readManifest(dir)
+	run, trials, err := ReadEach(dir, func(t *Trial) Trial { return *t })
 	if err != nil {
 		return nil, err
+	}
+	run.Trials = trials
+	return run, nil
+}
+
+// ReadEach is Read for whoever needs little of each trial: in the order of the journal it returns what of makes of them, and
+// Run.Trials is nil. The calls of of are several at once, and none may keep the *Trial.
+func ReadEach[V any](dir string, of func(*Trial) V) (*Run, []V, error) {
+	m, err := readManifest(dir)
+	if err != nil {
+		return nil, nil, err
 	}
 	run := &Run{Dir: dir, Manifest: *m, whole: map[string]int64{}}
 	if m.Schema == OldestSchema {
 		run.Unresolved = run.Manifest.resolve()
 	}
-	if err := run.readTrials(); err != nil {
-		return nil, err
+	trials, err := readTrials(run, of)
+	if err != nil {
+		return nil, nil, err
 	}
 	if err := run.readSafety(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if run.Judgement, err = readJudgement(dir); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return run, nil
+	return run, trials, nil
 }
 
 // readManifest looks at the schema first, so that a newer manifest is called newer and not malformed.
@@ -119,18 +131,38 @@ func readManifest(dir string) (*Manifest, error) {
 	return m, nil
 }
 
-func (r *Run) readTrials() error {
+func readTrials[V any](r *Run, of func(*Trial) V) ([]V, error) {
 	type key struct {
 		cell  string
 		block int
 	}
+	type record struct {
+		key
+		value V
+	}
+	decode := func(text []byte, k *known) (record, error) {
+		t, ok := readTrial(text, k)
+		if !ok {
+			t = Trial{}
+			if err := json.Unmarshal(text, &t); err != nil {
+				return record{}, err
+			}
+		}
+		return record{key{t.Cell, t.Block}, of(&t)}, nil
+	}
+	var trials []V
 	at := map[key]int{}
-	return readJournal(r, TrialsFile, "a trial", func(t Trial) { keepLater(&r.Trials, at, key{t.Cell, t.Block}, t) })
+	err := readJournal(r, TrialsFile, "a trial", decode, func(x record) { keepLater(&trials, at, x.key, x.value) })
+	return trials, err
 }
 
 func (r *Run) readSafety() error {
+	decode := func(text []byte, _ *known) (x Safety, err error) {
+		err = json.Unmarshal(text, &x)
+		return x, err
+	}
 	at := map[cell.Question]int{}
-	return readJournal(r, SafetyFile, "a safety record", func(x Safety) { keepLater(&r.Safety, at, x.Key(), x) })
+	return readJournal(r, SafetyFile, "a safety record", decode, func(x Safety) { keepLater(&r.Safety, at, x.Key(), x) })
 }
 
 // keepLater adds a record, in the place of the one before it with the same key.
@@ -146,7 +178,7 @@ func keepLater[K comparable, R any](records *[]R, at map[K]int, key K, record R)
 // readJournal reads a journal, which may not be there, and takes its records in their order. Its last line is torn when its newline is
 // missing, and also when it has one but is no JSON: the pages of a long line reach the medium in any order. Neither was acknowledged by
 // Append, which returns after the fsync.
-func readJournal[R any](r *Run, file, what string, take func(R)) error {
+func readJournal[R any](r *Run, file, what string, decode func([]byte, *known) (R, error), take func(R)) error {
 	path := filepath.Join(r.Dir, file)
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -159,9 +191,9 @@ func readJournal[R any](r *Run, file, what string, take func(R)) error {
 	in := bufio.NewReaderSize(f, 64<<10)
 	whole := int64(0)
 	var reading []*batch[R] // a few at a time: a journal may be large
-	b := newBatch[R](1)
-	number := 1
-	for ; ; number++ {
+	b := newBatch[R]()
+	b.first = 1
+	for number := 1; ; number++ {
 		begin := len(b.text)
 		for err = bufio.ErrBufferFull; errors.Is(err, bufio.ErrBufferFull); {
 			var piece []byte
@@ -187,15 +219,19 @@ func readJournal[R any](r *Run, file, what string, take func(R)) error {
 		if len(b.text) < batchBytes {
 			continue
 		}
-		go b.decode()
-		if reading, b = append(reading, b), newBatch[R](number+1); len(reading) > runtime.GOMAXPROCS(0) {
-			if err := reading[0].take(path, what, take); err != nil {
+		go b.decode(decode)
+		reading = append(reading, b)
+		if len(reading) <= runtime.GOMAXPROCS(0) {
+			b = newBatch[R]()
+		} else {
+			b, reading = reading[0], reading[1:]
+			if err := b.take(path, what, take); err != nil {
 				return err
 			}
-			reading = reading[1:]
 		}
+		b.first = number + 1
 	}
-	go b.decode()
+	go b.decode(decode)
 	for _, b := range append(reading, b) {
 		if err := b.take(path, what, take); err != nil {
 			return err
@@ -207,27 +243,27 @@ func readJournal[R any](r *Run, file, what string, take func(R)) error {
 // batchBytes is about how much of a journal is decoded at once, on a processor of its own: reading is mostly decoding.
 const batchBytes = 256 << 10
 
-// batch is some lines of a journal.
+// batch is some lines of a journal. When its records are taken it is used for other lines.
 type batch[R any] struct {
 	first   int    // its first line's number, from 1
 	text    []byte // the lines
 	ends    []int  // in text, of each line without its newline
-	records []R    // of the lines up to the one that is none
+	records []R    // of the lines up to the one that cannot be read
 	err     error  // of that one
+	known   *known
 	done    chan struct{}
 }
 
-func newBatch[R any](first int) *batch[R] {
-	return &batch[R]{first: first, text: make([]byte, 0, batchBytes+batchBytes/4), done: make(chan struct{})}
+func newBatch[R any]() *batch[R] {
+	return &batch[R]{text: make([]byte, 0, batchBytes+batchBytes/4), known: newKnown(), done: make(chan struct{}, 1)}
 }
 
-func (b *batch[R]) decode() {
-	defer close(b.done)
-	b.records = make([]R, 0, len(b.ends))
+func (b *batch[R]) decode(decode func([]byte, *known) (R, error)) {
+	defer func() { b.done <- struct{}{} }()
 	begin := 0
 	for _, end := range b.ends {
 		var record R
-		if b.err = json.Unmarshal(b.text[begin:end], &record); b.err != nil {
+		if record, b.err = decode(b.text[begin:end], b.known); b.err != nil {
 			return
 		}
 		b.records = append(b.records, record)
@@ -235,7 +271,7 @@ func (b *batch[R]) decode() {
 	}
 }
 
-// take waits for the batch and takes its records.
+// take waits for the batch, takes its records and empties it.
 func (b *batch[R]) take(path, what string, take func(R)) error {
 	<-b.done
 	if b.err != nil {
@@ -244,5 +280,7 @@ func (b *batch[R]) take(path, what string, take func(R)) error {
 	for _, record := range b.records {
 		take(record)
 	}
+	clear(b.records)
+	b.text, b.ends, b.records = b.text[:0], b.ends[:0], b.records[:0]
 	return nil
 }
