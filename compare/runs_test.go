@@ -53,12 +53,15 @@ func TestAMetricIsAPositiveNumberOrAReason(t *testing.T) {
 		m      Metric
 		change func(*results.Trial)
 	}{
-		"failed":           {IOPS, func(t *results.Trial) { t.Status = results.Failed }},
-		"without figures":  {IOPS, func(t *results.Trial) { t.Metrics = nil }},
-		"without work":     {IOPS, func(t *results.Trial) { t.Metrics = &fiojob.Metrics{} }},
-		"zero":             {IOPS, func(t *results.Trial) { t.Metrics.Write.IOPS = 0 }},
-		"not a number":     {BW, func(t *results.Trial) { t.Metrics.Write.BW = math.NaN() }},
-		"too few":          {"write_p999", func(t *results.Trial) { t.Metrics.Write.Latency = fiojob.NewHistogram(fiojob.Bucket{NS: 5, Count: 999}) }},
+		"failed":          {IOPS, func(t *results.Trial) { t.Status = results.Failed }},
+		"without figures": {IOPS, func(t *results.Trial) { t.Metrics = nil }},
+		"without work":    {IOPS, func(t *results.Trial) { t.Metrics = &fiojob.Metrics{} }},
+		"zero":            {IOPS, func(t *results.Trial) { t.Metrics.Write.IOPS = 0 }},
+		"not a number":    {BW, func(t *results.Trial) { t.Metrics.Write.BW = math.NaN() }},
+		"too few": {"write_p999", func(t *results.Trial) {
+			t.Metrics.Write.Latency = fiojob.NewHistogram(fiojob.Bucket{NS: 5,
+				Count: 999})
+		}},
 		"histogram lost":   {"write_p50", func(t *results.Trial) { t.Metrics.Write.Latency = fiojob.Histogram{} }},
 		"sync lost":        {"flush_p50", func(t *results.Trial) { t.Metrics.Missing = []string{"sync.latency"} }},
 		"read missing":     {"read_p50", func(t *results.Trial) { t.Missing = []string{"read"} }},

@@ -82,8 +82,9 @@ func newRun(s shape) *results.Run {
 func newTrial(cell string, block int, iops float64) results.Trial {
 	ns := int64(1e9 / iops)
 	return results.Trial{Cell: cell, Block: block, Status: results.OK, Metrics: &fiojob.Metrics{
-		Write: &fiojob.Direction{IOs: 2000, IOPS: iops, BW: 4096 * iops, LatencyKind: "lat", Latency: fiojob.NewHistogram(fiojob.Bucket{NS: ns, Count: 1900}, fiojob.Bucket{NS: 3 * ns, Count: 100})},
-		Sync:  &fiojob.Sync{IOs: 2000, Latency: fiojob.NewHistogram(fiojob.Bucket{NS: 2 * ns, Count: 2000})},
+		Write: &fiojob.Direction{IOs: 2000, IOPS: iops, BW: 4096 * iops, LatencyKind: "lat",
+			Latency: fiojob.NewHistogram(fiojob.Bucket{NS: ns, Count: 1900}, fiojob.Bucket{NS: 3 * ns, Count: 100})},
+		Sync: &fiojob.Sync{IOs: 2000, Latency: fiojob.NewHistogram(fiojob.Bucket{NS: 2 * ns, Count: 2000})},
 	}}
 }
 

@@ -55,8 +55,10 @@ func generatedTrial(rng *rand.Rand, c cell.Cell, index, block, order int) result
 	t := results.Trial{
 		Cell: c.ID, Block: block, Order: order, Status: results.OK, Started: time.Date(2026, 1, 2, 3, 4, order, 0, time.UTC),
 		Phases: results.Phases{AttachS: 0.1, PrepareS: 0.2, MeasureS: 1.5, CollectS: 0.7, WallS: 2.5},
-		Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOs: writes, Bytes: writes * 4096, RuntimeNS: 15e8, IOPS: float64(writes) / 1.5, BW: float64(writes) * 4096 / 1.5,
-			Latency: fiojob.NewHistogram(fiojob.Bucket{NS: 100_000 * int64(index+1), Count: writes - 20}, fiojob.Bucket{NS: 3_000_000, Count: 20}), LatencyKind: "lat"}},
+		Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOs: writes, Bytes: writes * 4096, RuntimeNS: 15e8, IOPS: float64(writes) / 1.5,
+			BW:          float64(writes) * 4096 / 1.5,
+			Latency:     fiojob.NewHistogram(fiojob.Bucket{NS: 100_000 * int64(index+1), Count: writes - 20}, fiojob.Bucket{NS: 3_000_000, Count: 20}),
+			LatencyKind: "lat"}},
 		Evidence: results.Evidence{Effective: &flags, Expected: &flags,
 			FlushPath: results.FlushPath{Fio: n(syncs), Guest: n(syncs), QEMU: n(syncs)}},
 		Missing: []string{"flush_path.image"},

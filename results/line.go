@@ -287,7 +287,8 @@ func (l *line) key(name string) bool {
 		at = 1
 	}
 	end := at + len(name) + 3
-	if len(l.rest) < end || !l.first && l.rest[0] != ',' || l.rest[at] != '"' || string(l.rest[at+1:end-2]) != name || l.rest[end-2] != '"' || l.rest[end-1] != ':' {
+	if len(l.rest) < end || !l.first && l.rest[0] != ',' || l.rest[at] != '"' || string(l.rest[at+1:end-2]) != name || l.rest[end-2] != '"' ||
+		l.rest[end-1] != ':' {
 		return false
 	}
 	l.rest, l.first = l.rest[end:], false

@@ -124,14 +124,21 @@ func TestALineOfAnotherFormIsLeftToTheCarefulReader(t *testing.T) {
 	}
 	for _, change := range [][2]string{
 		{`{"cell"`, `{ "cell"`}, {`{"cell"`, ` {"cell"`}, {`]}`, `]} `}, {`]}`, `]`}, {`]}`, `],}`}, {`]}`, `]}}`}, {`"cell":"a"`, `"Cell":"a"`},
-		{`"cell":"a"`, `"cell":"a","cell":"b"`}, {`"cell":"a"`, `"cell":7`}, {`"cell":"a"`, `"cell":null`}, {`"cell":"a"`, `"cell":"` + "\x01" + `"`},
-		{`"cell":"a","block":0`, `"block":0,"cell":"a"`}, {`"cell":"a"`, `"cell":"\x"`}, {`"cell":"a"`, `"cell":"\"`}, {`"block":0`, `"block":00`},
+		{`"cell":"a"`, `"cell":"a","cell":"b"`}, {`"cell":"a"`, `"cell":7`}, {`"cell":"a"`, `"cell":null`},
+		{`"cell":"a"`, `"cell":"` + "\x01" + `"`},
+		{`"cell":"a","block":0`, `"block":0,"cell":"a"`}, {`"cell":"a"`, `"cell":"\x"`}, {`"cell":"a"`, `"cell":"\"`},
+		{`"block":0`, `"block":00`},
 		{`"block":0`, `"block":0.0`}, {`"block":0`, `"block":1e3`}, {`"block":0`, `"block":-`}, {`"block":0`, `"block":99999999999999999999`},
-		{`"ok"`, `"ok","new":1`}, {`"status":"ok"`, `"status":"failed","failure":{"fault":"rig","message":"m"}`}, {`05Z`, `65Z`}, {`"2026`, `2026`},
-		{`0.5`, `00.5`}, {`0.5`, `.5`}, {`0.5`, `0.`}, {`0.5`, `1e`}, {`0.5`, `1e999`}, {`0.5`, `"0.5"`}, {`0.5`, `+1`}, {`0.5`, `null`}, {`0.5`, ``},
-		{`{"ios":3}`, `null`}, {`"ios":3`, `"ios":3,"latency":[[2,1],[1,1]]`}, {`"ios":3`, `"ios":3,"latency":[[1]]`}, {`"ios":3`, `"ios":3,"latency":null`},
-		{`[1,2.5e3]`, `[1,2.5e3,]`}, {`[1,2.5e3]`, `[,1]`}, {`[1,2.5e3]`, `[1 2]`}, {`[1,2.5e3]`, `[1,2`}, {`[1,2.5e3]`, `null`}, {`true`, `True`},
-		{`{"size":"7"}`, `{"size":"7","size":"8"}`}, {`{"size":"7"}`, `{"size":7}`}, {`{"size":"7"}`, `{,"size":"7"}`}, {`{"size":"7"}`, `{"size" "7"}`},
+		{`"ok"`, `"ok","new":1`}, {`"status":"ok"`, `"status":"failed","failure":{"fault":"rig","message":"m"}`}, {`05Z`, `65Z`},
+		{`"2026`, `2026`},
+		{`0.5`, `00.5`}, {`0.5`, `.5`}, {`0.5`, `0.`}, {`0.5`, `1e`}, {`0.5`, `1e999`}, {`0.5`, `"0.5"`}, {`0.5`, `+1`}, {`0.5`, `null`},
+		{`0.5`, ``},
+		{`{"ios":3}`, `null`}, {`"ios":3`, `"ios":3,"latency":[[2,1],[1,1]]`}, {`"ios":3`, `"ios":3,"latency":[[1]]`},
+		{`"ios":3`, `"ios":3,"latency":null`},
+		{`[1,2.5e3]`, `[1,2.5e3,]`}, {`[1,2.5e3]`, `[,1]`}, {`[1,2.5e3]`, `[1 2]`}, {`[1,2.5e3]`, `[1,2`}, {`[1,2.5e3]`, `null`},
+		{`true`, `True`},
+		{`{"size":"7"}`, `{"size":"7","size":"8"}`}, {`{"size":"7"}`, `{"size":7}`}, {`{"size":"7"}`, `{,"size":"7"}`},
+		{`{"size":"7"}`, `{"size" "7"}`},
 		{`{"guard":"g",`, `{"message":"m",`}, {`[{"guard"`, `[7,{"guard"`},
 	} {
 		text := strings.Replace(line, change[0], change[1], 1)

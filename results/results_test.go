@@ -19,7 +19,8 @@ func trial(cell string, block int) Trial {
 	n := int64(99)
 	return Trial{
 		Cell: cell, Block: block, Order: block, Status: OK, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		Metrics:  &fiojob.Metrics{Write: &fiojob.Direction{IOs: 10, Bytes: 40960, RuntimeNS: 1e9, IOPS: 10, BW: 40960, Latency: fiojob.NewHistogram(fiojob.Bucket{NS: 100, Count: 10}), LatencyKind: "lat"}},
+		Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOs: 10, Bytes: 40960, RuntimeNS: 1e9, IOPS: 10, BW: 40960,
+			Latency: fiojob.NewHistogram(fiojob.Bucket{NS: 100, Count: 10}), LatencyKind: "lat"}},
 		Evidence: Evidence{FlushPath: FlushPath{Fio: &n}},
 		Guards:   []Guard{{"runtime", "a guard with a \n new line"}},
 		Missing:  []string{"flush_path.image"},
