@@ -53,6 +53,7 @@ bench: guest ## print what platter itself costs
 	@$(GO) test -run '^$$' -bench Every -benchtime 3x ./powercut/replay
 	@$(GO) test -run '^$$' -bench BruteForce -benchtime 1x ./powercut/replay
 	@$(GO) test -run '^$$' -bench . -benchtime 1x ./powercut
+	@scripts/beside.sh
 	@$(GO) test -run '^$$' -bench . -benchtime 1x ./gate/... ./lint/... ./compare/...
 
 clean: ## remove what was built here (not the guest images in the cache)
