@@ -135,7 +135,7 @@ func TestADebugfsThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 	x, rec, c := keptLog(t)
 	for _, says := range []string{
 		"dump: No space left on device while writing file",
-		"dump: Too many open files while opening /work/data.dump for dump_inode",
+		"dump: Too many open files while opening /srv/data.dump for dump_inode",
 		"debugfs: Cannot allocate memory while trying to open survivor.img",
 	} {
 		tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `p=${2#dump /data \"}; : >"${p%\"}"; echo "` + says + `" >&2`})
