@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -179,6 +180,7 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 			t.Fatalf("the campaign before: %+v", r.Failure)
 		}
 	}
+	campaign, over := context.WithCancel(t.Context())
 	killed := make(chan error, 1)
 	go func() {
 		for logged := false; !logged; { // until the probe writes
@@ -187,8 +189,8 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 				info, err := os.Stat(log)
 				logged = logged || err == nil && info.Size() > 64<<10
 			}
-			if t.Context().Err() != nil {
-				killed <- t.Context().Err()
+			if campaign.Err() != nil {
+				killed <- errors.New("the campaign ended before the probe had written")
 				return
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -200,6 +202,7 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 		killed <- err
 	}()
 	first := run.Campaigns.Do(t.Context(), all[0])
+	over()
 	if err := <-killed; err != nil {
 		t.Fatal(err)
 	}

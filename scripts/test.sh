@@ -50,6 +50,7 @@ else
 	} >"$real" 2>&1 || status=$?
 	show "$real" "$status"
 	wait "$watching" || status=$?
+	watching=
 	echo 'watched by the race detector:'
 	show "$watched" "$status"
 fi

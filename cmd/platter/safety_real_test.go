@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,32 +91,30 @@ safety: {classes: [host_crash], seconds: 2, size: 4MiB}
 		t.Fatal(err)
 	}
 	journal := filepath.Join(r.dir, "out", results.SafetyFile)
-	for range 1200 {
-		if info, err := os.Stat(journal); err == nil && info.Size() > 0 {
-			break
-		} else if err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	// The first campaign is over when its records are in the journal; the next one runs when a log is written.
+	for _, pattern := range []string{journal, filepath.Join(r.storage, "*", "oplog-*")} {
+		for written := false; !written; {
+			select {
+			case err := <-ended:
+				t.Fatalf("the run ended before %s was written: %v", pattern, err)
+			case <-time.After(10 * time.Millisecond):
+			}
+			files, err := filepath.Glob(pattern)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				info, err := os.Stat(file) // a log goes with its campaign
+				written = written || err == nil && info.Size() > 0
+			}
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	for logged := false; !logged && cmd.ProcessState == nil; { // into the next campaign, which keeps a log
-		logs, err := filepath.Glob(filepath.Join(r.storage, "*", "oplog-*"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, log := range logs {
-			info, err := os.Stat(log)
-			logged = logged || err == nil && info.Size() > 0
-		}
-		if t.Context().Err() != nil {
-			t.Fatal("no campaign keeps a log")
-		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait()
+	<-ended
 	r.run(0, "cleanup", "--storage", r.storage)
 	r.clean()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
