@@ -2,11 +2,14 @@ package replay
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
+	"math"
 	"math/rand/v2"
 	"testing"
 
 	"platter/powercut/oplog"
+	"platter/powercut/witness"
 )
 
 // FuzzEvery feeds the judge with anything: it must not panic, and what it says must be possible.
@@ -45,6 +48,62 @@ func FuzzEvery(f *testing.F) {
 		}
 		if _, err := points(again, 10, 1); err != nil {
 			t.Errorf("no points of a log that was judged: %v", err)
+		}
+	})
+}
+
+// FuzzReadCampaign reads campaigns that may come from anybody. Where one is taken, every block of the probe has a place on the disk, that
+// place is no other block's, and what is written is read again.
+func FuzzReadCampaign(f *testing.F) {
+	c := small()
+	for _, extents := range [][]Extent{nil,
+		{{File: 0, Image: 8192, Length: 1536}, {File: 1536, Image: 1024, Length: 2560}},
+		{{Length: 4096, Image: math.MaxInt64 - 511}}} {
+		for _, format := range []string{"raw", "qcow2"} {
+			c.Extents, c.Format = extents, format
+			text, err := json.Marshal(c)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := ReadCampaign(bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		written, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadCampaign(bytes.NewReader(written)); err != nil {
+			t.Errorf("what was read is refused once it is written: %v", err)
+		}
+		blocks := int64(c.Layout.Jobs) * int64(c.Layout.Blocks)
+		if c.Layout.Pattern != witness.Overwrite || blocks > 256 || blocks*int64(len(c.Extents)) > 4096 {
+			return // it would only be slow
+		}
+		h, err := newHomes(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for b := range uint32(blocks) {
+			var bytes int64
+			h.ofBlock(b, func(s stretch) {
+				bytes += s.length
+				if s.image < 0 || s.image+s.length < s.image || c.Format == "raw" && s.image+s.length > c.SizeBytes {
+					t.Errorf("block %d stands beyond the disk: %+v", b, s)
+				}
+				h.onDisk(s.image, s.length, func(found stretch) {
+					if found.block != b {
+						t.Errorf("the place of block %d is block %d's: %+v", b, found.block, s)
+					}
+				})
+			})
+			if bytes != int64(c.Layout.BlockBytes) {
+				t.Errorf("block %d of %d bytes has %d on the disk", b, c.Layout.BlockBytes, bytes)
+			}
 		}
 	})
 }

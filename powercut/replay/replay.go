@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"platter/cell"
@@ -182,6 +183,9 @@ func newHomes(c Campaign) (*homes, error) {
 	for _, e := range extents {
 		if (e.File|e.Image|e.Length)%witness.SectorSize != 0 || e.File < 0 || e.Image < 0 || e.Length < 1 {
 			return nil, fmt.Errorf("extent %+v of the probe's file: stretches of whole sectors of %d bytes can be judged", e, witness.SectorSize)
+		}
+		if e.Image > math.MaxInt64-e.Length {
+			return nil, fmt.Errorf("extent %+v of the probe's file is beyond any disk", e)
 		}
 		if c.Format == "raw" && e.Image > c.SizeBytes-e.Length { // other formats' files may be smaller than the disk in them
 			return nil, fmt.Errorf("extent %+v of the probe's file is beyond the image's %d bytes", e, c.SizeBytes)
