@@ -280,6 +280,16 @@ func TestARunWhoseFioFailsGoesOnAndEndsWithFour(t *testing.T) {
 	}
 }
 
+// The disk is too small for a file system: nothing of the person's was run, so it is not the status of a failed command, 4.
+func TestAGuestShellWhoseFileSystemFailsEndsWithThree(t *testing.T) {
+	r := newRig(t)
+	_, stderr := r.run(3, "guest", "shell", "--storage", r.storage, "--size", "16KiB", "--filesystem", "ext4", "--run", "echo ran")
+	if !strings.Contains(stderr, "make ext4 on disk") {
+		t.Errorf("it failed for another reason:\n%s", stderr)
+	}
+	r.clean()
+}
+
 func TestARunThatIsInterruptedCleansUpAndGoesOnLater(t *testing.T) {
 	r := newRig(t)
 	cmd := r.command("run", "real.yaml", "-o", "out", "--storage", r.storage)
