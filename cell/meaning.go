@@ -136,9 +136,6 @@ func (c Cell) IODepth() int { return int(max(1, c.number("fio.iodepth", 1))) }
 // ReadPercent returns fio's rwmixread, the share of reads in a mixed workload; fio's default is 50.
 func (c Cell) ReadPercent() int { return int(c.number("fio.rwmixread", 50)) }
 
-// Loops returns fio's loops, how often the workload is done; fio's default is 1.
-func (c Cell) Loops() int { return int(c.number("fio.loops", 1)) }
-
 // Runtime returns fio's runtime; 0 when the workload ends by size alone.
 func (c Cell) Runtime() time.Duration { return c.fioTime("runtime") }
 

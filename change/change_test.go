@@ -72,7 +72,8 @@ func TestWhatDiffersForADiskIsFoundAndNothingElse(t *testing.T) {
 		{"the machine", "q35-7.2", "q35-8.0", "", "domain/os differs and is not measured", ""},
 		{"a controller of disks", controller, "", "", "domain/devices/controller differs and is not measured", ""},
 	} {
-		before := strings.Replace(web, "  </devices>", `<disk type='file' device='disk'><driver type='raw'/><shareable/><source file='/b'/><target dev='vdb'/><iotune/></disk>
+		before := strings.Replace(web, "  </devices>", `<disk type='file' device='disk'><driver type='raw'/><shareable/><source file='/b'/>
+<target dev='vdb'/><iotune/></disk>
 <disk type='network' device='disk'><driver type='raw'/><source protocol='rbd' name='p/i'/><target dev='vdc'/></disk>
 <disk type='file'><driver type='qcow2'/><source file='/d'/><target dev='vdd'/></disk>
 <disk type='file' device='cdrom'><source file='/sr.iso'/><target dev='sda' bus='sata'/></disk>

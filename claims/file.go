@@ -63,8 +63,8 @@ func hypotheses() []hypothesis {
 }
 
 // yamlKind is the kind of file that claims are.
-var yamlKind = strictyaml.Kind{Name: "file of claims", Least: "a claim has at least name, text, over and kind", Bytes: 256 << 10, Tokens: 10000,
-	Depth: 12}
+var yamlKind = strictyaml.Kind{Name: "file of claims", Least: "a claim has at least name, text, over and kind",
+	Bytes: 256 << 10, Tokens: 10000, Depth: 12}
 
 // readHypotheses reads a file of claims; an error names the claim.
 func readHypotheses(text []byte) ([]hypothesis, error) {

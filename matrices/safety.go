@@ -77,7 +77,8 @@ func (r *reader) words(into *[]string, known []string) func(string, *node) error
 			word := item.value.String()
 			switch {
 			case !slices.Contains(known, word):
-				return r.at(item.pos, problemf("%s has no %q", what, word).withHint("%s", strictyaml.DidYouMean(word, known, "it has "+strings.Join(known, ", "))))
+				hint := strictyaml.DidYouMean(word, known, "it has "+strings.Join(known, ", "))
+				return r.at(item.pos, problemf("%s has no %q", what, word).withHint("%s", hint))
 			case slices.Contains(*into, word):
 				return r.at(item.pos, problemf("%s has %q twice", what, word).withHint("remove one"))
 			}

@@ -27,9 +27,9 @@ func abCommand() *cli.Command {
 		Usage:     "measure both sides of a change of domain XML, interleaved, and judge it by a policy",
 		ArgsUsage: "MATRIX",
 		Category:  "judge",
-		Description: `Reads a domain XML from before a change and one with it, finds what differs for each disk, measures every cell of MATRIX with both
-on platter's own guest and a scratch disk, interleaved in one run, and judges. The disk's settings of the two files take the place of
-MATRIX's own. Nothing of the domain itself is touched or needed.
+		Description: `Reads a domain XML from before a change and one with it, finds what differs for each disk, measures every cell of
+MATRIX with both on platter's own guest and a scratch disk, interleaved in one run, and judges. The disk's settings of the two files
+take the place of MATRIX's own. Nothing of the domain itself is touched or needed.
 
 What lint calls an error in the new file is FAIL, and a change that means nothing to a disk PASS, both without a run. What may matter to
 a disk and cannot be measured (machine type, CPU, iotune, …) is named, and nothing with it passes: it is INCONCLUSIVE, or FAIL by

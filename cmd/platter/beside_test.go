@@ -147,9 +147,9 @@ func writeLargeRun(dir string, cells, trials int, seed uint64) (err error) {
 		}
 		fmt.Fprintf(out, `]},"evidence":{"expected":{"writeback":true,"direct":true,"no_flush":false},`+
 			`"effective":{"writeback":true,"direct":true,"no_flush":false},"flush_path":{"fio":%d,"guest":%d,"qemu":%d,"host_device":1},`+
-			`"qemu":{"read_ops":0,"read_bytes":0,"write_ops":%d,"write_bytes":%d,"flush_ops":%d},"guest":{"cache_type":"write back","clocksource":"tsc",`+
-			`"queue/fua":"0","queue/logical_block_size":"512","queue/nr_requests":"256","queue/physical_block_size":"512","queue/rotational":"1",`+
-			`"queue/scheduler":"[none] mq-deadline","queue/write_cache":"write back","size":"131072"},"allocated_bytes":0,"others_cpus":0.01,`+
+			`"qemu":{"read_ops":0,"read_bytes":0,"write_ops":%d,"write_bytes":%d,"flush_ops":%d},"guest":{"cache_type":"write back",`+
+			`"clocksource":"tsc","queue/fua":"0","queue/logical_block_size":"512","queue/nr_requests":"256","queue/physical_block_size":"512",`+
+			`"queue/rotational":"1","queue/scheduler":"[none] mq-deadline","queue/write_cache":"write back","size":"131072"},"allocated_bytes":0,"others_cpus":0.01,`+
 			`"image_o_direct":true,"residency":{"before_bytes":0,"after_bytes":1933312,"image_bytes":67108864},"guest_cache_bytes":876544},`+
 			`"guards":[{"guard":"steady_state","message":"1.5s is too short to see whether the rate is steady: that takes 60 s"}],`+
 			`"missing":["flush_path.image"]}`+"\n", ios, ios, ios, ios, 4096*ios, ios)

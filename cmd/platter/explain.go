@@ -38,7 +38,8 @@ An argument with a "/" or ending in .xml, and the name of a file that is there, 
 The job is ` + explainJob + ` unless --fio says otherwise, in fio's words and with fio's defaults for what is left out
 (no sync, direct=0). The guest's disk is a raw device unless --filesystem names one, behind a drive with a volatile cache
 unless --drive-cache says otherwise. Of an RBD disk Ceph's rbd_cache_writethrough_until_flush is not taken for granted, since
-some builds of QEMU turn it off: --rbd-cache-writethrough-until-flush says that it is in effect. CD-ROMs, floppies and read-only disks are skipped.
+some builds of QEMU turn it off: --rbd-cache-writethrough-until-flush says that it is in effect. CD-ROMs, floppies and read-only
+disks are skipped.
 
 With --json one object is printed:
    {"schema": 1, "domain": what was read, "job": fio's options, "filesystem", "drive_cache",

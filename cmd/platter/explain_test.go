@@ -182,7 +182,8 @@ func TestExplainReadsADomainFromLibvirt(t *testing.T) {
 	}
 	name := fmt.Sprintf("platter-explain-%d", os.Getpid())
 	file := t.TempDir() + "/domain.xml"
-	text := fmt.Sprintf(`<domain type='qemu'><name>%s</name><memory>65536</memory><os><type arch='x86_64'>hvm</type></os><devices>
+	text := fmt.Sprintf(`<domain type='qemu'><name>%s</name><memory>65536</memory>
+<os><type arch='x86_64'>hvm</type></os><devices>
 <disk type='file'><driver name='qemu' type='raw' cache='unsafe'/><source file='/nowhere.img'/><target dev='vda'/></disk></devices></domain>`, name)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -42,10 +42,9 @@ var allowed = map[string][]string{
 		"orchestrator/scratch", "powercut", "powercut/replay", "powercut/witness", "results"},
 	"orchestrator": {"fault", "text", "cell", "orchestrator/crash", "orchestrator/scratch", "orchestrator/host", "orchestrator/guest",
 		"orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob", "powercut", "powercut/witness"},
-	"cmd/platter": {"fault", "strictyaml", "text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay", "powercut/witness", "claims",
-		"policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/scratch", "orchestrator/guest",
-		"orchestrator/hypervisor", "reports",
-		"compare", "results", "matrices", "libvirtxml", "fiojob"},
+	"cmd/platter": {"fault", "strictyaml", "text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay",
+		"powercut/witness", "claims", "policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/scratch",
+		"orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

@@ -60,7 +60,8 @@ EXAMPLES:
 // presentFlag is the flag that model reads.
 func presentFlag() cli.Flag {
 	return &cli.StringSliceFlag{Name: "present",
-		Usage: "hold the answer against the setting `AXIS=VALUE` that is in force, for example disk.cache=none; default QEMU's writeback, in a run of platter ab the side before. May be repeated"}
+		Usage: "hold the answer against the setting `AXIS=VALUE` that is in force, for example disk.cache=none; " +
+			"default QEMU's writeback, in a run of platter ab the side before. May be repeated"}
 }
 
 // model is what is shown of a run.

@@ -149,7 +149,8 @@ func knownMessages() []knownMessage {
 
 // deniedPath finds the image in libvirt's ("Cannot access storage file") and QEMU's ("Could not open") words for EACCES.
 func deniedPath(message string) (path string, ok bool) {
-	pattern := regexp.MustCompile(`(?:Could not open|Cannot access storage file|Failed to open file|Failed to create file) '([^']+)'.*: Permission denied`)
+	pattern := regexp.MustCompile(
+		`(?:Could not open|Cannot access storage file|Failed to open file|Failed to create file) '([^']+)'.*: Permission denied`)
 	m := pattern.FindStringSubmatch(message)
 	if m == nil {
 		return "", false
