@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"platter/cell"
 	"platter/compare"
 	"platter/policy"
 	"platter/results"
@@ -235,7 +236,7 @@ func (j *judge) pairedRule(m compare.Metric, chosen []cellPair, result *RuleResu
 			result.Skipped = append(result.Skipped, p.name)
 			continue
 		}
-		for side, s := range map[string]series{Before: before, After: after} {
+		for side, s := range map[string]series{cell.SideBefore: before, cell.SideAfter: after} {
 			if s.problem != "" {
 				result.problem("cell %s, %s: %s", p.name, side, s.problem)
 			}

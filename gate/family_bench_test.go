@@ -47,7 +47,7 @@ func outcomeOf(pairs []compare.Pair, floor float64) Outcome {
 		name := fmt.Sprint(i)
 		p.Performance.Rules = append(p.Performance.Rules, policy.Rule{Metric: "iops", Cells: map[string]string{"fio.fsync": name},
 			Regression: floor})
-		for side, values := range map[string]map[int]float64{Before: pair.Before, After: pair.After} {
+		for side, values := range map[string]map[int]float64{cell.SideBefore: pair.Before, cell.SideAfter: pair.After} {
 			id := side + name
 			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: id, Axes: cell.Settings{{Name: cell.SideAxis, Value: cell.Value{V: side}},
 				{Name: "fio.fsync", Value: cell.Value{V: name}}}})

@@ -26,12 +26,6 @@ const (
 	Inconclusive Outcome = "INCONCLUSIVE"
 )
 
-// The sides of a change that one run measured interleaved: the values of cell.SideAxis.
-const (
-	Before = cell.SideBefore
-	After  = cell.SideAfter
-)
-
 // Verdict is what the gate found. Its JSON is what platter gate --json prints.
 type Verdict struct {
 	Schema  int      `json:"schema"`
@@ -217,7 +211,8 @@ func sideOf(run *results.Run) ([]cellPair, error) {
 		case cell.SideAfter:
 			side = &pairs[i].after
 		default:
-			return nil, fmt.Errorf("cell %s has not %s=%s or %s: the run did not measure both sides of a change", c.ID, cell.SideAxis, Before, After)
+			return nil, fmt.Errorf("cell %s has not %s=%s or %s: the run did not measure both sides of a change", c.ID, cell.SideAxis,
+				cell.SideBefore, cell.SideAfter)
 		}
 		if side.ID != "" {
 			return nil, fmt.Errorf("cell %s is there twice", c.ID)

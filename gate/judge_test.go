@@ -47,7 +47,7 @@ func newRun(s shape) *results.Run {
 		Guest: results.Guest{ImageDigest: "sha256:1"}}}
 	sides := []string{""}
 	if s.both {
-		sides = []string{Before, After}
+		sides = []string{cell.SideBefore, cell.SideAfter}
 	}
 	run.Manifest.Axes = []string{"fio.fsync"}
 	for c := range s.cells {
@@ -60,7 +60,7 @@ func newRun(s shape) *results.Run {
 			id := cell.ID(axes)
 			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: id, Axes: axes})
 			factor := 1.0
-			if side != Before {
+			if side != cell.SideBefore {
 				factor = s.factor
 			}
 			for b := range s.blocks {
@@ -174,7 +174,7 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		i := slices.IndexFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, side) && s.Class == class })
 		return &r.Safety[i]
 	}
-	after := func(r *results.Run) *results.Safety { return at(r, After, cell.PowerLoss) }
+	after := func(r *results.Run) *results.Safety { return at(r, cell.SideAfter, cell.PowerLoss) }
 	for _, c := range []struct {
 		name    string
 		spoil   func(*results.Run, *policy.Policy)
@@ -242,7 +242,7 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		}, Inconclusive, "the policy asks for it"},
 		{"a missing record", func(r *results.Run, p *policy.Policy) {
 			p.Safety.Classes = nil
-			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, After+",fio.fsync=2") })
+			r.Safety = slices.DeleteFunc(r.Safety, func(s results.Safety) bool { return strings.Contains(s.Cell, cell.SideAfter+",fio.fsync=2") })
 		}, Inconclusive, "not judged"},
 		{"a limit on a class that was not judged", func(_ *results.Run,
 			p *policy.Policy) {
@@ -303,7 +303,7 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 func TestOnlyTheSideAfterTheChangeCanBreakPromises(t *testing.T) {
 	run := newRun(shape{seed: 1, cells: 1, blocks: 10, noise: 0.01, factor: 1, both: true, safety: true})
 	for i := range run.Safety {
-		if strings.Contains(run.Safety[i].Cell, Before) {
+		if strings.Contains(run.Safety[i].Cell, cell.SideBefore) {
 			run.Safety[i].PromisesLost, run.Safety[i].Verdict = 1900, results.Loses
 		}
 	}
@@ -317,7 +317,7 @@ func TestBrokenPromisesAreCountedOverTheCellsOfAClass(t *testing.T) {
 	}{{3, Fail}, {4, Pass}} {
 		run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.01, factor: 1, both: true, safety: true})
 		for i := range run.Safety {
-			if s := &run.Safety[i]; strings.Contains(s.Cell, After) && s.Class == cell.HostCrash {
+			if s := &run.Safety[i]; strings.Contains(s.Cell, cell.SideAfter) && s.Class == cell.HostCrash {
 				s.PromisesLost, s.Verdict = 2, results.Loses
 			}
 		}
@@ -414,7 +414,7 @@ func TestIopsAndBandwidthAreOneTest(t *testing.T) {
 func TestARuleIsAboutItsCells(t *testing.T) {
 	run := newRun(shape{seed: 1, cells: 2, blocks: 10, noise: 0.005, factor: 1, both: true})
 	for i := range run.Trials {
-		if run.Trials[i].Cell == cell.SideAxis+"="+After+",fio.fsync=2" {
+		if run.Trials[i].Cell == cell.SideAxis+"="+cell.SideAfter+",fio.fsync=2" {
 			run.Trials[i].Metrics.Write.IOPS *= 0.7
 		}
 	}
@@ -443,7 +443,7 @@ func TestExposureIsComparedBetweenRunsOnly(t *testing.T) {
 		for i := range run.Safety {
 			s := &run.Safety[i]
 			s.Exposure = results.Exposure{MS: before, Censored: censored}
-			if strings.Contains(s.Cell, After) {
+			if strings.Contains(s.Cell, cell.SideAfter) {
 				s.Exposure.MS = after
 			}
 		}
@@ -510,7 +510,7 @@ func FuzzJudge(f *testing.F) {
 			where := int(edits[1])
 			trial, record, one := &run.Trials[where%len(run.Trials)], &run.Safety[where%len(run.Safety)],
 				&run.Manifest.Cells[where%len(run.Manifest.Cells)]
-			after := strings.Contains(record.Cell, After)
+			after := strings.Contains(record.Cell, cell.SideAfter)
 			value := []float64{0, -1, math.NaN(), math.Inf(1), math.Inf(-1)}[where%5]
 			switch edits[0] % 12 {
 			case 0:
@@ -570,7 +570,7 @@ func TestWhatACrashTakesOnlyAfterTheChangeIsSaid(t *testing.T) {
 	for i := range run.Safety {
 		s := &run.Safety[i]
 		s.Exposure = results.Exposure{}
-		if strings.Contains(s.Cell, After) && s.Class == cell.HostCrash {
+		if strings.Contains(s.Cell, cell.SideAfter) && s.Class == cell.HostCrash {
 			s.Exposure = results.Exposure{Writes: 5, MS: 977, Censored: true}
 		}
 	}

@@ -66,7 +66,7 @@ func TestARunThatMayEndEarlyIsJudgedAtItsLooksAlone(t *testing.T) {
 		run := lookedAt(t, p, shape{seed: 1, cells: 2, blocks: blocks, noise: 0.005, factor: 1})
 		if slices.Contains(defaultLooks, blocks) {
 			wants(t, JudgeAB(p, run, today, Facts{}), Pass, "within")
-			run.Trials = slices.DeleteFunc(run.Trials, func(t results.Trial) bool { return t.Block == 3 && strings.Contains(t.Cell, After) })
+			run.Trials = slices.DeleteFunc(run.Trials, func(t results.Trial) bool { return t.Block == 3 && strings.Contains(t.Cell, cell.SideAfter) })
 		}
 		wants(t, JudgeAB(p, run, today, Facts{}), Inconclusive, "go on with platter run --resume")
 	}
@@ -153,7 +153,7 @@ func TestStoppingEarlyKeepsTheFalseAlarms(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 5))
 	for range runs {
 		run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Started: today, Looks: looks}}
-		for _, side := range []string{Before, After} {
+		for _, side := range []string{cell.SideBefore, cell.SideAfter} {
 			run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: side, Axes: cell.Settings{{Name: cell.SideAxis,
 				Value: cell.Value{V: side}}}})
 			for b := range 28 {

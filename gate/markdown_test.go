@@ -23,13 +23,13 @@ func failing() *Verdict {
 	for i := range run.Manifest.Cells {
 		c := &run.Manifest.Cells[i]
 		c.Settings = c.Axes.Without(cell.SideAxis).With("disk.cache", cell.Value{V: "none"})
-		if c.Side() == After {
+		if c.Side() == cell.SideAfter {
 			c.Settings = c.Settings.With("disk.cache", cell.Value{V: "writeback"}).With("disk.io", cell.Value{V: "threads"})
 		}
 	}
 	for i := range run.Safety {
 		s := &run.Safety[i]
-		if s.Class == cell.HostCrash && strings.HasSuffix(s.Cell, After+",fio.fsync=2") {
+		if s.Class == cell.HostCrash && strings.HasSuffix(s.Cell, cell.SideAfter+",fio.fsync=2") {
 			s.PromisesLost, s.PointsLost, s.Verdict = 12, 40, results.Loses
 			s.Exposure = results.Exposure{Writes: 9, Bytes: 36864, MS: 5000, Censored: true}
 		}

@@ -34,7 +34,11 @@ const (
 	ruleRBD            = "rbd-without-writeback"
 	ruleLabelWithout   = "label-without-disk"
 	ruleNotJudged      = "not-judged"
-	sourceWriteCache   = "virtio 1.2, 5.2.5 (writeback field of the configuration); QEMU, hw/block/virtio-blk.c (config-wce), " +
+)
+
+// Sources that more than one text names.
+const (
+	sourceWriteCache = "virtio 1.2, 5.2.5 (writeback field of the configuration); QEMU, hw/block/virtio-blk.c (config-wce), " +
 		"hw/scsi/scsi-disk.c (MODE SELECT), hw/ide/core.c (SET FEATURES)"
 	sourceMigrationSafe = "libvirt, src/qemu/qemu_migration.c, qemuMigrationSrcIsAllowed and qemuMigrationSrcIsSafe"
 )

@@ -56,12 +56,12 @@ func blocksOf(run *results.Run, before, after string) []block {
 // gated is what the gate says of blocks by one rule about iops.
 func gated(blocks []block, floor float64) gate.Outcome {
 	run := &results.Run{Manifest: results.Manifest{Schema: results.Schema, Trials: len(blocks)}}
-	for _, side := range []string{gate.Before, gate.After} {
+	for _, side := range []string{cell.SideBefore, cell.SideAfter} {
 		run.Manifest.Cells = append(run.Manifest.Cells, cell.Cell{ID: side, Axes: cell.Settings{{Name: cell.SideAxis,
 			Value: cell.Value{V: side}}}})
 	}
 	for i, b := range blocks {
-		for side, iops := range map[string]float64{gate.Before: b.before, gate.After: b.after} {
+		for side, iops := range map[string]float64{cell.SideBefore: b.before, cell.SideAfter: b.after} {
 			run.Trials = append(run.Trials, results.Trial{Cell: side, Block: i, Status: results.OK,
 				Metrics: &fiojob.Metrics{Write: &fiojob.Direction{IOPS: iops}}})
 		}

@@ -27,7 +27,7 @@ func untilDecided(s *orchestrator.Settings, policy *policy.Policy) error {
 	}
 	if !bothSides(s.Matrix) {
 		return &errUsage{fmt.Sprintf("--until-decided: matrix %s has no axis %s with the values %s and %s, so a look at it decides nothing",
-			s.Matrix.Name, cell.SideAxis, gate.Before, gate.After)}
+			s.Matrix.Name, cell.SideAxis, cell.SideBefore, cell.SideAfter)}
 	}
 	s.Trials = looks.Blocks[len(looks.Blocks)-1]
 	goOnUntilDecided(s, looks, policy)
@@ -57,7 +57,7 @@ func bothSides(m *matrices.Matrix) bool {
 			for _, v := range axis.Values {
 				values = append(values, v.String())
 			}
-			return slices.Contains(values, gate.Before) && slices.Contains(values, gate.After)
+			return slices.Contains(values, cell.SideBefore) && slices.Contains(values, cell.SideAfter)
 		}
 	}
 	return false
