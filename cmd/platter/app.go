@@ -16,6 +16,7 @@ import (
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
+	"platter/orchestrator/tree"
 	"platter/powercut"
 	"platter/results"
 	"platter/strictyaml"
@@ -73,7 +74,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Commands: []*cli.Command{
 			doctorCommand(), guestCommand(), matricesCommand(), planCommand(), runCommand(),
 			showCommand(), reportCommand(), exportCommand(), rewriteCommand(), explainCommand(), replayCommand(), powercutCommand(),
-			cleanupCommand(),
+			cleanupCommand(), hypervisorCommand(),
 			lintCommand(), gateCommand(), abCommand(), compareCommand(), policiesCommand(), selftestCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // exit codes are the table below, nothing else
@@ -96,6 +97,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			fmt.Fprintln(stderr, "platter: interrupted; nothing was left behind, what was finished is kept")
 			return code
 		}
+	}
+	var inTree *tree.ExitError
+	if errors.As(err, &inTree) {
+		return code // the command has said why
 	}
 	fmt.Fprintf(stderr, "platter: %s\n", text.Visible(message(err)))
 	return code
@@ -142,10 +147,13 @@ func exitCode(ctx context.Context, err error) int {
 		run        *results.Error
 		disk       *powercut.Error
 		command    *guest.ExitError
+		inTree     *tree.ExitError
 	)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.As(err, &inTree):
+		return inTree.Status
 	case errors.As(err, &usage), errors.As(err, &matrix), errors.As(err, &xml):
 		return exitUsage
 	case errors.As(err, &findings):

@@ -36,6 +36,8 @@ var allowed = map[string][]string{
 	"orchestrator/guest/probe": {"powercut/witness"},
 	"orchestrator/hypervisor":  {"fault", "libvirtxml", "results"},
 	"orchestrator/host":        {"fault", "results"},
+	"orchestrator/mmdebstrap":  {"fault"},
+	"orchestrator/tree":        {"fault", "orchestrator/mmdebstrap"},
 	"orchestrator/scratch": {"fault", "text", "cell", "flushpath", "libvirtxml", "orchestrator/guest", "orchestrator/host", "powercut",
 		"results"},
 	"orchestrator/crash": {"fault", "text", "cell", "flushpath", "libvirtxml", "matrices", "orchestrator/guest", "orchestrator/host",
@@ -44,7 +46,7 @@ var allowed = map[string][]string{
 		"orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob", "powercut", "powercut/witness"},
 	"cmd/platter": {"fault", "strictyaml", "text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay",
 		"powercut/witness", "claims", "policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/scratch",
-		"orchestrator/guest", "orchestrator/hypervisor", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
+		"orchestrator/guest", "orchestrator/hypervisor", "orchestrator/tree", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {
