@@ -1,10 +1,10 @@
 // Package cell defines what a cell is and what it means: its settings, resolved once when the matrix is read, the questions that a
 // crash campaign asks of it, and the words of failure classes and drive caches.
 //
-// Package matrices makes cells of a matrix file, the manifest of a run keeps them, and everything else reads them. A cell's
-// settings have full names: "disk." for libvirt's driver attributes and the bus, "guest." for what the guest does to the disk,
-// "storage." for the image, "device." for the simulated disk, "fio." for fio's options in fio's spelling. The methods of Cell say
-// what settings mean, with the defaults of libvirt and fio; nobody else reads a setting's text.
+// Package matrices makes cells of a matrix file, the manifest of a run keeps them, and everything else reads them. A cell's settings
+// have full names: "host." for the hypervisor, "disk." for libvirt's driver attributes, the bus and the emulator, "guest." for what the
+// guest does to the disk, "storage." for the image, "device." for the simulated disk, "fio." for fio's options in fio's spelling. The
+// methods of Cell say what settings mean, with the defaults of libvirt and fio; nobody else reads a setting's text.
 package cell
 
 import (

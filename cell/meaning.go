@@ -8,6 +8,15 @@ import (
 // The methods below are of a cell whose matrix was checked: each setting is readable. What is not set has the default of whoever
 // would choose it.
 
+// HostHypervisor is the hypervisor that is installed on the machine itself.
+const HostHypervisor = "host"
+
+// Hypervisor returns which hypervisor of the machine runs the cell's guest: HostHypervisor, or the name of a root tree that has one.
+func (c Cell) Hypervisor() string { return c.textOr("host.hypervisor", HostHypervisor) }
+
+// Emulator returns the path of the QEMU that runs the cell's guest; empty for the hypervisor's own.
+func (c Cell) Emulator() string { return c.Settings.Text("disk.emulator") }
+
 // Cache returns libvirt's cache attribute; empty where the cell leaves it to the hypervisor.
 func (c Cell) Cache() string { return c.Settings.Text("disk.cache") }
 

@@ -35,6 +35,7 @@ type Domain struct {
 	CPU         string
 	MemoryBytes int64
 	VCPUs       int
+	Emulator    string // absolute path of the QEMU; optional, libvirt has its own
 
 	Kernel  string // absolute path on the host, as are the next ones
 	Initrd  string // optional
@@ -85,9 +86,10 @@ func (d Domain) check() error {
 		return fmt.Errorf("i/o threads (%d) and spare ports (%d) must not be negative", d.IOThreads, d.SparePorts)
 	}
 	for _, p := range []struct{ what, path string }{
-		{"kernel", d.Kernel}, {"initrd", d.Initrd}, {"root disk", d.Root}, {"console log", d.ConsoleLog}, {"run directory", d.RunDir},
+		{"emulator", d.Emulator}, {"kernel", d.Kernel}, {"initrd", d.Initrd}, {"root disk", d.Root}, {"console log", d.ConsoleLog},
+		{"run directory", d.RunDir},
 	} {
-		if p.what == "initrd" && p.path == "" {
+		if (p.what == "initrd" || p.what == "emulator") && p.path == "" {
 			continue
 		}
 		if err := checkPath(p.what, p.path); err != nil {
@@ -152,6 +154,9 @@ func (d Domain) addCPU(root *etree.Element) {
 
 // addDevices adds everything that libvirt shall know of.
 func (d Domain) addDevices(devices *etree.Element) {
+	if d.Emulator != "" {
+		addText(devices, "emulator", d.Emulator)
+	}
 	d.addRoot(devices)
 	add(devices, "controller", "type", "usb", "index", "0", "model", "none")
 	d.addPorts(devices)

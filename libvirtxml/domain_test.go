@@ -101,6 +101,19 @@ func TestLibvirtsOwnTypesReadTheScratchDiskAsItIsMeant(t *testing.T) {
 	}
 }
 
+func TestLibvirtsOwnTypesReadAnEmulatorOfOnesOwn(t *testing.T) {
+	d := domains()["kvm"]
+	d.Emulator = "/opt/qemu/bin/qemu-system-x86_64"
+	text, err := d.XML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got oracle.Domain
+	if err := got.Unmarshal(text); err != nil || got.Devices.Emulator != d.Emulator {
+		t.Errorf("libvirt's types read the emulator %q (%v)", got.Devices.Emulator, err)
+	}
+}
+
 func TestADomainThatCannotBeIsRefused(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -114,6 +127,7 @@ func TestADomainThatCannotBeIsRefused(t *testing.T) {
 		{"no memory", func(d *Domain) { d.MemoryBytes = 0 }, "memory (0 bytes)"},
 		{"no processor", func(d *Domain) { d.VCPUs = 0 }, "vcpus (0)"},
 		{"no kernel", func(d *Domain) { d.Kernel = "" }, `kernel "" is not an absolute path`},
+		{"a relative emulator", func(d *Domain) { d.Emulator = "qemu" }, `emulator "qemu" is not an absolute path`},
 		{"a relative initrd", func(d *Domain) { d.Initrd = "initrd" }, `initrd "initrd" is not an absolute path`},
 		{"no root disk", func(d *Domain) { d.Root = "" }, `root disk "" is not an absolute path`},
 		{"no run directory", func(d *Domain) { d.RunDir = "runs" }, `run directory "runs" is not an absolute path`},

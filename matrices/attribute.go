@@ -1,6 +1,7 @@
 package matrices
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -9,12 +10,14 @@ import (
 	"platter/strictyaml"
 )
 
-// attribute is one setting of the namespaces disk, guest, storage and device. It takes some words, or whole numbers from min
-// to max, or sizes that are a multiple of some bytes, or times.
+// attribute is one setting of the namespaces host, disk, guest, storage and device. It takes some words, or text of a pattern, or
+// whole numbers from min to max, or sizes that are a multiple of some bytes, or times.
 type attribute struct {
 	name     string
 	about    string // what it is, in one line
 	values   []string
+	pattern  *regexp.Regexp // of text; nil for the others
+	example  string         // of such a text, with what it is
 	min, max int64
 	multiple int64 // of a size, in bytes; 0 for the others
 	// shortest and longest bound a time; longest is 0 for the others
@@ -44,6 +47,11 @@ func (a attribute) check(prefix string, value cell.Value) *problem {
 	switch {
 	case a.values != nil:
 		return a.checkWord(full, value)
+	case a.pattern != nil:
+		if text, is := value.V.(string); !is || !a.pattern.MatchString(text) {
+			return problemf("%s cannot be %q", full, value).withHint("write %s", a.example)
+		}
+		return nil
 	case a.multiple > 0:
 		_, p := checkBytes(full, value, a.multiple)
 		return p
@@ -58,6 +66,8 @@ func (a attribute) schema() schema {
 	switch {
 	case a.values != nil:
 		return schema{"description": a.about, "enum": spellings(a.values)}
+	case a.pattern != nil:
+		return schema{"description": a.about, "type": "string", "pattern": a.pattern.String()}
 	case a.multiple > 0:
 		return sizeSchema(a.about, a.multiple)
 	case a.longest > 0:
@@ -118,7 +128,7 @@ func checkBytes(full string, value cell.Value, multiple int64) (int64, *problem)
 // normal returns a value that check took as cells have it: sizes in bytes, whole numbers as numbers, times as Go writes them.
 func (a attribute) normal(value cell.Value) cell.Value {
 	switch {
-	case a.values != nil:
+	case a.values != nil || a.pattern != nil:
 		return value
 	case a.multiple > 0:
 		size, _ := cell.ParseSize(value.String())

@@ -1,6 +1,9 @@
 package matrices
 
-import "math"
+import (
+	"math"
+	"regexp"
+)
 
 // attributes are the driver attributes of libvirt 9.0 (docs/formatdomain, "driver"; schema domaincommon.rng, diskDriver
 // and virtioOptions) that a scratch disk can have. The bounds of queues and queue_size are those of QEMU's virtio-blk:
@@ -51,4 +54,13 @@ func virtioOnly() []string {
 	return []string{"iothread", "queues", "queue_size", "ioeventfd", "event_idx", "packed", "ats", "iommu", "page_per_vq"}
 }
 
-func diskNamespace() namespace { return attributeNamespace("disk", "attributes", attributes()) }
+// emulatorPath is what may stand in a domain's <emulator>: an absolute path.
+var emulatorPath = regexp.MustCompile(`^/[^\x00-\x1f\x7f]+$`)
+
+// diskNamespace has the attributes of the disk's driver, and the QEMU that stands behind them.
+func diskNamespace() namespace {
+	return attributeNamespace("disk", "attributes", append(attributes(), attribute{
+		name: "emulator", pattern: emulatorPath, example: "the absolute path of a QEMU, for example /opt/qemu/bin/qemu-system-x86_64",
+		about: "The path of another QEMU than the hypervisor's own, which runs the guest; another value needs another boot.",
+	}))
+}

@@ -86,6 +86,7 @@ func (r *reader) read(root *node) error {
 		{"storage", r.storage, false},
 		{"guest", r.guest, false},
 		{"device", r.device, false},
+		{"host", r.host, false},
 		{"workload", r.workload, false},
 		{"fio", r.fio, false},
 		{"exclude", r.exclusions, false},
@@ -211,6 +212,8 @@ func (r *reader) storage(what string, n *node) error {
 func (r *reader) guest(what string, n *node) error { return r.sections(what, n, r.fixed("guest")) }
 
 func (r *reader) device(what string, n *node) error { return r.sections(what, n, r.fixed("device")) }
+
+func (r *reader) host(what string, n *node) error { return r.sections(what, n, r.fixed("host")) }
 
 // fixed are the keys of a section whose settings may be axes instead.
 func (r *reader) fixed(prefix string) []section {

@@ -54,6 +54,8 @@ func matrixSchema(v vocabulary, workloads []string) schema {
 			"fio": sectionSchema(v, "fio", "The options of the workload, in fio's spelling. Options that are axes do not stand here."),
 			"device": sectionSchema(v, "device",
 				"The simulated disk that loses power in crash campaigns. Settings that are axes do not stand here."),
+			"host": sectionSchema(v, "host",
+				"The machine that runs the guests. Settings that are axes do not stand here."),
 			"safety":  safetySchema(),
 			"exclude": excludeSchema(v),
 			"trials": schema{"description": "How often each cell is measured; 10 unless it is said.", "type": "integer", "minimum": 1,

@@ -1,6 +1,7 @@
 package matrices
 
 import (
+	"regexp"
 	"time"
 
 	"platter/cell"
@@ -26,6 +27,16 @@ const (
 // maxQcow2Bytes is the largest disk that qcow2 can have with clusters of this size: 4 Mi entries of the first table
 // (QCOW_MAX_L1_SIZE, 32 MiB) point at clusters of 8-byte entries. It is 128 GiB at 512 bytes (tried with QEMU 7.2).
 func maxQcow2Bytes(cluster int64) int64 { return 4 << 20 * (cluster / 8) * cluster }
+
+// treeName is what a root tree, and the machine's own hypervisor, may be called.
+var treeName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,39}$`)
+
+func hostNamespace() namespace {
+	return attributeNamespace("host", "settings of the host", []attribute{{
+		name: "hypervisor", pattern: treeName, example: "host for the machine's own, or the name of a root tree (platter hypervisor list)",
+		about: "The hypervisor that runs the guest: host for the machine's own, or the name of a root tree; another value needs another boot.",
+	}})
+}
 
 func guestNamespace() namespace {
 	return attributeNamespace("guest", "settings of the guest", []attribute{

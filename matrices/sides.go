@@ -10,16 +10,22 @@ import (
 	"platter/cell"
 )
 
-// Sides is m's text changed into a matrix that measures each of its cells with the disk's settings before a change and with those after
-// it ("disk.cache" and so on), interleaved in one run. They take the place of m's own axes of the disk; exclusions that name one of
-// these go with them. It fails when a variant of m sets the disk, or when what comes out is no matrix: that error is a *strictyaml.Error.
+// Sides is m's text changed into a matrix that measures each of its cells with the settings before a change and with those after it,
+// interleaved in one run: the disk's ("disk.cache" and so on), and the hypervisor where it is what changes. They take the place of m's own
+// axes of these; exclusions that name one of them go with them. It fails when a variant of m sets one, or when what comes out is no
+// matrix: that error is a *strictyaml.Error.
 func Sides(m *Matrix, before, after cell.Settings) (*Matrix, error) {
 	var doc yaml.MapSlice
 	if err := yaml.UnmarshalWithOptions([]byte(m.Text), &doc, yaml.UseOrderedMap()); err != nil {
 		return nil, fmt.Errorf("read matrix %s: %w", m.Name, err)
 	}
-	if axis, ok := m.diskVariant(); ok {
-		return nil, fmt.Errorf("matrix %s: its axis %s sets the disk, and so do the sides of the change: take another matrix", m.Name, axis)
+	ofSides := isDisk
+	if _, set := after.Get(hypervisorAxis); set {
+		ofSides = func(full string) bool { return isDisk(full) || full == hypervisorAxis }
+		doc = slices.DeleteFunc(doc, func(item yaml.MapItem) bool { return item.Key == "host" }) // it has nothing else
+	}
+	if axis, full, ok := m.variantOf(ofSides); ok {
+		return nil, fmt.Errorf("matrix %s: its axis %s sets %s, and so do the sides of the change: take another matrix", m.Name, axis, full)
 	}
 	for i, item := range doc {
 		switch item.Key {
@@ -28,9 +34,9 @@ func Sides(m *Matrix, before, after cell.Settings) (*Matrix, error) {
 		case "axes":
 			sides := yaml.MapItem{Key: cell.SideAxis, Value: yaml.MapSlice{{Key: cell.SideBefore, Value: mapped(before)},
 				{Key: cell.SideAfter, Value: mapped(after)}}}
-			doc[i].Value = append(yaml.MapSlice{sides}, withoutDisk(item.Value)...)
+			doc[i].Value = append(yaml.MapSlice{sides}, without(item.Value, ofSides)...)
 		case "exclude":
-			doc[i].Value = withoutDiskPatterns(item.Value)
+			doc[i].Value = withoutPatterns(item.Value, ofSides)
 		}
 	}
 	text, err := yaml.Marshal(doc)
@@ -40,17 +46,18 @@ func Sides(m *Matrix, before, after cell.Settings) (*Matrix, error) {
 	return Parse(m.Name+"-ab.yaml", text)
 }
 
-// diskVariant finds an axis of variants that sets the disk.
-func (m *Matrix) diskVariant() (name string, ok bool) {
-	i := slices.IndexFunc(m.Axes, func(a Axis) bool {
-		return strings.HasPrefix(a.Name, "variant.") && slices.ContainsFunc(a.Values, func(v cell.Value) bool {
-			return slices.ContainsFunc(a.settings(v), func(s cell.Setting) bool { return strings.HasPrefix(s.Name, "disk.") })
-		})
-	})
-	if i < 0 {
-		return "", false
+// variantOf finds an axis of variants that sets one of some settings.
+func (m *Matrix) variantOf(some func(full string) bool) (axis, full string, ok bool) {
+	for _, a := range m.Axes {
+		for _, settings := range a.Settings {
+			for _, s := range settings {
+				if some(s.Name) {
+					return a.Name, s.Name, true
+				}
+			}
+		}
 	}
-	return m.Axes[i].Name, true
+	return "", "", false
 }
 
 func mapped(settings cell.Settings) yaml.MapSlice {
@@ -61,22 +68,21 @@ func mapped(settings cell.Settings) yaml.MapSlice {
 	return s
 }
 
-func ofDisk(item yaml.MapItem) bool {
-	key, ok := item.Key.(string)
-	return ok && strings.HasPrefix(key, "disk.")
-}
+// isDisk reports whether a setting is one of those that a domain XML says of a disk. The emulator is the domain's.
+func isDisk(full string) bool { return strings.HasPrefix(full, "disk.") && full != "disk.emulator" }
 
-// withoutDisk leaves the disk's axes out of a mapping. m was parsed: it is one.
-func withoutDisk(axes any) yaml.MapSlice {
+// without leaves some settings out of a mapping. m was parsed: it is one.
+func without(axes any, some func(full string) bool) yaml.MapSlice {
 	s, _ := axes.(yaml.MapSlice)
-	return slices.DeleteFunc(s, ofDisk)
+	return slices.DeleteFunc(s, func(item yaml.MapItem) bool { return some(fmt.Sprint(item.Key)) })
 }
 
-func withoutDiskPatterns(patterns any) []any {
+// withoutPatterns leaves out the exclusions that name one of some settings.
+func withoutPatterns(patterns any, some func(full string) bool) []any {
 	all, _ := patterns.([]any)
 	return slices.DeleteFunc(all, func(p any) bool {
 		s, _ := p.(yaml.MapSlice)
-		return slices.ContainsFunc(s, ofDisk)
+		return slices.ContainsFunc(s, func(item yaml.MapItem) bool { return some(fmt.Sprint(item.Key)) })
 	})
 }
 

@@ -55,7 +55,7 @@ func TestEveryBuiltinMatrixHasTwoSidesOrSaysWhyNot(t *testing.T) {
 	for _, m := range all {
 		_, err := Sides(m, cell.Settings{{Name: "disk.cache", Value: cell.Value{V: "none"}}},
 			cell.Settings{{Name: "disk.cache", Value: cell.Value{V: "writeback"}}})
-		if _, varies := m.diskVariant(); err != nil != varies {
+		if _, _, varies := m.variantOf(isDisk); err != nil != varies {
 			t.Errorf("%s: %v", m.Name, err)
 		}
 	}

@@ -31,8 +31,9 @@ type vocabulary struct {
 func newVocabulary() vocabulary {
 	options := fioOptions()
 	return vocabulary{
-		namespaces: []namespace{diskNamespace(), guestNamespace(), storageNamespace(), deviceNamespace(), fioNamespace(options)},
-		rules:      rules(options),
+		namespaces: []namespace{diskNamespace(), guestNamespace(), storageNamespace(), deviceNamespace(), hostNamespace(),
+			fioNamespace(options)},
+		rules: rules(options),
 	}
 }
 

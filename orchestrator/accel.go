@@ -103,7 +103,7 @@ func bootUnderKVM(ctx context.Context, host *hypervisor.Host, image *guest.Image
 		_ = domain.Destroy(closing)
 	}()
 	for deadline := time.Now().Add(kvmLimit); time.Now().Before(deadline); {
-		if text, _ := readTail(work.consolePath(), consoleTail); bytes.Contains(text, []byte("Linux version")) {
+		if text, _ := readTail(lab.consolePath(), consoleTail); bytes.Contains(text, []byte("Linux version")) {
 			return Accel{Name: "kvm", Reason: "a guest booted under KVM"}, true, nil
 		}
 		select {

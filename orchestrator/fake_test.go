@@ -28,12 +28,14 @@ type fakeLab struct {
 	flags    func(want results.CacheFlags) results.CacheFlags
 	runs     int
 	open     int // machines not closed
+	booted   []Boot
 	// formatted are the images with a file system.
 	formatted map[string]bool
 }
 
-func (l *fakeLab) Boot(ctx context.Context, _ Boot) (Machine, error) {
+func (l *fakeLab) Boot(ctx context.Context, b Boot) (Machine, error) {
 	l.boots++
+	l.booted = append(l.booted, b)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

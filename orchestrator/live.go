@@ -26,19 +26,22 @@ import (
 // never meets a changed disk.
 type liveLab struct {
 	host  *hypervisor.Host
+	tag   string // behind the names of domain and files, so that those of several labs differ; empty for the only one
 	image *guest.Image
 	work  *workdir
 	accel string        // "kvm" or "tcg"
 	limit time.Duration // of a boot
 	boots map[Boot]int
-	saved map[Boot]bool // whether there is a saved guest
-	plain map[Boot]bool // saving or restoring failed: guests are booted
-	// crash says that guests will be ended often: the first one is saved already, with the probe in it.
-	crash bool
+	saved map[Boot]string // where the saved guest is; empty while there is none
+	saves int             // guests saved, for the names of the files
+	plain map[Boot]bool   // saving or restoring failed: guests are booted
+	// again says that guests will be started often: the first one is saved already, and where crash says that they will run the probe, with
+	// that in it.
+	again, crash bool
 }
 
 func newLiveLab(host *hypervisor.Host, image *guest.Image, work *workdir, accel string) *liveLab {
-	return &liveLab{host: host, image: image, work: work, accel: accel, limit: bootLimit, boots: map[Boot]int{}, saved: map[Boot]bool{},
+	return &liveLab{host: host, image: image, work: work, accel: accel, limit: bootLimit, boots: map[Boot]int{}, saved: map[Boot]string{},
 		plain: map[Boot]bool{}}
 }
 
@@ -51,26 +54,26 @@ const (
 
 // Boot implements Lab.
 func (l *liveLab) Boot(ctx context.Context, b Boot) (Machine, error) {
-	if l.saved[b] {
+	if l.saved[b] != "" {
 		m, err := l.restore(ctx, b)
 		if err == nil || ctx.Err() != nil {
 			return m, err
 		}
-		l.saved[b], l.plain[b] = false, true // a saved guest that does not come back is not tried again
+		l.saved[b], l.plain[b] = "", true // a saved guest that does not come back is not tried again
 	}
 	m, err := l.start(ctx, b)
 	if err != nil {
 		return nil, err
 	}
 	l.boots[b]++
-	if l.boots[b] == 1 && !l.crash || l.plain[b] {
+	if l.boots[b] == 1 && !l.again || l.plain[b] {
 		return m, nil
 	}
 	saved, err := l.save(ctx, b, m)
 	if err == nil || ctx.Err() != nil {
 		return saved, err
 	}
-	l.saved[b], l.plain[b] = false, true // no space for a guest's memory, for example: that ends no run
+	l.saved[b], l.plain[b] = "", true // no space for a guest's memory, for example: that ends no run
 	return l.start(ctx, b)
 }
 
@@ -101,7 +104,7 @@ func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
 
 // meet connects to a guest that was just started or restored, and ends it if that fails.
 func (l *liveLab) meet(ctx context.Context, domain *hypervisor.Domain, port int) (*liveMachine, error) {
-	m := &liveMachine{domain: domain, console: l.work.consolePath()}
+	m := &liveMachine{domain: domain, console: l.consolePath()}
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go m.watchDeath(waiting, cancel)
@@ -128,24 +131,25 @@ func (l *liveLab) save(ctx context.Context, b Boot, m *liveMachine) (Machine, er
 		_ = m.client.SendProbe(ctx)
 	}
 	m.client.Close()
-	if err := m.domain.Save(ctx, l.savedPath(b)); err != nil {
+	l.saves++
+	path := fmt.Sprintf("%s%s.%d", l.work.savedPath(), l.tag, l.saves)
+	if err := m.domain.Save(ctx, path); err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 		defer cancel()
 		return nil, errors.Join(fmt.Errorf("save guest: %w", err), m.Close(closing))
 	}
-	l.saved[b] = true
+	l.saved[b] = path
 	return l.restore(ctx, b)
 }
 
-func (l *liveLab) savedPath(b Boot) string {
-	return fmt.Sprintf("%s.%d-%d-%d-%t", l.work.savedPath(), b.MemoryBytes>>20, b.VCPUs, b.IOThreads, b.SCSI)
-}
+func (l *liveLab) domainName() string  { return l.work.domainName() + l.tag }
+func (l *liveLab) consolePath() string { return l.work.consolePath() + l.tag }
 
 // restore wakes the saved guest.
 func (l *liveLab) restore(ctx context.Context, b Boot) (Machine, error) {
 	ctx, cancel := context.WithTimeout(ctx, restoreLimit)
 	defer cancel()
-	doc, err := l.host.SavedXML(ctx, l.savedPath(b))
+	doc, err := l.host.SavedXML(ctx, l.saved[b])
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +157,7 @@ func (l *liveLab) restore(ctx context.Context, b Boot) (Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	domain, err := l.host.Restore(ctx, l.savedPath(b), doc)
+	domain, err := l.host.Restore(ctx, l.saved[b], doc)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +177,9 @@ func (l *liveLab) domain(b Boot, port int) libvirtxml.Domain {
 		kind, cmdline = "qemu", cmdline+" tsc=reliable"
 	}
 	return libvirtxml.Domain{
-		Name:        l.work.domainName(),
+		Name:        l.domainName(),
 		Type:        kind,
+		Emulator:    b.Emulator,
 		MemoryBytes: b.MemoryBytes,
 		VCPUs:       b.VCPUs,
 		IOThreads:   b.IOThreads,
@@ -184,7 +189,7 @@ func (l *liveLab) domain(b Boot, port int) libvirtxml.Domain {
 		Cmdline:     cmdline,
 		Root:        l.image.RootPath(),
 		RootSerial:  "platter-root",
-		ConsoleLog:  l.work.consolePath(),
+		ConsoleLog:  l.consolePath(),
 		SSHPort:     port,
 		RunDir:      l.work.path,
 	}

@@ -45,6 +45,8 @@ type Run struct {
 	machine Machine
 	boot    Boot
 	booted  time.Duration // of the machine at hand, until a trial has taken it into its account
+	swapped time.Duration // for it, as booted: taking it instead of another hypervisor's
+	known   map[Boot]bool // boots that went well
 	silent  map[Boot]int  // boots in a row that failed
 	ended   time.Time     // when the trial before was over
 	images  map[scratch.Shape]*image
@@ -82,6 +84,7 @@ const givenUpBoots = 3
 // system calls of the trial or campaign at hand, which is not recorded, and returns ctx's error. Failed ones are recorded and are no error.
 func (r *Run) Do(ctx context.Context, todo Work) (err error) {
 	r.silent = map[Boot]int{}
+	r.known = map[Boot]bool{}
 	r.images = map[scratch.Shape]*image{}
 	r.unmade = map[scratch.Shape]error{}
 	defer func() { err = errors.Join(err, r.removeImages(ctx)) }()
@@ -169,6 +172,7 @@ func (r *Run) step(ctx context.Context, s Step) results.Trial {
 	t := results.Trial{Cell: s.Cell.ID, Block: s.Block, Order: s.Order, Status: results.OK, Started: time.Now()}
 	err := r.needMachine(ctx, s.Boot)
 	t.Phases.BootS, r.booted = r.booted.Seconds(), 0
+	t.Phases.SwitchS, r.swapped = r.swapped.Seconds(), 0
 	var image *image
 	if err == nil {
 		image, err = r.image(ctx, s.Shape)
@@ -203,6 +207,8 @@ func (r *Run) needMachine(ctx context.Context, b Boot) error {
 	if r.machine != nil && r.boot == b && (r.Simulator == nil || !r.Simulator.Died()) {
 		return nil
 	}
+	start := time.Now()
+	switches := r.machine != nil && r.boot.under() != b.under() && r.known[b]
 	if err := r.closeMachine(ctx); err != nil {
 		return err
 	}
@@ -220,15 +226,24 @@ func (r *Run) needMachine(ctx context.Context, b Boot) error {
 	if r.silent[b] >= givenUpBoots {
 		return fault.New(fault.Guest, "the guest failed to start %d times in a row: not tried again", r.silent[b])
 	}
-	r.Tell(Event{Message: "starting the guest"})
-	start := time.Now()
+	where := ""
+	if b.Hypervisor != cell.HostHypervisor {
+		where = " on " + b.Hypervisor
+	}
+	r.Tell(Event{Message: "starting the guest" + where})
+	begun := time.Now()
 	m, err := r.Lab.Boot(ctx, b)
-	r.booted = time.Since(start)
+	if switches {
+		r.swapped = time.Since(start)
+	} else {
+		r.booted = time.Since(begun)
+	}
 	if err != nil {
 		r.silent[b]++
 		return err
 	}
 	r.machine, r.boot, r.silent[b] = m, b, 0
+	r.known[b] = true
 	return nil
 }
 

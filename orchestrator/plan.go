@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -14,15 +15,31 @@ import (
 
 // Boot is what can only be chosen when a guest starts.
 type Boot struct {
+	Hypervisor  string // that runs it: cell.HostHypervisor, or the name of a root tree
+	Emulator    string // the path of the QEMU that runs it; empty for the hypervisor's own
 	MemoryBytes int64
 	VCPUs       int
 	IOThreads   int  // iothreads that the domain has, for disk.iothread
 	SCSI        bool // whether it has a virtio-scsi controller
 }
 
+// under is what a guest runs on. Guests that differ in nothing else are measured in turns.
+type under struct{ hypervisor, emulator string }
+
+func (b Boot) under() under { return under{b.Hypervisor, b.Emulator} }
+
+// guest is the boot configuration but for what it runs on.
+func (b Boot) guest() Boot {
+	b.Hypervisor, b.Emulator = "", ""
+	return b
+}
+
 // AxisKind says when the value of an axis takes effect and what another value costs, for people.
 func AxisKind(axis string) string {
 	switch {
+	case axis == "host.hypervisor" || axis == "disk.emulator":
+		return fmt.Sprintf("at boot: a guest for each value, about %.0f s once, saved; block after block they take turns, %.0f s a switch",
+			estimatedBoot.Seconds(), estimatedSwitch.Seconds())
 	case axis == "guest.memory" || axis == "guest.vcpus":
 		return fmt.Sprintf("at boot: another guest, about %.0f s for each value", estimatedBoot.Seconds())
 	case axis == "guest.filesystem":
@@ -51,8 +68,9 @@ type Step struct {
 	Shape scratch.Shape // of the cell's scratch image
 }
 
-// Plan is the order of a run: every boot-time configuration once, in it every block, in that every cell once in an
-// order drawn from the seed. It follows from matrix, trials and seed alone.
+// Plan is the order of a run: every kind of guest once, for it every block, in that every cell once in an order drawn from the seed. Where
+// cells differ in the hypervisor those of one stand together in each block, and the order of the hypervisors is drawn anew for each.
+// It follows from matrix, trials and seed alone.
 type Plan struct {
 	Cells []cell.Cell // all, the excluded ones too, in the order of the matrix
 	Steps []Step
@@ -65,6 +83,11 @@ type Plan struct {
 	Safety    *matrices.Safety
 
 	common Boot // what all cells have in common
+}
+
+// SwitchTime is how long the switches of Switches take together, roughly.
+func (p Plan) SwitchTime(todo Work) time.Duration {
+	return time.Duration(p.Switches(todo)) * estimatedSwitch
 }
 
 // Work is what a run has to do: the plan's, or what is left of it.
@@ -101,6 +124,7 @@ func (p Plan) Cuts() int {
 // What a run costs beside measuring, as seen under emulation on two cores; measured runs print their own.
 const (
 	estimatedBoot     = 9 * time.Second
+	estimatedSwitch   = 2 * time.Second         // ending a guest and restoring another
 	estimatedOverhead = 1200 * time.Millisecond // attach, prepare, fio's start, collect
 	estimatedFill     = 400 << 20               // bytes/s, by the host
 	estimatedFormat   = 5 * time.Second         // mkfs and mounting in the guest
@@ -130,11 +154,14 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 		}
 	}
 	blocks := matrices.Blocks(cells, trials, seed)
-	for _, boot := range p.Boots {
+	turns := p.turns()
+	for _, guest := range p.guests() {
 		for b, block := range blocks {
-			for _, i := range block {
-				if p.bootOf(cells[i]) == boot {
-					p.Steps = append(p.Steps, Step{Order: len(p.Steps), Block: b, Cell: cells[i], Boot: boot, Shape: scratch.ShapeOf(cells[i])})
+			for _, on := range turns[b] {
+				for _, i := range block {
+					if boot := p.bootOf(cells[i]); boot.guest() == guest && boot.under() == on {
+						p.Steps = append(p.Steps, Step{Order: len(p.Steps), Block: b, Cell: cells[i], Boot: boot, Shape: scratch.ShapeOf(cells[i])})
+					}
 				}
 			}
 		}
@@ -142,9 +169,68 @@ func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
 	return p
 }
 
+// guests are the kinds of guest that are measured one after the other, whatever they run on.
+func (p Plan) guests() []Boot {
+	var all []Boot
+	for _, b := range p.Boots {
+		if !slices.Contains(all, b.guest()) {
+			all = append(all, b.guest())
+		}
+	}
+	return all
+}
+
+// turns are the orders in which the hypervisors take turns, one for each block. It is no stream of random numbers that the order of the
+// cells is drawn from: that one is the same with one hypervisor and with several.
+func (p Plan) turns() [][]under {
+	var all []under
+	for _, b := range p.Boots {
+		if !slices.Contains(all, b.under()) {
+			all = append(all, b.under())
+		}
+	}
+	random := rand.New(rand.NewPCG(p.Seed, 1))
+	turns := make([][]under, p.Trials)
+	for b := range turns {
+		turns[b] = slices.Clone(all)
+		random.Shuffle(len(all), func(i, k int) { turns[b][i], turns[b][k] = turns[b][k], turns[b][i] })
+	}
+	return turns
+}
+
+// Hypervisors are the names of those that run the guests, in the order of the matrix.
+func (p Plan) Hypervisors() []string {
+	var names []string
+	for _, b := range p.Boots {
+		if !slices.Contains(names, b.Hypervisor) {
+			names = append(names, b.Hypervisor)
+		}
+	}
+	return names
+}
+
+// Switches is how often the guest of one hypervisor makes room for that of another during the work.
+func (p Plan) Switches(todo Work) int {
+	var boots []Boot
+	for _, s := range todo.Steps {
+		boots = append(boots, s.Boot)
+	}
+	for _, c := range todo.Campaigns {
+		boots = append(boots, p.bootOf(c.Cell))
+	}
+	n := 0
+	for i := 1; i < len(boots); i++ {
+		if boots[i].under() != boots[i-1].under() {
+			n++
+		}
+	}
+	return n
+}
+
 // bootOf returns the boot configuration of a guest that is right for the cell.
 func (p Plan) bootOf(c cell.Cell) Boot {
 	b := p.common
+	b.Hypervisor, b.Emulator = c.Hypervisor(), c.Emulator()
 	b.MemoryBytes, b.VCPUs = c.MemoryBytes(), c.VCPUs()
 	return b
 }
@@ -182,7 +268,7 @@ func (p Plan) Estimate(todo Work) time.Duration {
 	if len(todo.Steps)+len(todo.Campaigns) == 0 {
 		return 0
 	}
-	total := time.Duration(len(p.Boots)) * estimatedBoot
+	total := time.Duration(len(p.Boots))*estimatedBoot + p.SwitchTime(todo)
 	for _, shape := range p.Shapes() {
 		total += time.Duration(float64(shape.SizeBytes) / estimatedFill * float64(time.Second))
 		if shape.Filesystem != "none" {

@@ -54,6 +54,7 @@ func realCrashes(t *testing.T, matrix string) (*Run, []crash.Campaign) {
 	}
 	p := NewPlan(m, 1, 7)
 	l.crash = p.Cuts() > 0
+	l.again = l.crash
 	manifest := results.Manifest{Schema: results.Schema}
 	for _, c := range p.Cells {
 		manifest.Cells = append(manifest.Cells, cell.Cell{ID: c.ID, Excluded: c.Excluded})
@@ -218,7 +219,8 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 
 func TestASavedGuestComesBackTwentyTimesAfterKillsWithItsRootWhole(t *testing.T) {
 	l, _ := realLab(t)
-	l.crash = true // saved after the first boot
+	l.again = true // saved after the first boot
+	l.crash = true
 	before, err := os.ReadFile(l.image.RootPath())
 	if err != nil {
 		t.Fatal(err)

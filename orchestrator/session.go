@@ -85,7 +85,8 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 		return o, nil
 	}
 	lab := site.lab()
-	lab.crash = plan.Cuts() > 0
+	lab.crash = len(plan.Campaigns) > 0
+	lab.again = plan.Cuts() > 0
 	run := &Run{
 		Lab: lab, Journal: journal, Storage: site.work.path, Plan: plan, Host: manifest.Host,
 		Tell: func(e Event) {
@@ -216,10 +217,13 @@ func (s Settings) preflight(p Plan) error {
 			return fault.New(fault.Usage, "run directory %s exists: name another with -o, or go on with it: platter run --resume %s", s.Dir, s.Dir)
 		}
 	}
-	if s.Looks != nil && len(p.Boots) > 1 {
+	if s.Looks != nil && len(p.guests()) > 1 {
 		return fault.New(fault.Usage,
 			"the matrix has %d kinds of guest (memory, vcpus), which are measured one after the other: a run that may end early needs blocks "+
-				"that go through all its cells, so run each kind by itself", len(p.Boots))
+				"that go through all its cells, so run each kind by itself", len(p.guests()))
+	}
+	if names := p.Hypervisors(); !slices.Equal(names, []string{cell.HostHypervisor}) {
+		return fault.New(fault.Usage, "the matrix runs on %s: only the machine's own hypervisor can be run yet", strings.Join(names, ", "))
 	}
 	return host.CheckSpace(s.Storage, p.Bytes()+scratch.FreeMargin)
 }

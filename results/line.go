@@ -84,6 +84,7 @@ func (l *line) trial(t *Trial) {
 func (l *line) phases(p *Phases) {
 	l.open('{')
 	l.number("boot_s", &p.BootS)
+	l.number("switch_s", &p.SwitchS)
 	l.number("attach_s", &p.AttachS)
 	l.number("prepare_s", &p.PrepareS)
 	l.number("prefill_s", &p.PrefillS)

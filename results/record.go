@@ -29,8 +29,10 @@ type Manifest struct {
 	Axes       []string    `json:"axes"` // names of the axes in the order of the matrix
 	Cells      []cell.Cell `json:"cells"`
 	Host       Host        `json:"host"`
-	Guest      Guest       `json:"guest"`
-	Storage    Storage     `json:"storage"`
+	// Hypervisors are those that the cells name, each once; none where they name none. Host has the facts of the first of them.
+	Hypervisors []Hypervisor `json:"hypervisors,omitempty"`
+	Guest       Guest        `json:"guest"`
+	Storage     Storage      `json:"storage"`
 	// SafetyClasses and DriveCaches are what the matrix asks of the crash campaigns; empty without any.
 	SafetyClasses []string `json:"safety_classes,omitempty"`
 	DriveCaches   []string `json:"drive_caches,omitempty"`
@@ -128,9 +130,11 @@ type Failure struct {
 	Console []string `json:"console,omitempty"` // the last lines of the guest's console
 }
 
-// Phases is where the wall time of a trial went, in seconds. BootS is there when a guest was booted for this trial.
+// Phases is where the wall time of a trial went, in seconds. BootS is there when a guest was booted for this trial, SwitchS when that of
+// another hypervisor was ended and a saved one restored.
 type Phases struct {
 	BootS    float64 `json:"boot_s,omitempty"`
+	SwitchS  float64 `json:"switch_s,omitempty"`
 	AttachS  float64 `json:"attach_s"`
 	PrepareS float64 `json:"prepare_s"`
 	PrefillS float64 `json:"prefill_s,omitempty"`

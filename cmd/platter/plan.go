@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -97,6 +98,13 @@ func printPlan(w io.Writer, m *matrices.Matrix, plan orchestrator.Plan) {
 	p.Linef("blocks          %d (each cell once a block, in random order; seed %d)", plan.Trials, plan.Seed)
 	p.Linef("trials          %d", len(plan.Steps))
 	p.Linef("boots           %d", len(plan.Boots))
+	if names := plan.Hypervisors(); len(names) > 1 {
+		work := plan.Work()
+		p.Linef("hypervisors     %s, in turns: %d switches, about %s", strings.Join(names, ", "), plan.Switches(work),
+			round(plan.SwitchTime(work)))
+	} else if names[0] != cell.HostHypervisor {
+		p.Linef("hypervisor      %s", names[0])
+	}
 	p.Linef("scratch images  %d, %d MiB", len(plan.Shapes()), plan.Bytes()>>20)
 	if n := len(plan.Campaigns); n > 0 {
 		p.Linef("crash campaigns %d, of %s; %d live cuts", n, strings.Join(plan.Safety.Classes, ", "), plan.Cuts())
@@ -123,14 +131,17 @@ func printPlan(w io.Writer, m *matrices.Matrix, plan orchestrator.Plan) {
 
 // planJSON is the object of plan --json.
 type planJSON struct {
-	Schema    int         `json:"schema"`
-	Name      string      `json:"name"`
-	Seed      uint64      `json:"seed"`
-	Blocks    int         `json:"blocks"`
-	Boots     int         `json:"boots"`
-	ExpectedS float64     `json:"expected_s"`
-	Cells     []planCell  `json:"cells"`
-	Trials    []planTrial `json:"trials"`
+	Schema int    `json:"schema"`
+	Name   string `json:"name"`
+	Seed   uint64 `json:"seed"`
+	Blocks int    `json:"blocks"`
+	Boots  int    `json:"boots"`
+	// Hypervisors run the guests; there where it is not the machine's own alone.
+	Hypervisors []string    `json:"hypervisors,omitempty"`
+	Switches    int         `json:"switches,omitempty"`
+	ExpectedS   float64     `json:"expected_s"`
+	Cells       []planCell  `json:"cells"`
+	Trials      []planTrial `json:"trials"`
 	// Campaigns are the crash campaigns, made after the trials.
 	Campaigns []planCampaign `json:"campaigns,omitempty"`
 }
@@ -154,6 +165,10 @@ type planTrial struct {
 
 func printPlanJSON(w io.Writer, m *matrices.Matrix, p orchestrator.Plan) error {
 	out := planJSON{Schema: 1, Name: m.Name, Seed: p.Seed, Blocks: p.Trials, Boots: len(p.Boots), ExpectedS: p.Estimate(p.Work()).Seconds()}
+	if names := p.Hypervisors(); !slices.Equal(names, []string{cell.HostHypervisor}) {
+		out.Hypervisors = names
+		out.Switches = p.Switches(p.Work())
+	}
 	for _, c := range p.Cells {
 		axes := map[string]cell.Value{}
 		for _, a := range c.Axes {

@@ -11,10 +11,12 @@ import (
 	"platter/results"
 )
 
-// controlKey is the kind of guest and disk on which controls are worth something for a campaign: a disk that writes back at once may lose
-// nothing of a control, and a slow one promise nothing in its time. Block size and jobs are not in it: a control that loses shows that
-// guest, disk and judge let a loss through, whatever its layout.
+// controlKey is the hypervisor and the kind of guest and disk on which controls are worth something for a campaign: a disk that writes
+// back at once may lose nothing of a control, and a slow one promise nothing in its time. Block size and jobs are not in it: a control
+// that loses shows that guest, disk and judge let a loss through, whatever its layout.
 type controlKey struct {
+	hypervisor  string
+	emulator    string
 	memoryBytes int64
 	vcpus       int
 	filesystem  string
@@ -54,7 +56,8 @@ func controlsFor(filesystem string, classes []string) []control {
 }
 
 func keyOf(c cell.Cell) controlKey {
-	return controlKey{memoryBytes: c.MemoryBytes(), vcpus: c.VCPUs(), filesystem: c.Filesystem(), format: c.Format(), device: c.Device()}
+	return controlKey{hypervisor: c.Hypervisor(), emulator: c.Emulator(), memoryBytes: c.MemoryBytes(), vcpus: c.VCPUs(),
+		filesystem: c.Filesystem(), format: c.Format(), device: c.Device()}
 }
 
 // EstimateControls returns roughly how long the controls of campaigns take together.
@@ -123,11 +126,11 @@ func (x *Campaigns) control(ctx context.Context, of cell.Cell, k control) ([]res
 	return all, nil
 }
 
-// controlCell returns the cell with a control's disk and syncs.
+// controlCell returns the cell with a control's disk and syncs, on the same hypervisor.
 func controlCell(c cell.Cell, k control) cell.Cell {
 	c.ID = "control " + k.name
 	kept := slices.DeleteFunc(slices.Clone(c.Settings), func(s cell.Setting) bool {
-		return strings.HasPrefix(s.Name, "disk.") ||
+		return strings.HasPrefix(s.Name, "disk.") && s.Name != "disk.emulator" ||
 			slices.Contains([]string{"fio.fsync", "fio.fdatasync", "fio.sync", "fio.direct", "fio.iodepth", "fio.rw"}, s.Name)
 	})
 	text := func(v string) cell.Value { return cell.Value{V: v} }

@@ -135,7 +135,7 @@ func (d *Domain) Save(ctx context.Context, path string) error {
 // closed or lost, and while other calls hang. A QEMU that cannot be killed (it waits for storage that does not answer)
 // is tried again until ctx ends.
 func (d *Domain) Destroy(ctx context.Context) error {
-	own, err := Connect(ctx, d.host.uri)
+	own, err := connect(ctx, d.host.address)
 	if err != nil {
 		return err
 	}

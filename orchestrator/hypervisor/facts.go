@@ -70,7 +70,7 @@ func (h *Host) Facts(ctx context.Context) (Facts, error) {
 		return Facts{}, err
 	}
 	return Facts{
-		URI:            h.uri,
+		URI:            h.address.uri,
 		Socket:         h.socket,
 		Hostname:       t.hostname,
 		Libvirt:        version(t.libvirt),

@@ -34,7 +34,6 @@ const (
 // Host is a connection to the libvirt daemon of this machine. Its methods may be called from several goroutines.
 // A Host whose connection was lost stays lost: its calls fail with ErrDisconnected, and Connect makes a new one.
 type Host struct {
-	uri     string
 	address address
 	socket  string
 	conn    net.Conn
@@ -54,6 +53,17 @@ func Connect(ctx context.Context, uri string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	return connect(ctx, addr)
+}
+
+// ConnectBelow opens qemu:///system of the daemon that runs in another root directory, as this process sees that directory: the
+// /proc/PID/root of a process there. Its domains' processes are found by their command lines: a domain must have a name that no other
+// on the machine has. Errors are as in Connect.
+func ConnectBelow(ctx context.Context, root string) (*Host, error) {
+	return connect(ctx, HostEnvironment().systemAddress().below(root))
+}
+
+func connect(ctx context.Context, addr address) (*Host, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
 	conn, err := dial(ctx, addr)
@@ -61,7 +71,6 @@ func Connect(ctx context.Context, uri string) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{
-		uri:     uri,
 		address: addr,
 		socket:  conn.RemoteAddr().String(),
 		conn:    conn,
@@ -108,6 +117,8 @@ func startHint(addr address, err error) string {
 	switch {
 	case errors.Is(err, syscall.EACCES):
 		return "run platter as root or as a member of the group libvirt"
+	case addr.root != "":
+		return "the libvirt daemon of this root tree is not running or has died: start the command again"
 	case addr.session:
 		return "start the daemon of this user: virsh -c qemu:///session list"
 	}

@@ -28,6 +28,7 @@ func (d *Domain) PID(ctx context.Context) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, unanswered(op, err)
 	}
+	// Below another root the file has the number of another process namespace, which may be anybody's here.
 	if pid, ok := pidFromFile(filepath.Join(d.host.address.runDir, d.Name()+".pid")); ok && isGuest(procDir, pid, d.Name()) {
 		return pid, nil
 	}

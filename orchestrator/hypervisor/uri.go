@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"platter/fault"
@@ -107,6 +108,8 @@ func uriDefault(text string) string {
 
 // address is a URI taken apart.
 type address struct {
+	uri     string   // as it was given
+	root    string   // the root directory in which the daemon runs; empty for this process's own
 	open    string   // what the daemon is asked to open
 	session bool     // the user's own daemon, not the system's
 	sockets []string // in the order of trying: libvirtd's, then the modular virtqemud's; with ?socket=PATH that one alone
@@ -127,11 +130,25 @@ func (e Environment) address(uri string) (address, error) {
 	if socket != "" {
 		addr.sockets = []string{socket}
 	}
+	addr.uri = uri
 	return addr, nil
+}
+
+// below is the same address in another root directory.
+func (a address) below(root string) address {
+	a.root = root
+	a.sockets = slices.Clone(a.sockets)
+	for i, socket := range a.sockets {
+		a.sockets[i] = filepath.Join(root, socket)
+	}
+	a.runDir = filepath.Join(root, a.runDir)
+	a.logDir = filepath.Join(root, a.logDir)
+	return a
 }
 
 func (e Environment) systemAddress() address {
 	return address{
+		uri:     DefaultURI,
 		open:    "qemu:///system",
 		sockets: []string{"/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"},
 		runDir:  "/run/libvirt/qemu",

@@ -76,7 +76,7 @@ const witnessTarget = "vdy"
 func Disk(c cell.Cell, source libvirtxml.Source) libvirtxml.ScratchDisk {
 	d := Plain(source, c.Format(), c.Bus(), nil)
 	for _, s := range c.Settings.Of("disk") {
-		if s.Name != "bus" {
+		if s.Name != "bus" && s.Name != "emulator" {
 			d.Driver = append(d.Driver, libvirtxml.Attr{Name: s.Name, Value: s.Value.String()})
 		}
 	}
