@@ -97,12 +97,18 @@ func (s Settings) Text(name string) string {
 
 // With returns the settings with one laid over them: in the place of the one of its name, or at the end. It leaves s alone.
 func (s Settings) With(name string, v Value) Settings {
-	if i := slices.IndexFunc(s, func(t Setting) bool { return t.Name == name }); i >= 0 {
-		s = slices.Clone(s)
-		s[i].Value = v
-		return s
+	s = slices.Clone(s)
+	s.Set(name, v)
+	return s
+}
+
+// Set is With in place.
+func (s *Settings) Set(name string, v Value) {
+	if i := slices.IndexFunc(*s, func(t Setting) bool { return t.Name == name }); i >= 0 {
+		(*s)[i].Value = v
+		return
 	}
-	return append(slices.Clip(s), Setting{name, v})
+	*s = append(*s, Setting{name, v})
 }
 
 // Without returns the settings but for those of some names. It leaves s alone.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -83,7 +84,7 @@ func TestAnExplorationAdjustsOverAllItsTests(t *testing.T) {
 		}
 	}
 	b.Manifest.Cells = append(b.Manifest.Cells, cell.Cell{ID: "fio.bs=9"})
-	e := Explore(a, b)
+	e := Explore(Sampled(a), Sampled(b))
 	if e.Tests != 6 || len(e.Cells) != 6 {
 		t.Fatalf("%d tests of %d comparisons, want 6", e.Tests, len(e.Cells))
 	}
@@ -104,15 +105,37 @@ func TestAnExplorationAdjustsOverAllItsTests(t *testing.T) {
 func TestACellWithoutTrialsIsNotCompared(t *testing.T) {
 	a, b := noisyRun(1, 2, 6), noisyRun(2, 2, 6)
 	b.Trials = b.Trials[:6]
-	e := Explore(a, b)
+	e := Explore(Sampled(a), Sampled(b))
 	if last := e.Cells[len(e.Cells)-1]; last.Missing == "" || last.Adjusted != 1 {
 		t.Errorf("%+v", last)
 	}
 }
 
+// Whoever compares runs need not keep their trials.
+func TestARunReadForItsSamplesHasThoseOfItsTrials(t *testing.T) {
+	const dir = "../cmd/platter/testdata/schema1/run"
+	run, err := results.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := ReadSamples(dir)
+	if err != nil || short.Trials != nil || len(short.Samples) < 2 {
+		t.Fatalf("%v, %+v", err, short)
+	}
+	if want := Sampled(run); !reflect.DeepEqual(short.Samples, want.Samples) {
+		t.Errorf("got %+v, want %+v", short.Samples, want.Samples)
+	}
+	for i, m := range Explored {
+		v, err := m.Of(&run.Trials[0])
+		if s := short.Samples[0]; s.values[i] != v || !reflect.DeepEqual(s.whys[i], err) {
+			t.Errorf("%s: %v, %v; want %v, %v", m, s.values[i], s.whys[i], v, err)
+		}
+	}
+}
+
 // BenchmarkExplore compares two runs of 1,000 cells × 10 trials: to take under 1 s and 200 MiB (see -benchmem).
 func BenchmarkExplore(b *testing.B) {
-	x, y := noisyRun(1, 1000, 10), noisyRun(2, 1000, 10)
+	x, y := Sampled(noisyRun(1, 1000, 10)), Sampled(noisyRun(2, 1000, 10))
 	b.ReportAllocs()
 	for b.Loop() {
 		if e := Explore(x, y); e.Tests != 2000 {

@@ -28,6 +28,7 @@ type Histogram struct {
 	// packed has two unsigned varints (encoding/binary) for each bucket: by how much NS rises, and the count. A run has thousands of
 	// histograms with hundreds of buckets each; packed they take a fifth of the memory and nothing for the garbage collector to follow.
 	packed string
+	count  int64 // of the operations in all the buckets, at most math.MaxInt64
 }
 
 // NewHistogram returns the histogram of buckets in any order: those of one bin are added and empty ones dropped. Latencies and counts
@@ -49,6 +50,7 @@ func NewHistogram(buckets ...Bucket) Histogram {
 type packer struct {
 	packed []byte
 	last   int64 // NS of the last bucket
+	count  int64
 }
 
 // add drops an empty bucket.
@@ -56,10 +58,11 @@ func (p *packer) add(b Bucket) {
 	if b.Count > 0 {
 		p.packed = binary.AppendUvarint(binary.AppendUvarint(p.packed, uint64(b.NS-p.last)), uint64(b.Count))
 		p.last = b.NS
+		p.count = addCounts(p.count, b.Count)
 	}
 }
 
-func (p *packer) histogram() Histogram { return Histogram{string(p.packed)} }
+func (p *packer) histogram() Histogram { return Histogram{string(p.packed), p.count} }
 
 // IsZero reports whether the histogram has no buckets.
 func (h Histogram) IsZero() bool { return h.packed == "" }
@@ -97,13 +100,7 @@ func uvarint(packed string, at int) (n uint64, next int) {
 func (h Histogram) String() string { return string(h.appendJSON(nil)) }
 
 // Count returns the number of operations in all the buckets. It stops at math.MaxInt64 rather than overflow.
-func (h Histogram) Count() int64 {
-	var n int64
-	for b := range h.Buckets() {
-		n = addCounts(n, b.Count)
-	}
-	return n
-}
+func (h Histogram) Count() int64 { return h.count }
 
 // Merge returns the sum of histograms: the counts of equal bins are added. The order of merging does not matter.
 func Merge(all ...Histogram) Histogram {
@@ -135,11 +132,10 @@ func Merge(all ...Histogram) Histogram {
 // is false where there is no answer: the histogram is empty or p lies outside. The resolution is that of the bins,
 // see Histogram; nothing is interpolated.
 func (h Histogram) Percentile(p float64) (int64, bool) {
-	total := h.Count()
-	if total == 0 || !(p > 0 && p <= 100) {
+	if h.count == 0 || !(p > 0 && p <= 100) {
 		return 0, false
 	}
-	rank := nearestRank(p, total)
+	rank := nearestRank(p, h.count)
 	var below int64
 	for b := range h.Buckets() {
 		below = addCounts(below, b.Count)
@@ -213,8 +209,9 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 // anything else: where ok is false, UnmarshalJSON may still read it. Journals are mostly histograms, and this is many times faster than
 // a decoder that expects any JSON.
 func ReadHistogram(text []byte) (h Histogram, rest []byte, ok bool) {
-	var space [4 << 10]byte // on the stack: larger than most histograms
-	p := packer{packed: space[:0]}
+	var space [4 << 10]byte // larger than most histograms, and on the stack as long as no pointer to what has it is passed on: no packer
+	packed := space[:0]
+	var last, total int64
 	if len(text) < 2 || text[0] != '[' {
 		return h, text, false
 	}
@@ -230,14 +227,15 @@ func ReadHistogram(text []byte) (h Histogram, rest []byte, ok bool) {
 			return h, text, false
 		}
 		count, end := wholeNumber(text, comma+1)
-		if end+1 >= len(text) || text[end] != ']' || count <= 0 || ns < 0 || ns <= p.last && len(p.packed) > 0 {
+		if end+1 >= len(text) || text[end] != ']' || count <= 0 || ns < 0 || ns <= last && len(packed) > 0 {
 			return h, text, false
 		}
-		p.add(Bucket{ns, count})
+		packed = binary.AppendUvarint(binary.AppendUvarint(packed, uint64(ns-last)), uint64(count))
+		last, total = ns, addCounts(total, count)
 		switch at = end + 1; text[at] {
 		case ',':
 		case ']':
-			return p.histogram(), text[at+1:], true
+			return Histogram{string(packed), total}, text[at+1:], true
 		default:
 			return h, text, false
 		}

@@ -44,7 +44,7 @@ func combine(sofar []cell.Settings, axis Axis) []cell.Settings {
 // cell works out what follows from a combination of axis values.
 func (m *Matrix) cell(v vocabulary, axes cell.Settings) cell.Cell {
 	c := cell.Cell{ID: cell.ID(axes), Axes: axes, Settings: slices.Clone(m.Fixed)}
-	set := func(s cell.Setting) { c.Settings = c.Settings.With(s.Name, v.normal(s.Name, s.Value)) }
+	set := func(s cell.Setting) { c.Settings.Set(s.Name, v.normal(s.Name, s.Value)) }
 	for _, s := range m.Fio {
 		set(cell.Setting{Name: "fio." + s.Name, Value: s.Value})
 	}

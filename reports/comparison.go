@@ -60,21 +60,21 @@ type SafetyChange struct {
 }
 
 // NewComparison compares the first run with each of the others. Fewer than two runs are an error.
-func NewComparison(runs ...*results.Run) (*Comparison, error) {
+func NewComparison(runs ...*compare.SampledRun) (*Comparison, error) {
 	if len(runs) < 2 {
 		return nil, fmt.Errorf("compare runs: two or more are needed, got %d", len(runs))
 	}
 	c := &Comparison{}
 	for i, run := range runs {
 		m := run.Manifest
-		c.Runs = append(c.Runs, ComparedRun{strings.ToUpper(letters(i)), run.Dir, m.Name, len(run.Trials), m.Started, m.Host.Name, m.Host.Accel,
+		c.Runs = append(c.Runs, ComparedRun{strings.ToUpper(letters(i)), run.Dir, m.Name, len(run.Samples), m.Started, m.Host.Name, m.Host.Accel,
 			banners(m)})
 	}
 	c.Differences = differences(runs)
 	for i, run := range runs[1:] {
 		e := compare.Explore(runs[0], run)
 		side := ComparedSide{Run: c.Runs[i+1], Cells: e.Cells, Warnings: e.Warnings}
-		side.compareSafety(runs[0], run)
+		side.compareSafety(runs[0].Run, run.Run)
 		c.Sides = append(c.Sides, side)
 	}
 	c.adjust()
@@ -127,7 +127,7 @@ func (s *ComparedSide) compareSafety(first, other *results.Run) {
 
 // differences returns the facts that are not the same in all runs: those of the manifest, the lines of the matrix, and those of the cells'
 // domain XML.
-func differences(runs []*results.Run) []Difference {
+func differences(runs []*compare.SampledRun) []Difference {
 	var all []Difference
 	for _, f := range facts {
 		var values []string
@@ -210,7 +210,7 @@ const maxMatrixDifferences = 20
 
 // matrixDifferences sets the lines side by side that not all matrices have, by what stands before the colon. Name and trials stand
 // among the facts.
-func matrixDifferences(runs []*results.Run) []Difference {
+func matrixDifferences(runs []*compare.SampledRun) []Difference {
 	count := map[string]int{} // of the runs that have a line
 	lines := make([][]string, len(runs))
 	for i, run := range runs {

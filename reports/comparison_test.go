@@ -47,9 +47,17 @@ func second() *results.Run {
 	return run
 }
 
+func sampled(runs ...*results.Run) []*compare.SampledRun {
+	var all []*compare.SampledRun
+	for _, run := range runs {
+		all = append(all, compare.Sampled(run))
+	}
+	return all
+}
+
 func comparison(t *testing.T, runs ...*results.Run) *Comparison {
 	t.Helper()
-	c, err := NewComparison(runs...)
+	c, err := NewComparison(sampled(runs...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +100,7 @@ func TestTheComparisonOfRuns(t *testing.T) {
 			golden.Equal(t, "testdata/"+name+".html", []byte(piece(t, c)))
 		})
 	}
-	if _, err := NewComparison(third); err == nil {
+	if _, err := NewComparison(sampled(third)...); err == nil {
 		t.Error("one run is compared with nothing")
 	}
 }
@@ -142,22 +150,22 @@ func TestWhatDiffersInTheDomainXMLIsSaidOnceForCellsAlike(t *testing.T) {
 		return run
 	}
 	a := xml(generated(2, 1), "12", "q35", "none")
-	if d := xmlDifferences([]*results.Run{a, xml(generated(2, 2), "34", "q35", "none")}); len(d) > 0 {
+	if d := xmlDifferences(sampled(a, xml(generated(2, 2), "34", "q35", "none"))); len(d) > 0 {
 		t.Errorf("the same XML but for what is made up differs in %q", d)
 	}
-	got := xmlDifferences([]*results.Run{a, xml(generated(2, 2), "34", "q35", "unsafe")})
+	got := xmlDifferences(sampled(a, xml(generated(2, 2), "34", "q35", "unsafe")))
 	want := []Difference{{"domain XML of disk.cache=none,fio.fsync=1 and 4 more", []string{"<driver name='qemu' cache='none'/>",
 		"<driver name='qemu' cache='unsafe'/>"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	got = xmlDifferences([]*results.Run{a, xml(generated(2, 2), "34", "pc", "none")})
+	got = xmlDifferences(sampled(a, xml(generated(2, 2), "34", "pc", "none")))
 	if want := "<type machine='pc'/> <source file='…/pc.img'/>"; len(got) != 1 || got[0].Values[1] != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	without := generated(2, 3)
 	without.Dir = t.TempDir()
-	if d := xmlDifferences([]*results.Run{a, without}); len(d) > 0 {
+	if d := xmlDifferences(sampled(a, without)); len(d) > 0 {
 		t.Errorf("a run without raw files differs in %q", d)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"platter/compare"
 	"platter/results"
 )
 
@@ -28,7 +29,7 @@ var volatile = []struct {
 
 // xmlDifferences sets the lines of the domain XML side by side that not all runs have for a cell that they share; cells that differ
 // alike are one difference. A cell whose XML a run does not have is left out: a run may be read without its raw files.
-func xmlDifferences(runs []*results.Run) []Difference {
+func xmlDifferences(runs []*compare.SampledRun) []Difference {
 	var all []Difference
 	cells := map[string][]string{} // by the values of the difference
 	var paths []map[string]string
@@ -60,9 +61,9 @@ func xmlDifferences(runs []*results.Run) []Difference {
 }
 
 // xmlPaths returns, by cell, the paths, below the run directory, of the domain XML of the first trial that went well.
-func xmlPaths(run *results.Run) map[string]string {
+func xmlPaths(run *compare.SampledRun) map[string]string {
 	first, paths := map[string]int{}, map[string]string{}
-	for _, t := range run.Trials {
+	for _, t := range run.Samples {
 		if at, known := first[t.Cell]; t.Status == results.OK && (!known || t.Block < at) {
 			first[t.Cell] = t.Block
 		}
@@ -76,7 +77,7 @@ func xmlPaths(run *results.Run) map[string]string {
 }
 
 // cellXMLDifference returns, by run, the lines that not all runs have; nil where there are none or where a run has no XML.
-func cellXMLDifference(runs []*results.Run, paths []map[string]string, cell string) []string {
+func cellXMLDifference(runs []*compare.SampledRun, paths []map[string]string, cell string) []string {
 	lines, count := make([][]string, len(runs)), map[string]int{}
 	for i, run := range runs {
 		text := ""

@@ -64,3 +64,48 @@ func TestALongJournalIsReadInItsOrder(t *testing.T) {
 		}
 	}
 }
+
+// A batch may end where a line does, and the journal may end there too: its last line is torn or whole all the same.
+func TestAJournalThatFillsItsBatchesIsReadWhole(t *testing.T) {
+	dir := newRun(t)
+	x := trial("a", 0)
+	x.Missing = []string{""}
+	short, err := json.Marshal(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	padded := func(block, length int) []byte { // a line, with its newline
+		x := trial("a", block)
+		x.Missing = []string{strings.Repeat("x", length-len(short)-1)}
+		text, err := json.Marshal(x)
+		if err != nil || len(text) != length-1 {
+			t.Fatalf("%v: a line of %d bytes, want %d", err, len(text)+1, length)
+		}
+		return append(text, '\n')
+	}
+	for _, length := range []int{batchBytes / 2, batchBytes, 2 * batchBytes} {
+		for _, lines := range []int{1, 2, 3} {
+			var whole []byte
+			for block := range lines {
+				whole = append(whole, padded(block, length)...)
+			}
+			for what, text := range map[string][]byte{
+				"whole": whole, "without its newline": whole[:len(whole)-1],
+				"with a last line that is no JSON": append(whole[:len(whole)-2:len(whole)-2], "!\n"...),
+			} {
+				if err := os.WriteFile(filepath.Join(dir, TrialsFile), text, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				want := lines
+				if what != "whole" {
+					want--
+				}
+				run, err := Read(dir)
+				if err != nil || len(run.Trials) != want || run.Torn != (want < lines) || run.Torn && run.whole[TrialsFile] != int64(want*length) {
+					t.Errorf("%d lines of %d bytes, %s: %v, %d trials, torn %v after %d bytes", lines, length, what, err, len(run.Trials), run.Torn,
+						run.whole[TrialsFile])
+				}
+			}
+		}
+	}
+}

@@ -3,7 +3,6 @@
 package results
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"platter/cell"
@@ -188,56 +188,70 @@ func readJournal[R any](r *Run, file, what string, decode func([]byte, *known) (
 		return &Error{Path: path, Message: err.Error()}
 	}
 	defer f.Close()
-	in := bufio.NewReaderSize(f, 64<<10)
-	whole := int64(0)
+	whole, lines := int64(0), 0
+	takeFrom := func(b *batch[R]) error {
+		<-b.done
+		if b.err != nil {
+			return &Error{Path: path, Line: lines + len(b.records) + 1, Fault: Input, Message: fmt.Sprintf("not %s: %v", what, b.err)}
+		}
+		for _, record := range b.records {
+			take(record)
+		}
+		lines += len(b.records)
+		return nil
+	}
 	var reading []*batch[R] // a few at a time: a journal may be large
 	b := newBatch[R]()
-	b.first = 1
-	for number := 1; ; number++ {
-		begin := len(b.text)
-		for err = bufio.ErrBufferFull; errors.Is(err, bufio.ErrBufferFull); {
-			var piece []byte
-			piece, err = in.ReadSlice('\n')
-			b.text = append(b.text, piece...)
+	for {
+		n, err := io.ReadFull(f, b.text[len(b.text):cap(b.text)])
+		b.text = b.text[:len(b.text)+n]
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			break
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
+		if err != nil {
 			return &Error{Path: path, Message: err.Error()}
 		}
-		line := b.text[begin:]
-		if len(line) == 0 {
-			break
-		}
-		text, ended := bytes.CutSuffix(line, []byte("\n"))
-		_, more := in.Peek(1)
-		if !ended || more != nil && !json.Valid(text) {
-			r.Torn = true
-			r.whole[file] = whole
-			break
-		}
-		whole += int64(len(line))
-		b.ends = append(b.ends, begin+len(text))
-		if len(b.text) < batchBytes {
+		rest := lastLine(b.text) // of the journal, for all that is known yet
+		if rest == 0 {           // one line, and longer than a batch
+			b.text = slices.Grow(b.text, len(b.text))
 			continue
 		}
-		go b.decode(decode)
-		reading = append(reading, b)
-		if len(reading) <= runtime.GOMAXPROCS(0) {
-			b = newBatch[R]()
+		var next *batch[R]
+		if len(reading) < runtime.GOMAXPROCS(0) {
+			next = newBatch[R]()
 		} else {
-			b, reading = reading[0], reading[1:]
-			if err := b.take(path, what, take); err != nil {
+			next, reading = reading[0], reading[1:]
+			if err := takeFrom(next); err != nil {
 				return err
 			}
+			next.empty()
 		}
-		b.first = number + 1
+		next.text = append(next.text, b.text[rest:]...)
+		b.text = b.text[:rest]
+		whole += int64(rest)
+		go b.decode(decode)
+		reading = append(reading, b)
+		b = next
+	}
+	if text, ended := bytes.CutSuffix(b.text, []byte("\n")); len(b.text) > 0 {
+		if last := lastLine(b.text); !ended || !json.Valid(text[last:]) {
+			r.Torn = true
+			r.whole[file] = whole + int64(last)
+			b.text = b.text[:last]
+		}
 	}
 	go b.decode(decode)
 	for _, b := range append(reading, b) {
-		if err := b.take(path, what, take); err != nil {
+		if err := takeFrom(b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lastLine returns where the last line of a text begins, be it whole or not.
+func lastLine(text []byte) int {
+	return bytes.LastIndexByte(bytes.TrimSuffix(text, []byte("\n")), '\n') + 1
 }
 
 // batchBytes is about how much of a journal is decoded at once, on a processor of its own: reading is mostly decoding.
@@ -245,9 +259,7 @@ const batchBytes = 256 << 10
 
 // batch is some lines of a journal. When its records are taken it is used for other lines.
 type batch[R any] struct {
-	first   int    // its first line's number, from 1
-	text    []byte // the lines
-	ends    []int  // in text, of each line without its newline
+	text    []byte // the lines, each with its newline
 	records []R    // of the lines up to the one that cannot be read
 	err     error  // of that one
 	known   *known
@@ -255,32 +267,21 @@ type batch[R any] struct {
 }
 
 func newBatch[R any]() *batch[R] {
-	return &batch[R]{text: make([]byte, 0, batchBytes+batchBytes/4), known: newKnown(), done: make(chan struct{}, 1)}
+	return &batch[R]{text: make([]byte, 0, batchBytes), known: newKnown(), done: make(chan struct{}, 1)}
 }
 
 func (b *batch[R]) decode(decode func([]byte, *known) (R, error)) {
 	defer func() { b.done <- struct{}{} }()
-	begin := 0
-	for _, end := range b.ends {
+	for line := range bytes.Lines(b.text) {
 		var record R
-		if record, b.err = decode(b.text[begin:end], b.known); b.err != nil {
+		if record, b.err = decode(line[:len(line)-1], b.known); b.err != nil {
 			return
 		}
 		b.records = append(b.records, record)
-		begin = end + 1
 	}
 }
 
-// take waits for the batch, takes its records and empties it.
-func (b *batch[R]) take(path, what string, take func(R)) error {
-	<-b.done
-	if b.err != nil {
-		return &Error{Path: path, Line: b.first + len(b.records), Fault: Input, Message: fmt.Sprintf("not %s: %v", what, b.err)}
-	}
-	for _, record := range b.records {
-		take(record)
-	}
+func (b *batch[R]) empty() {
 	clear(b.records)
-	b.text, b.ends, b.records = b.text[:0], b.ends[:0], b.records[:0]
-	return nil
+	b.text, b.records = b.text[:0], b.records[:0]
 }

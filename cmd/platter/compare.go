@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/compare"
 	"platter/reports"
 )
 
@@ -31,7 +32,7 @@ EXAMPLES:
 			if len(dirs) < 2 {
 				return &errUsage{fmt.Sprintf("compare: takes two run directories or more, got %q", dirs)}
 			}
-			runs, err := readRuns(dirs)
+			runs, err := readRuns(dirs, compare.ReadSamples)
 			if err != nil {
 				return err
 			}

@@ -119,11 +119,11 @@ func judge(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	before, err := readRuns(baseline)
+	before, err := readRuns(baseline, results.Read)
 	if err != nil {
 		return err
 	}
-	after, err := readRuns(candidate)
+	after, err := readRuns(candidate, results.Read)
 	if err != nil {
 		return err
 	}
@@ -145,11 +145,11 @@ func judge(c *cli.Context) error {
 }
 
 // readRuns reads run directories side by side: large journals take longer to read than to compare.
-func readRuns(dirs []string) ([]*results.Run, error) {
-	runs, errs := make([]*results.Run, len(dirs)), make([]error, len(dirs))
+func readRuns[R any](dirs []string, read func(dir string) (R, error)) ([]R, error) {
+	runs, errs := make([]R, len(dirs)), make([]error, len(dirs))
 	var reading sync.WaitGroup
 	for i, dir := range dirs {
-		reading.Go(func() { runs[i], errs[i] = results.Read(dir) })
+		reading.Go(func() { runs[i], errs[i] = read(dir) })
 	}
 	reading.Wait()
 	for _, err := range errs { // the first in the order given

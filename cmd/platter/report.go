@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/compare"
 	"platter/reports"
 	"platter/results"
 )
@@ -56,7 +57,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			runs, err := readRuns(dirs)
+			runs, err := readRuns(dirs, results.Read)
 			if err != nil {
 				return err
 			}
@@ -89,7 +90,7 @@ func watchReport(c *cli.Context, dirs []string) error {
 	case c.IsSet("present"):
 		return &errUsage{"report: --watch serves the report as it is: leave --present out"}
 	}
-	if _, err := readRuns(dirs); err != nil {
+	if _, err := readRuns(dirs, results.Read); err != nil {
 		return err
 	}
 	l, err := reports.ListenLoopback(c.String("listen"))
@@ -125,7 +126,11 @@ func reportPath(dirs []string, output string) (string, error) {
 func writeReport(path string, runs []*results.Run, models []*reports.Model) (err error) {
 	var comparison *reports.Comparison
 	if len(runs) > 1 {
-		if comparison, err = reports.NewComparison(runs...); err != nil {
+		var sampled []*compare.SampledRun
+		for _, run := range runs {
+			sampled = append(sampled, compare.Sampled(run))
+		}
+		if comparison, err = reports.NewComparison(sampled...); err != nil {
 			return err
 		}
 	}
