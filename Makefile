@@ -4,7 +4,7 @@ GO        ?= go
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PACKAGES  := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu \
              fio mmdebstrap e2fsprogs procps npm
-TESTPACKAGES := gcc libc6-dev git chromium libxml2-utils
+TESTPACKAGES := gcc libc6-dev git chromium libxml2-utils strace
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help setup build probe guest demo test lint bench clean

@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"results":                  {"cell", "fiojob", "matrices"},
 	"compare":                  {"cell", "results", "fiojob"},
 	"claims":                   {"text", "cell", "strictyaml", "compare", "results", "fiojob"},
-	"reports":                  {"text", "cell", "claims", "compare", "results", "fiojob", "flushpath"},
+	"reports":                  {"text", "cell", "claims", "compare", "results", "fiojob", "flushpath", "powercut/replay"},
 	"policy":                   {"cell", "strictyaml"},
 	"lint":                     {"cell", "policy", "libvirtxml", "flushpath"},
 	"change":                   {"cell", "matrices", "libvirtxml"},

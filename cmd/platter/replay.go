@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"platter/powercut/oplog"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
+	"platter/reports"
 	"platter/results"
 	"platter/text"
 )
@@ -34,9 +36,14 @@ A crash point is a number from 1: the state after so many events of the log; "wo
 "end" the last. With seed 0 all that can be lost is lost; with another one each sector that can be lost is lost or not by the seed.
 The worst point has its own, unless one is said.
 
+--timeline draws what was asked of the disk around that point: the jobs' writes, flushes, promises, what lay in which cache, and the
+promised write that is gone; below it the same in words, and the lines that show the loss without a guest, if any are known. With --json it
+is one object.
+
 EXAMPLES:
    platter replay demo --cell disk.cache=unsafe,fio.fsync=1 --class power_loss
    platter replay demo --cell disk.cache=none,fio.fsync=0 --class power_loss --at 1234 --seed 7 -o survivor.img
+   platter replay demo --cell disk.cache=unsafe,fio.fsync=1 --class power_loss --timeline
    e2fsck -fn survivor.img
 
 EXIT STATUS:
@@ -51,6 +58,8 @@ EXIT STATUS:
 			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that decides what survives of what may be lost",
 				DefaultText: "the worst point's own, else 0: nothing"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the survivor to `FILE`, which must not exist"},
+			&cli.BoolFlag{Name: "timeline", Usage: "draw what happened around the crash point, in 80 columns"},
+			&cli.BoolFlag{Name: "json", Usage: "with --timeline: print it as JSON"},
 		},
 		Action: func(c *cli.Context) error {
 			dir, err := oneArg(c, "RUNDIR", "the directory that platter run wrote")
@@ -65,11 +74,17 @@ EXIT STATUS:
 			if err != nil {
 				return err
 			}
+			if c.Bool("json") && !c.Bool("timeline") {
+				return &errUsage{"replay: --json says how --timeline prints: ask for both"}
+			}
 			if err := r.ask(run, c.String("class"), c.String("drive-cache"), c.String("at")); err != nil {
 				return err
 			}
 			if c.IsSet("seed") {
 				r.at.Seed = c.Uint64("seed")
+			}
+			if c.Bool("timeline") {
+				return r.timeline(c, run)
 			}
 			return r.do(c.App.Writer, c.String("output"))
 		},
@@ -207,6 +222,52 @@ func (r *replayed) worst(run *results.Run) error {
 	}
 	return &errUsage{fmt.Sprintf("replay: the run has no record of %s for %s: name a crash point with --at NUMBER or --at end", r.at.Class,
 		r.cell)}
+}
+
+// timeline prints what happened around the crash point, and writes the survivor if one is asked for.
+func (r *replayed) timeline(c *cli.Context, run *results.Run) error {
+	steps := reports.TimelineSteps
+	if c.Bool("json") {
+		steps = replay.MaxSteps
+	}
+	t, err := replay.TimelineFile(r.log(), r.campaign, r.at, steps)
+	if err != nil {
+		return badLog(err)
+	}
+	again := reports.Reproduce(run.Manifest.Cells[slices.IndexFunc(run.Manifest.Cells, func(o cell.Cell) bool { return o.ID == r.cell })],
+		run.Manifest.Host, t)
+	if c.String("output") != "" {
+		if err := r.write(c.String("output")); err != nil {
+			return err
+		}
+	}
+	if c.Bool("json") {
+		e := json.NewEncoder(c.App.Writer)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		return e.Encode(struct {
+			Cell string `json:"cell"`
+			*replay.Timeline
+			Reproduction reports.Reproduction `json:"reproduction"`
+		}{r.cell, t, again})
+	}
+	p := &text.Printer{W: c.App.Writer}
+	p.Linef("%s", r.cell)
+	p.Linef("%s, drive cache %s, at crash point %d", r.at.Class, r.at.DriveCache, t.Cut.Event)
+	p.Linef("seed %s\n", meaning(r.at.Seed))
+	if p.Err != nil {
+		return p.Err
+	}
+	_, onTerminal := terminal(c.App.Writer)
+	if err := reports.Timeline(c.App.Writer, t, onTerminal && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""); err != nil {
+		return err
+	}
+	p.Linef("")
+	p.Hang("", "", again.Text)
+	for _, line := range again.Lines {
+		p.Linef("%s", line) // whole, however long: it is to be pasted
+	}
+	return p.Err
 }
 
 // do prints the judgement and writes the survivor if output names a file.

@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"platter/powercut/oplog"
 	"platter/powercut/replay"
 	"platter/powercut/witness"
+	"platter/reports"
 	"platter/results"
 )
 
@@ -181,6 +184,96 @@ func TestReplayWritesTheSurvivor(t *testing.T) {
 	status, _, stderr = platterReplay(dir, "--cell", replayedCell, "--class", "power_loss", "--at", "end", "-o", path)
 	if status != 2 || !strings.Contains(stderr, "survivor.img exists: name another file with -o") {
 		t.Errorf("again: status %d, %s", status, stderr)
+	}
+}
+
+func TestReplayDrawsWhatHappenedAroundTheCrash(t *testing.T) {
+	dir, _, _ := recordedRun(t)
+	args := []string{dir, "--cell", replayedCell, "--class", "power_loss", "--at", "9", "--timeline"}
+	status, stdout, stderr := platterReplay(args...)
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d, %s", status, stderr)
+	}
+	for _, want := range []string{
+		"power_loss, drive cache volatile, at crash point 9\nseed 0: all that can be lost is lost\n",
+		"job 0         []   PXX!|\n", "flushes         [*]    |\n", "drive's cache .oo....XX|\n", "by nothing: the log ends at the cut",
+		"promised  event 9, 9.000 ms, 1.000 ms later: the application was told that it is\n",
+		"There is no reproduction without a guest: ",
+	} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	status, stdout, stderr = platterReplay(append(args, "--json")...)
+	var line struct {
+		Cell         string
+		Fate         replay.Fate
+		Lanes        []replay.Lane
+		Reproduction reports.Reproduction
+	}
+	if err := json.Unmarshal([]byte(stdout), &line); status != 0 || err != nil {
+		t.Fatalf("status %d, %s, %v", status, stderr, err)
+	}
+	if line.Cell != replayedCell || line.Fate.Sequence != 2 || len(line.Lanes) != 2 || line.Reproduction.Text == "" {
+		t.Errorf("as JSON: %s", stdout)
+	}
+	if status, _, stderr := platterReplay(append(args[:len(args)-1], "--json")...); status != 2 ||
+		!strings.Contains(stderr, "--json says how --timeline prints") {
+		t.Errorf("--json alone: status %d, %s", status, stderr)
+	}
+}
+
+// TestTheLinesReproduceTheLossWithoutAGuest pastes the lines into a shell, with this host's qemu-io. Where the lines say that a QEMU loses
+// nothing, it must not.
+func TestTheLinesReproduceTheLossWithoutAGuest(t *testing.T) {
+	if os.Getenv("PLATTER_REAL") != "1" {
+		t.Skip("needs root, /dev/fuse, qemu-io and strace: make test sets PLATTER_REAL=1")
+	}
+	bin := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "platter"), ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	version, err := exec.CommandContext(t.Context(), "qemu-io", "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(string(version), "qemu-io version %d.%d.%d", &major, &minor, &patch); err != nil {
+		t.Fatalf("%q: %v", version, err)
+	}
+	newer := major > 10 || major == 10 && (minor > 0 || patch >= 3)
+	setting := func(pairs ...string) (s cell.Settings) {
+		for i := 0; i < len(pairs); i += 2 {
+			s = append(s, cell.Setting{Name: pairs[i], Value: cell.Value{V: pairs[i+1]}})
+		}
+		return s
+	}
+	ten := results.Host{QEMU: "10.0.13", Libvirt: "9.0.0"}
+	for _, test := range []struct {
+		name  string
+		axes  cell.Settings
+		host  results.Host
+		class string
+		first bool
+		loses bool
+	}{
+		{"unsafe", setting("disk.cache", "unsafe"), ten, cell.PowerLoss, true, true},
+		{"no raw node", setting("disk.cache", "directsync"), results.Host{QEMU: "7.2.22", Libvirt: "11.3.0"}, cell.PowerLoss, true, true},
+		{"no raw node, writethrough", setting("disk.cache", "writethrough"), results.Host{Libvirt: "11.3.0"}, cell.HostCrash, true, true},
+		{"the first write", setting("disk.cache", "writethrough"), ten, cell.HostCrash, true, newer},
+		{"FUA", setting("disk.cache", "none", "disk.bus", "scsi"), ten, cell.PowerLoss, true, newer},
+		{"overlapping", setting("disk.cache", "writethrough", "fio.numjobs", "4"), ten, cell.PowerLoss, false, newer},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			again := reports.Reproduce(cell.Cell{Settings: test.axes}, test.host, &replay.Timeline{Class: test.class, DriveCache: cell.Volatile,
+				Lost: 1, Fate: &replay.Fate{First: test.first}})
+			c := exec.CommandContext(t.Context(), "bash", "-c", strings.Join(again.Lines, "\n")+"\nwait\nrmdir \"$d\"")
+			c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TMPDIR="+t.TempDir())
+			out, err := c.CombinedOutput()
+			if lost := strings.Contains(string(out), "Pattern verification failed"); err != nil || lost != test.loses {
+				t.Errorf("%v, the pattern is lost: %v, want %v:\n%s", err, lost, test.loses, out)
+			}
+		})
 	}
 }
 

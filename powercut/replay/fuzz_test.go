@@ -49,6 +49,9 @@ func FuzzEvery(f *testing.F) {
 		if _, err := points(again, 10, 1); err != nil {
 			t.Errorf("no points of a log that was judged: %v", err)
 		}
+		if _, err := timeline(again, c, At{Point: -1, Question: allQuestions[3]}, 60); err != nil {
+			t.Errorf("no timeline of a log that was judged: %v", err)
+		}
 	})
 }
 

@@ -1,0 +1,155 @@
+package reports
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"platter/cell"
+	"platter/powercut/replay"
+	"platter/results"
+)
+
+// Reproduction is the smallest way to show a loss without a guest: qemu-io on a power-cut disk.
+type Reproduction struct {
+	Lines []string `json:"lines,omitempty"` // for a shell; empty where there is none
+	// Text is what the lines show and on which QEMU, or why there are none.
+	Text string `json:"text"`
+}
+
+// The patterns that the lines write and read back: only the last write is looked for.
+const (
+	reproducedWrite = "-c 'write -P 17 0 4k'"
+	reproducedRead  = "-c 'read -P 17 0 4k'"
+)
+
+// Reproduce returns how a loss of a cell is shown without a guest. Which QEMU loses what was tried with qemu-io 7.2.22, 10.0.13 and 11.1.3
+// (docs/reports.md has what the lines print there).
+func Reproduce(c cell.Cell, host results.Host, t *replay.Timeline) Reproduction {
+	none := func(format string, args ...any) Reproduction {
+		return Reproduction{Text: "There is no reproduction without a guest: " + fmt.Sprintf(format, args...) + "."}
+	}
+	mode := guestMode(c)
+	through := mode == "writethrough" || mode == "directsync"
+	threads := c.Settings.Text("disk.io") == "" || c.Settings.Text("disk.io") == "threads"
+	r := reproduction{question: cell.Question{Class: t.Class, DriveCache: t.DriveCache}, mode: mode, format: "-f raw", image: `"$d/disk.img"`}
+	switch {
+	case t.Lost == 0 && t.Unjudged == "":
+		return none("no promised write is lost at this crash point")
+	case mode == "unsafe" && c.Format() == "raw":
+		r.ask = reproducedWrite + " -c flush"
+		return r.lines("The last line fails with “Pattern verification failed”: cache=unsafe drops the flush, on every QEMU.")
+	case c.Format() != "raw":
+		return none("qemu-io shows the loss on raw images alone, and this one is %s", c.Format())
+	case !through && c.FlushesStopped():
+		return none("the guest sends no flush (%s), and QEMU is never asked for one", stoppedBy(c))
+	case c.Bus() == "nvme" && !through:
+		return none("QEMU's NVMe device drops the FUA bit of the guest's write before the block layer, where qemu-io begins, sees it")
+	case !threads:
+		return none("QEMU is not known to lose with io=%s: what lost it is above QEMU's block layer", c.Settings.Text("disk.io"))
+	case through && major(host.QEMU) < 10 && major(host.Libvirt) < 11:
+		return none("QEMU %s with a raw format node, as libvirt %s makes it, is not known to lose: what lost it is above its block layer",
+			host.QEMU, host.Libvirt)
+	case through && t.Fate != nil && !t.Fate.First && c.Jobs() > 1:
+		return r.overlapping()
+	case through:
+		r.ask = reproducedWrite
+		return r.first(major(host.Libvirt) >= 11)
+	case mode == "none" || mode == "writeback" || mode == "":
+		if c.Bus() != "scsi" || major(host.QEMU) < 10 {
+			return none("the guest's flushes arrive at QEMU, which is not known to lose them under this cache mode")
+		}
+		r.ask = "-c 'write -f -P 17 0 4k'"
+		r.mode = "none"
+		return r.lines("write -f is a write with FUA, as the guest's SCSI disk sends them. On QEMU 10.0.3 and newer the last line fails with " +
+			"“Pattern verification failed”: it was answered without a sync behind it. On QEMU 7.2 the write is kept.")
+	}
+	return none("none is known for cache=%s", mode)
+}
+
+// guestMode returns the cache mode that a cell comes to when the guest has changed its disk's.
+func guestMode(c cell.Cell) string {
+	switch mode := c.Cache(); {
+	case c.CacheType() == "write through" && mode == "none":
+		return "directsync"
+	case c.CacheType() == "write through" && mode != "unsafe":
+		return "writethrough"
+	case c.CacheType() == "write back" && mode == "directsync":
+		return "none"
+	case c.CacheType() == "write back" && mode == "writethrough":
+		return "writeback"
+	default:
+		return mode
+	}
+}
+
+func stoppedBy(c cell.Cell) string {
+	switch {
+	case c.Barrier() == "off":
+		return "it mounts with barrier=0"
+	case c.WriteCache() == "write through":
+		return "its queue/write_cache says write through"
+	}
+	return "its cache_type says write through"
+}
+
+// major returns the first number of a version; 0 where there is none.
+func major(version string) int {
+	first, _, _ := strings.Cut(version, ".")
+	n, _ := strconv.Atoi(first)
+	return n
+}
+
+// reproduction is what the lines are made of.
+type reproduction struct {
+	question     cell.Question
+	mode, format string
+	image        string // an argument of qemu-io
+	before       string // a command that runs qemu-io
+	ask          string // of qemu-io
+	read         string
+}
+
+// first shows that the first write after a start or a flush is acknowledged with no sync behind it.
+func (r reproduction) first(noRawNode bool) Reproduction {
+	if noRawNode {
+		r.format = "--image-opts"
+		r.image = `driver=file,filename="$d/disk.img"`
+		return r.lines("There is no raw format node, as libvirt 11 and newer leave it out: on QEMU 7.2, 10.0 and 11.1 the last line fails with " +
+			"“Pattern verification failed”: the first write was answered without a sync behind it.")
+	}
+	return r.lines("On QEMU 10.0.3 and newer the last line fails with “Pattern verification failed”: the first write was answered without a " +
+		"sync behind it. On QEMU 7.2 the write is kept. With -i native or -i io_uring (-t directsync) QEMU 10 keeps it, too.")
+}
+
+// overlapping shows that a write that ends while another's fdatasync is answered is acknowledged with no sync behind it. The end of the
+// fdatasync is delayed: by itself QEMU is in that state for some µs.
+func (r reproduction) overlapping() Reproduction {
+	r.before = "strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:delay_exit=1000000 "
+	r.ask = "-c 'write -P 15 0 4k' -c 'aio_write -P 16 4k 4k' -c 'sleep 500' -c 'aio_write -P 17 8k 4k' -c aio_flush"
+	r.read = "-c 'read -P 17 8k 4k'"
+	return r.lines("strace holds the answer to the second write's fdatasync back for a second, in which the third write comes. " +
+		"On QEMU 10.0.3 and newer the last line fails with “Pattern verification failed”: the third write was answered without a sync of its own. On " +
+		"QEMU 7.2 it is kept.")
+}
+
+// lines returns the whole: a disk, qemu-io on it, which kills itself before it can flush, the cut, and what is left.
+func (r reproduction) lines(shown string) Reproduction {
+	if r.read == "" {
+		r.read = reproducedRead
+	}
+	mount := `platter powercut mount "$d" --size 16MiB`
+	if r.question.DriveCache != cell.Volatile {
+		mount += " --drive-cache " + r.question.DriveCache
+	}
+	return Reproduction{Text: shown, Lines: []string{
+		"d=$(mktemp -d)",
+		mount + " &",
+		`until [ -e "$d/disk.img" ]; do sleep 0.1; done`,
+		fmt.Sprintf("%sqemu-io %s -t %s %s -c 'sigraise 9' %s", r.before, r.format, r.mode, r.ask, r.image),
+		fmt.Sprintf(`platter powercut %s "$d"`, strings.ReplaceAll(r.question.Class, "_", "-")),
+		`platter powercut restore "$d"`,
+		fmt.Sprintf(`qemu-io -r -f raw %s "$d/disk.img"`, r.read),
+		`umount "$d"`,
+	}}
+}
