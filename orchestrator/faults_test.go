@@ -69,6 +69,9 @@ func TestAGuestThatNeverBootsFailsWithItsConsole(t *testing.T) {
 	if text := strings.Join(boot.Console, "\n"); !strings.Contains(text, "Kernel panic") {
 		t.Errorf("the console's end does not tell of the panic:\n%s", text)
 	}
+	if !strings.Contains(err.Error(), "Kernel panic - not syncing: ") {
+		t.Errorf("the error does not say why: %v", err)
+	}
 	if n := domains(t, l); n != 0 {
 		t.Errorf("%d domains were left", n)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -357,14 +358,29 @@ func (m *liveMachine) Console() []string {
 	if err != nil {
 		return nil
 	}
-	lines := strings.Split(strings.TrimSpace(string(bytes.ToValidUTF8(text, nil))), "\n")
+	return endOfConsole(string(bytes.ToValidUTF8(text, nil)))
+}
+
+// endOfConsole returns the last lines of the console, and before them the line in which the kernel says why it gave up: a long trace of
+// calls may come after that.
+func endOfConsole(text string) []string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	begin := max(0, len(lines)-consoleLines)
 	var kept []string
-	for _, l := range lines[max(0, len(lines)-consoleLines):] {
+	if i := slices.IndexFunc(lines[:begin], isPanic); i >= 0 {
+		kept = append(kept, strings.TrimRight(lines[i], "\r"))
+	}
+	for _, l := range lines[begin:] {
 		if l = strings.TrimRight(l, "\r"); l != "" {
 			kept = append(kept, l)
 		}
 	}
 	return kept
+}
+
+// isPanic reports whether the line is the kernel's reason for giving up (kernel/panic.c), and not its last line, which repeats it.
+func isPanic(line string) bool {
+	return strings.Contains(line, "Kernel panic - not syncing") && !strings.Contains(line, "end Kernel panic")
 }
 
 // Close implements Machine.

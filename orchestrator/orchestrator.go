@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"platter/cell"
@@ -371,7 +372,11 @@ func (e *BootError) Error() string {
 	if len(e.Console) == 0 {
 		return fmt.Sprintf("boot guest: %v (its console said nothing)", e.Err)
 	}
-	return fmt.Sprintf("boot guest: %v (console: %q)", e.Err, e.Console[len(e.Console)-1])
+	line := e.Console[len(e.Console)-1]
+	if i := slices.IndexFunc(e.Console, isPanic); i >= 0 { // after it comes what helps nobody: registers, the kernel's offset
+		line = e.Console[i]
+	}
+	return fmt.Sprintf("boot guest: %v (console: %q)", e.Err, line)
 }
 
 func (e *BootError) Unwrap() error { return e.Err }

@@ -1,30 +1,83 @@
 package guest
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"platter/orchestrator/mmdebstrap"
 )
 
 func TestSourcesAreThoseOfTheSuiteAndItsUpdates(t *testing.T) {
-	targets := []byte(`http://mirror/debian/|bookworm|bookworm|main|$(SIGNED_BY)
-http://mirror/debian/|bookworm|bookworm|main|$(SIGNED_BY)
-http://mirror/security/|bookworm-security|bookworm-security|main|/usr/share/keyrings/a.gpg
-http://vendor/node/|nodistro|nodistro|main|
-http://vendor/x/|bookwormish|bookwormish|main|
-`)
-	got := strings.Join(sourceLines(targets, "bookworm"), "\n")
-	want := "deb http://mirror/debian/ bookworm main\ndeb [signed-by=/usr/share/keyrings/a.gpg] http://mirror/security/ bookworm-security main"
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	of := func(suite, codename, origin string) mmdebstrap.Repository {
+		return mmdebstrap.Repository{URI: "http://m/", Suite: suite, Codename: codename, Component: "main", Origin: origin}
+	}
+	for _, c := range []struct {
+		machine      string
+		repositories []mmdebstrap.Repository
+		suite        string
+		lines        []string
+	}{
+		{"ID=debian\nVERSION_CODENAME=bookworm\n", []mmdebstrap.Repository{
+			of("bookworm", "bookworm", "Debian"), of("bookworm", "bookworm", "Debian"), of("bookworm-security", "bookworm-security", "Debian"),
+			of("bookworm-backports", "bookworm-backports", "Debian Backports"), of("nodistro", "nodistro", "Vendor"),
+			of("bookworm", "bookworm", "Docker"), of("bookwormish", "bookwormish", "Debian"),
+		}, "bookworm", []string{"deb http://m/ bookworm main", "deb http://m/ bookworm-security main"}},
+		{"ID=debian\nVERSION_CODENAME=trixie\n", []mmdebstrap.Repository{
+			of("stable", "trixie", "Debian"), of("stable-updates", "trixie-updates", "Debian"),
+			of("stable-backports", "trixie-backports", "Debian"), of("testing", "forky", "Debian"),
+		}, "trixie", []string{"deb http://m/ stable main", "deb http://m/ stable-updates main"}},
+		{"PRETTY_NAME=\"Debian GNU/Linux forky/sid\"\nID=debian\nVERSION_CODENAME=forky\n", []mmdebstrap.Repository{
+			of("unstable", "sid", "Debian"),
+		}, "sid", []string{"deb http://m/ unstable main"}},
+		{"ID=debian\nVERSION_CODENAME=forky\n", []mmdebstrap.Repository{of("testing", "forky", "Debian")},
+			"forky", []string{"deb http://m/ testing main"}},
+		{"ID=ubuntu\nVERSION_CODENAME='noble'\n", []mmdebstrap.Repository{
+			of("noble", "noble", "Ubuntu"), of("noble-updates", "noble", "Ubuntu"), of("noble-backports", "noble", "Ubuntu"),
+		}, "noble", []string{"deb http://m/ noble main", "deb http://m/ noble-updates main"}},
+		{"ID=mine\nVERSION_CODENAME=bookworm\n", []mmdebstrap.Repository{of("bookworm", "bookworm", "Mirror of mine")},
+			"bookworm", []string{"deb http://m/ bookworm main"}},
+		{"ID=debian\nVERSION_CODENAME=trixie\n", []mmdebstrap.Repository{of("bookworm", "bookworm", "Debian")}, "", nil},
+	} {
+		suite, lines := parseDistribution(c.machine).sources(c.repositories)
+		if !slices.Equal(lines, c.lines) || (lines != nil && suite != c.suite) {
+			t.Errorf("%q: suite %s of %q, want %s of %q", c.machine, suite, lines, c.suite, c.lines)
+		}
+	}
+}
+
+func TestTheGuestHasTheKernelOfItsDistribution(t *testing.T) {
+	versions := func(with ...string) map[string]string {
+		v := map[string]string{}
+		for _, p := range append(with, packages...) {
+			v[p] = "1"
+		}
+		return v
+	}
+	debian, err := choose(versions("linux-image-cloud-amd64", "util-linux-extra"))
+	if err != nil || debian[0] != "linux-image-cloud-amd64" || !slices.Contains(debian, "util-linux-extra") {
+		t.Errorf("Debian: %v, %v", debian, err)
+	}
+	ubuntu, err := choose(versions("linux-image-virtual"))
+	if err != nil || ubuntu[0] != "linux-image-virtual" || slices.Contains(ubuntu, "util-linux-extra") {
+		t.Errorf("Ubuntu: %v, %v", ubuntu, err)
+	}
+	if _, err := choose(versions()); err == nil || !strings.Contains(err.Error(), "none of the kernel packages") {
+		t.Errorf("no kernel: %v", err)
+	}
+	without := versions("linux-image-virtual")
+	delete(without, "fio")
+	if _, err := choose(without); err == nil || !strings.Contains(err.Error(), "package fio: run apt-get update") {
+		t.Errorf("no fio: %v", err)
 	}
 }
 
 func TestTheDigestNamesWhatWentIn(t *testing.T) {
-	r := recipe{suite: "bookworm", sources: []string{"deb x"}, versions: candidates([]byte("fio:\n  Installed: (none)\n  Candidate: " +
-		"3.33-3\n  Version table:\nkmod:\n  Candidate: 30\n"))}
-	if r.versions["fio"] != "3.33-3" || r.versions["kmod"] != "30" {
-		t.Fatalf("versions: %v", r.versions)
-	}
+	r := recipe{suite: "bookworm", sources: []string{"deb x"}, packages: []string{"fio", "kmod"},
+		versions: map[string]string{"fio": "3.33-3", "kmod": "30"}}
 	before := r.digest()
 	if before != r.digest() {
 		t.Error("the digest is not stable")
@@ -32,6 +85,64 @@ func TestTheDigestNamesWhatWentIn(t *testing.T) {
 	r.versions["fio"] = "3.34-1"
 	if before == r.digest() {
 		t.Error("another fio gives the same digest")
+	}
+}
+
+// A cache directory is shared by a host and the trees of other hypervisors on it: what is built in a tree must not become the host's guest.
+func TestTheGuestOfAnotherSuiteDoesNotTakeThePlaceOfTheHosts(t *testing.T) {
+	if _, err := readDistribution(); err != nil {
+		t.Skip(err)
+	}
+	cache := t.TempDir()
+	image := func(digest, suite string) string {
+		dir := filepath.Join(cache, "guest-"+digest)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf(`{"digest":%q,"suite":%q}`, digest, suite)
+		if err := os.WriteFile(filepath.Join(dir, imageFile), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	current := func() string {
+		img, err := Open(cache)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return img.Digest
+	}
+	link := func(dir, name string) {
+		_ = os.Remove(filepath.Join(cache, name))
+		if err := os.Symlink(filepath.Base(dir), filepath.Join(cache, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host := image("host", "hostly")
+	link(host, currentLink) // as platter had it before it knew of trees
+	if current() != "host" {
+		t.Errorf("the host's is %s", current())
+	}
+	if err := point(cache, image("tree", "other")); err != nil { // in a tree: this machine's own link is the tree's
+		t.Fatal(err)
+	}
+	if current() != "tree" {
+		t.Errorf("in the tree it is %s", current())
+	}
+	if err := os.Remove(filepath.Join(cache, ownLink())); err != nil { // back on the host
+		t.Fatal(err)
+	}
+	if current() != "host" {
+		t.Errorf("after a build in a tree the host's is %s", current())
+	}
+	if err := point(cache, image("newer", "hostly")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(cache, ownLink())); err != nil { // in a tree that has none of its own
+		t.Fatal(err)
+	}
+	if current() != "newer" {
+		t.Errorf("a tree without its own takes %s", current())
 	}
 }
 

@@ -15,11 +15,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
+
+	"platter/orchestrator/mmdebstrap"
 )
 
 // Image is a built guest: a directory with kernel, initrd, root file system and the two keys. It never changes after it
@@ -57,9 +58,13 @@ func (i *Image) CommandLine() string {
 	return "earlyprintk=serial,ttyS0,115200 console=ttyS0 root=/dev/vda ro init=/sbin/platter-init net.ifnames=0 panic=-1"
 }
 
-// Open finds the guest image that was built last in the cache directory.
+// Open finds the guest image in the cache directory that was built last for a machine of this one's suite, else that of another suite: in
+// the tree of another hypervisor that is the guest of the host.
 func Open(cache string) (*Image, error) {
-	dir, err := filepath.EvalSymlinks(filepath.Join(cache, currentLink))
+	dir, err := filepath.EvalSymlinks(filepath.Join(cache, ownLink()))
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, err = filepath.EvalSymlinks(filepath.Join(cache, currentLink))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Error{Message: fmt.Sprintf("no guest image in %s: build one with: platter guest build", cache)}
 	}
@@ -118,7 +123,7 @@ func Build(ctx context.Context, cache string, log io.Writer) (*Image, error) {
 	}
 	building := dir + ".building"
 	defer os.RemoveAll(building)
-	if err := r.build(ctx, building, log); err != nil {
+	if err := r.build(ctx, building, filepath.Join(cache, "guest-build.log"), log); err != nil {
 		return nil, err
 	}
 	if err := os.Rename(building, dir); err != nil {
@@ -130,29 +135,70 @@ func Build(ctx context.Context, cache string, log io.Writer) (*Image, error) {
 	return open(dir)
 }
 
-// point makes dir the image that Open finds.
-func point(cache, dir string) error {
-	next := filepath.Join(cache, currentLink+".next")
-	_ = os.Remove(next)
-	if err := os.Symlink(filepath.Base(dir), next); err != nil {
-		return fmt.Errorf("name current guest image: %w", err)
-	}
-	return os.Rename(next, filepath.Join(cache, currentLink))
+// ownLink names the current image of this machine's suite. A machine that has none by os-release(5) builds no guest.
+func ownLink() string {
+	d, _ := readDistribution()
+	return currentLink + "-" + d.codename
 }
 
-// build makes the image in dir, which does not exist yet.
-func (r recipe) build(ctx context.Context, dir string, log io.Writer) error {
+// point makes dir the image that Open finds: on machines of this suite, and on others that have none of their own if it is the first.
+// Several machines share a cache directory where hypervisors' trees do: none may take the guest from under another.
+func point(cache, dir string) error {
+	links := []string{ownLink()}
+	img, err := open(dir)
+	if err != nil {
+		return err
+	}
+	current, err := filepath.EvalSymlinks(filepath.Join(cache, currentLink))
+	if err == nil {
+		var old *Image
+		if old, err = open(current); err == nil && old.Suite == img.Suite {
+			links = append(links, currentLink)
+		}
+	}
+	if err != nil {
+		links = append(links, currentLink) // there is none, or it leads nowhere
+	}
+	for _, link := range links {
+		next := filepath.Join(cache, link+".next")
+		_ = os.Remove(next)
+		err := os.Symlink(filepath.Base(dir), next)
+		if err == nil {
+			err = os.Rename(next, filepath.Join(cache, link))
+		}
+		if err != nil {
+			return fmt.Errorf("name current guest image: %w", err)
+		}
+	}
+	return nil
+}
+
+// build makes the image in dir, which does not exist yet. If that fails, mmdebstrap's log is kept as failed.
+func (r recipe) build(ctx context.Context, dir, failed string, log io.Writer) error {
 	start := time.Now()
 	tree := filepath.Join(dir, "root")
 	settings := filepath.Join(dir, "settings")
-	if err := os.MkdirAll(tree, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make guest image: %w", err)
 	}
 	if err := writeInitramfsSettings(settings); err != nil {
 		return err
 	}
-	fmt.Fprintf(log, "guest: installing %s from %s\n", strings.Join(packages, ", "), r.suite)
-	if err := r.bootstrap(ctx, tree, settings, filepath.Join(dir, "sources.list"), filepath.Join(dir, "mmdebstrap.log")); err != nil {
+	options, err := mmdebstrap.Options(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "guest: installing %s from %s\n", strings.Join(r.packages, ", "), r.suite)
+	bootstrap := mmdebstrap.Tree{
+		Dir: tree, Suite: r.suite, Sources: r.sources, Packages: r.packages, Options: options,
+		Flags: []string{"--essential-hook=copy-in " + filepath.Join(settings, "etc") + " /"},
+		Log:   filepath.Join(dir, "mmdebstrap.log"),
+	}
+	if err := bootstrap.Make(ctx, nil); err != nil {
+		return bootstrap.KeepLog(err, failed)
+	}
+	installed, err := mmdebstrap.Installed(tree)
+	if err != nil {
 		return err
 	}
 	release, err := takeKernel(tree, dir)
@@ -165,7 +211,7 @@ func (r recipe) build(ctx context.Context, dir string, log io.Writer) error {
 	if err := makeKeys(tree, dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(log, "guest: making the root file system (kernel %s, fio %s)\n", release, r.versions["fio"])
+	fmt.Fprintf(log, "guest: making the root file system (kernel %s, fio %s)\n", release, installed["fio"])
 	if err := makeRoot(ctx, tree, filepath.Join(dir, rootFile)); err != nil {
 		return err
 	}
@@ -174,7 +220,7 @@ func (r recipe) build(ctx context.Context, dir string, log io.Writer) error {
 			return fmt.Errorf("remove guest tree: %w", err)
 		}
 	}
-	text, err := json.MarshalIndent(Image{Digest: r.digest(), Kernel: release, Fio: r.versions["fio"], Suite: r.suite}, "", "  ")
+	text, err := json.MarshalIndent(Image{Digest: r.digest(), Kernel: release, Fio: installed["fio"], Suite: r.suite}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -198,33 +244,6 @@ func writeInitramfsSettings(dir string) error {
 		os.WriteFile(filepath.Join(base, "modules"), []byte("virtio_pci\nvirtio_blk\noverlay\n"), 0o644))
 	if err != nil {
 		return fmt.Errorf("write initramfs settings: %w", err)
-	}
-	return nil
-}
-
-// bootstrap fills tree with the packages. mmdebstrap's own output goes to logFile and its end into the error.
-func (r recipe) bootstrap(ctx context.Context, tree, settings, sources, logFile string) error {
-	if err := os.WriteFile(sources, []byte(strings.Join(r.sources, "\n")+"\n"), 0o644); err != nil {
-		return fmt.Errorf("write guest sources: %w", err)
-	}
-	out, err := os.Create(logFile)
-	if err != nil {
-		return fmt.Errorf("write mmdebstrap log: %w", err)
-	}
-	defer out.Close()
-	cmd := exec.CommandContext(ctx, "mmdebstrap", "--mode=root", "--variant=minbase", "--include="+strings.Join(packages, ","),
-		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-		"--essential-hook=copy-in "+filepath.Join(settings, "etc")+" /", r.suite, tree, sources)
-	cmd.Stdout = out
-	cmd.Stderr = out
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it unmounts on SIGTERM
-	cmd.WaitDelay = 30 * time.Second
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		text, _ := os.ReadFile(logFile)
-		return &Error{Message: fmt.Sprintf("mmdebstrap failed (%v): %s: check the network and run apt-get update", err, lastLine(text))}
 	}
 	return nil
 }

@@ -1,8 +1,6 @@
 package guest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -10,65 +8,89 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
+
+	"platter/orchestrator/mmdebstrap"
 )
 
 //go:embed rootfs
 var rootfs embed.FS
 
-// packages are the distribution packages of the guest. Their dependencies come with them.
+// packages are the distribution packages of the guest, without its kernel. Their dependencies come with them.
 var packages = []string{
-	"linux-image-cloud-amd64", "initramfs-tools", "busybox", "kmod", "iproute2",
+	"initramfs-tools", "busybox", "kmod", "iproute2",
 	"openssh-server", "fio", "e2fsprogs", "xfsprogs",
 }
+
+// kernels are the packages of the small kernel for virtual machines: Debian's and Ubuntu's. A distribution has one of them.
+var kernels = []string{"linux-image-cloud-amd64", "linux-image-virtual"}
+
+// wanted are packages that are taken where the distribution has them: switch_root moved there from util-linux after Debian 13.
+var wanted = []string{"util-linux-extra"}
 
 // A recipe is everything that goes into an image, so that equal recipes make equal guests.
 type recipe struct {
 	suite    string            // the distribution's code name, for example "bookworm"
 	sources  []string          // lines of a sources.list, taken from the host's own apt
+	packages []string          // those above that this distribution has
 	versions map[string]string // package → version that apt would install
 }
 
 // newRecipe asks the host's apt what it would install now. It fails when apt has no lists or does not know a package.
 func newRecipe(ctx context.Context) (recipe, error) {
-	suite, err := codename("/etc/os-release")
+	d, err := readDistribution()
 	if err != nil {
 		return recipe{}, err
 	}
-	targets, err := output(ctx, "apt-get", "indextargets", "--format",
-		"$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)|$(SIGNED_BY)", "Created-By: Packages")
+	repositories, err := mmdebstrap.Repositories(ctx)
 	if err != nil {
 		return recipe{}, err
 	}
-	r := recipe{suite: suite, sources: sourceLines(targets, suite)}
-	if len(r.sources) == 0 {
-		return recipe{}, &Error{Message: fmt.Sprintf("apt has no package lists for %q: run apt-get update, then try again", suite)}
+	r := recipe{}
+	if r.suite, r.sources = d.sources(repositories); len(r.sources) == 0 {
+		return recipe{}, &Error{Message: fmt.Sprintf("apt has no package lists for %q: run apt-get update, then try again", d.codename)}
 	}
-	policy, err := output(ctx, "apt-cache", append([]string{"policy"}, packages...)...)
+	r.versions, err = mmdebstrap.Candidates(ctx, slices.Concat(kernels, packages, wanted))
 	if err != nil {
 		return recipe{}, err
 	}
-	r.versions = candidates(policy)
+	r.packages, err = choose(r.versions)
+	return r, err
+}
+
+// choose returns the packages of the guest where apt has these versions.
+func choose(versions map[string]string) ([]string, error) {
+	kernel := slices.IndexFunc(kernels, func(k string) bool { return versions[k] != "" })
+	if kernel < 0 {
+		return nil, &Error{Message: fmt.Sprintf("apt knows none of the kernel packages %s: run apt-get update, then try again (Debian and "+
+			"Ubuntu have one)", strings.Join(kernels, ", "))}
+	}
+	chosen := []string{kernels[kernel]}
 	for _, p := range packages {
-		if v := r.versions[p]; v == "" || v == "(none)" {
-			return recipe{}, &Error{Message: fmt.Sprintf(
-				"apt knows no version of package %s: run apt-get update, then try again (Debian 12 has it)", p)}
+		if versions[p] == "" {
+			return nil, &Error{Message: fmt.Sprintf(
+				"apt knows no version of package %s: run apt-get update, then try again (Debian 12 has it, Ubuntu in universe)", p)}
+		}
+		chosen = append(chosen, p)
+	}
+	for _, p := range wanted {
+		if versions[p] != "" {
+			chosen = append(chosen, p)
 		}
 	}
-	return r, nil
+	return chosen, nil
 }
 
 // buildVersion stands for how an image is built: raise it when build, bootstrap or the initramfs settings change.
-const buildVersion = 2
+const buildVersion = 3
 
 // digest names the image: hex of the SHA-256 over what was asked for: the build, sources, packages with their versions
 // and platter's own files. Versions of dependencies follow from those; keys are made at build.
 func (r recipe) digest() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "build %d\nsuite %s\nsources %q\n", buildVersion, r.suite, r.sources)
-	for _, p := range packages {
+	for _, p := range r.packages {
 		fmt.Fprintf(h, "package %s %s\n", p, r.versions[p])
 	}
 	_ = fs.WalkDir(rootfs, ".", func(name string, d fs.DirEntry, err error) error {
@@ -82,67 +104,60 @@ func (r recipe) digest() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// codename reads VERSION_CODENAME of an os-release(5) file.
-func codename(file string) (string, error) {
-	text, err := os.ReadFile(file)
+// A distribution is what os-release(5) says of this machine.
+type distribution struct {
+	id       string // "debian"
+	codename string // "bookworm"; of Debian's sid it is that of the next release
+}
+
+func readDistribution() (distribution, error) {
+	text, err := os.ReadFile("/etc/os-release")
 	if err != nil {
-		return "", fmt.Errorf("read distribution name: %w", err)
+		return distribution{}, fmt.Errorf("read distribution name: %w", err)
 	}
-	for line := range strings.Lines(string(text)) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_CODENAME="); ok {
-			return strings.Trim(v, `"'`), nil
-		}
+	d := parseDistribution(string(text))
+	if d.codename == "" {
+		return d, &Error{Message: "/etc/os-release names no VERSION_CODENAME: the guest is built from the packages of a Debian-family host"}
 	}
-	return "", &Error{Message: file + " names no VERSION_CODENAME: the guest is built from the packages of a Debian-family host"}
+	return d, nil
 }
 
-// sourceLines turns the output of apt-get indextargets into sources.list lines for the suite and its updates. Sources of
-// other suites (a vendor's repository) are left out.
-func sourceLines(targets []byte, suite string) []string {
-	var lines []string
-	for s := bufio.NewScanner(bytes.NewReader(targets)); s.Scan(); {
-		f := strings.Split(s.Text(), "|")
-		if len(f) != 5 || (f[1] != suite && !strings.HasPrefix(f[1], suite+"-")) {
-			continue
-		}
-		signed := ""
-		if f[4] != "" && f[4] != "$(SIGNED_BY)" {
-			signed = "[signed-by=" + f[4] + "] "
-		}
-		line := fmt.Sprintf("deb %s%s %s %s", signed, f[0], f[1], f[3])
-		if !slices.Contains(lines, line) {
-			lines = append(lines, line)
+func parseDistribution(text string) distribution {
+	var d distribution
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch value = strings.Trim(value, `"'`); name {
+		case "ID":
+			d.id = value
+		case "VERSION_CODENAME":
+			d.codename = value
 		}
 	}
-	return lines
+	return d
 }
 
-// candidates reads apt-cache policy's output: package → version that would be installed.
-func candidates(policy []byte) map[string]string {
-	versions := map[string]string{}
-	name := ""
-	for s := bufio.NewScanner(bytes.NewReader(policy)); s.Scan(); {
-		line := s.Text()
-		if n, ok := strings.CutSuffix(line, ":"); ok && !strings.HasPrefix(line, " ") {
-			name = n
+// sources returns the code name of the suite that the machine runs and the sources.list lines for it and its updates. The machine's
+// sources may name the suite ("stable") or its code name. Other distributors' repositories are left out, and backports, from which
+// nothing is taken unasked: with and without them the guest is the same.
+func (d distribution) sources(repositories []mmdebstrap.Repository) (suite string, lines []string) {
+	ours := func(r mmdebstrap.Repository) bool { return strings.EqualFold(r.Origin, d.id) }
+	anyOurs := slices.ContainsFunc(repositories, ours)
+	for _, suite = range []string{d.codename, "sid"} { // sid bears the code name of the next release in os-release
+		of := func(name string) bool { return name == suite || strings.HasPrefix(name, suite+"-") }
+		for _, r := range repositories {
+			if !(of(r.Suite) || of(r.Codename)) || (anyOurs && !ours(r)) ||
+				strings.HasSuffix(r.Suite, "-backports") || strings.HasSuffix(r.Codename, "-backports") {
+				continue
+			}
+			if line := r.Line(); !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
 		}
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "Candidate: "); ok {
-			versions[name] = v
+		if len(lines) > 0 {
+			break
 		}
 	}
-	return versions
-}
-
-// output runs a command and returns its standard output; the error carries the last line of its standard error.
-func output(ctx context.Context, name string, args ...string) ([]byte, error) {
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("run %s: %w: %s", name, err, lastLine(stderr.Bytes()))
-	}
-	return out, nil
+	return suite, lines
 }
 
 func lastLine(text []byte) string {
