@@ -57,7 +57,9 @@ func (t Tree) Make(ctx context.Context, told func(step string), held ...*os.File
 	}
 	defer log.Close()
 
-	args := []string{"--mode=root", "--variant=minbase", "--include=" + strings.Join(t.Packages, ","), "--aptopt=" + options}
+	// dpkg syncs each file of each package: who made the tree syncs it whole.
+	args := []string{"--mode=root", "--variant=minbase", "--include=" + strings.Join(t.Packages, ","), "--aptopt=" + options,
+		"--dpkgopt=force-unsafe-io"}
 	for _, unread := range []string{"doc", "man", "locale", "info"} {
 		args = append(args, "--dpkgopt=path-exclude=/usr/share/"+unread+"/*")
 	}
