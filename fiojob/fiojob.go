@@ -48,4 +48,7 @@ type Direction struct {
 type Sync struct {
 	IOs     int64     `json:"ios"`
 	Latency Histogram `json:"latency,omitzero"`
+	// Impossible is how many latencies were longer than fio ran. They are not in Latency: fio measured them from the start of its
+	// clock (FirstSyncsMistimed).
+	Impossible int64 `json:"impossible,omitempty"`
 }

@@ -85,6 +85,7 @@ func addSyncs(jobs []JobResult, missing map[string]bool) *Sync {
 		}
 		sum.IOs = addCounts(sum.IOs, j.Sync.IOs)
 		sum.Latency = Merge(sum.Latency, j.Sync.Latency)
+		sum.Impossible = addCounts(sum.Impossible, j.Sync.Impossible)
 	}
 	if sum != nil && missing["sync.latency"] {
 		sum.Latency = Histogram{}

@@ -162,6 +162,8 @@ type syncSection struct {
 
 type latencySection struct {
 	N    number            `json:"N"` // operations timed
+	Max  number            `json:"max"`
+	Mean number            `json:"mean"`
 	Bins map[string]number `json:"bins"`
 }
 
@@ -198,7 +200,7 @@ func (r *reader) job(s jobSection, global map[string]string) (JobResult, jobLate
 	job.Read, found.read = r.direction("read", s.Read, asked.read)
 	job.Write, found.write = r.direction("write", s.Write, asked.write)
 	job.Trim, found.trim = r.direction("trim", s.Trim, asked.trim)
-	job.Sync = r.sync(s, asked)
+	job.Sync = r.sync(s, asked, longest(job, global))
 	job.RuntimeNS = r.jobRuntime(s.Runtime, job)
 	job.Missing = r.missing
 	return job, found
@@ -270,11 +272,11 @@ func (r *reader) bandwidth(s *ioSection) (float64, bool) {
 	return kib * 1024, ok
 }
 
-// sync reads the section of sync calls. Where fio has it, no calls are a measured 0.
+// sync reads the section of sync calls. Where fio has it, no calls are a measured 0. A latency above longest, in ns, is impossible.
 //
-// Tried with fio 3.33: total_ios has the fsync calls only; fdatasync and sync_file_range are seen by their latencies
-// alone, of which lat_ns.N is the number. With disable_clat even that is gone, and then they are missing, not 0.
-func (r *reader) sync(s jobSection, asked requested) *Sync {
+// Tried with fio 3.33, 3.39 and 3.41: total_ios has the fsync calls only; fdatasync and sync_file_range are seen by their latencies
+// alone, of which lat_ns.N is the number. With disable_clat or gtod_reduce even that is gone, and then they are missing, not 0.
+func (r *reader) sync(s jobSection, asked requested, longest int64) *Sync {
 	if s.Sync == nil {
 		r.miss(asked.sync || asked.dataSync, "sync")
 		return nil
@@ -282,16 +284,16 @@ func (r *reader) sync(s jobSection, asked requested) *Sync {
 	in := r.under("sync")
 	fsyncs, ok := in.count("total_ios", s.Sync.IOs)
 	timed, _ := in.count("lat_ns.N", s.Sync.Lat.N)
-	latency := in.histogram("lat_ns.bins", s.Sync.Lat)
+	latency, impossible := in.possible("lat_ns", s.Sync.Lat, longest)
 	untimed := asked.dataSync && timed == 0 && s.Write.untimed(in)
 	r.join(in)
 	if !ok || untimed {
 		r.miss(true, "sync.ios")
 		return nil
 	}
-	ios := max(fsyncs, timed, latency.Count())
+	ios := max(fsyncs, timed, addCounts(latency.Count(), impossible))
 	r.miss(ios > 0 && latency.IsZero(), "sync.latency")
-	return &Sync{IOs: ios, Latency: latency}
+	return &Sync{IOs: ios, Latency: latency, Impossible: impossible}
 }
 
 // untimed reports whether operations were done and fio did not take their completion latencies.

@@ -2,6 +2,7 @@ package fiojob
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"os"
@@ -13,7 +14,7 @@ import (
 	"platter/internal/golden"
 )
 
-// The recordings in testdata are what fio 3.33 printed. Make them and what follows from them again with
+// The recordings in testdata are what fio 3.33 printed, or a version that they name. Make them and what follows from them again with
 //
 //	go test ./fiojob -record   # run fio on testdata/*.fio, write *.out; needs fio
 //	go test ./fiojob -update   # write *.golden from *.out
@@ -27,6 +28,8 @@ type recording struct {
 	name   string
 	args   []string
 	stdout bool // what fio writes to stdout and stderr, instead of --output
+	// version is fio's where it is not 3.33; -record leaves the recordings of other versions than the installed one.
+	version string
 }
 
 var recordings = []recording{
@@ -38,6 +41,8 @@ var recordings = []recording{
 	{name: "failed", args: []string{"--output-format=json+"}},
 	{name: "nobins", args: []string{"--output-format=json"}},
 	{name: "nolatency", args: []string{"--output-format=json+"}},
+	{name: "mistimed", args: []string{"--output-format=json+"}},
+	{name: "mistimed-3.39", args: []string{"--output-format=json+"}, version: "3.39"},
 	{name: "mixed", args: []string{"--output-format=json+"}},
 	{name: "twice", args: []string{"--output-format=json+"}},
 	{name: "polluted", args: []string{"--output-format=normal,json+"}, stdout: true},
@@ -50,7 +55,7 @@ func (r recording) path(suffix string) string { return filepath.Join("testdata",
 // output is what fio printed, recorded now if -record says so.
 func (r recording) output(t *testing.T) []byte {
 	t.Helper()
-	if *record {
+	if *record && installedFio(t) == "fio-"+cmp.Or(r.version, "3.33") {
 		writeFile(t, r.path(".out"), r.run(t))
 	}
 	return readFile(t, r.path(".out"))
@@ -72,6 +77,16 @@ func (r recording) run(t *testing.T) []byte {
 		out = readFile(t, file)
 	}
 	return bytes.ReplaceAll(out, []byte(dir), []byte(scratch))
+}
+
+// installedFio is how the real fio calls itself.
+func installedFio(t *testing.T) string {
+	t.Helper()
+	version, err := command(t, t.TempDir(), []string{"--version"}).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(version))
 }
 
 func command(t *testing.T, dir string, args []string) *exec.Cmd {

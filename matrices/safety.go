@@ -193,6 +193,8 @@ func unprobed(c cell.Cell) string {
 		return "the probe does not write through a mapping"
 	case size(c, "sync_file_range") > 0 || strings.Contains(c.Settings.Text("fio.sync_file_range"), ":"):
 		return "sync_file_range promises nothing, and the probe does not call it"
+	case c.Settings.Text("fio.end_fsync") == "1" || c.Settings.Text("fio.fsync_on_close") == "1":
+		return "the probe does not sync at its end, as end_fsync and fsync_on_close have fio do"
 	}
 	return ""
 }

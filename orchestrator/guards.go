@@ -27,6 +27,7 @@ func guards(s Step, host results.Host, t *results.Trial) []results.Guard {
 		func() (string, string) { return "allocation", allocationGuard(e.AllocatedBytes) },
 		func() (string, string) { return "steady_state", steadyGuard(c, t.IOPSLog) },
 		func() (string, string) { return "host_load", hostLoadGuard(host.CPUs, e.OthersCPUs) },
+		func() (string, string) { return "impossible_latency", impossibleGuard(m) },
 	} {
 		if name, message := g(); message != "" {
 			violated = append(violated, results.Guard{Name: name, Message: message})
@@ -173,6 +174,15 @@ func hostLoadGuard(cpus int, others *float64) string {
 		return ""
 	}
 	return fmt.Sprintf("others than QEMU kept more than %.0f %% of the host's %d processors busy", 100*loadShare, cpus)
+}
+
+// impossibleGuard: what fio measured longer than it ran is no latency, and no figure has it.
+func impossibleGuard(m *fiojob.Metrics) string {
+	if m == nil || m.Sync == nil || m.Sync.Impossible == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d flushes were left out of the latencies: fio measured them longer than it ran, from the start of its clock",
+		m.Sync.Impossible, m.Sync.IOs)
 }
 
 // directions are the directions that fio measured.

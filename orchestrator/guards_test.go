@@ -35,6 +35,8 @@ func TestEachGuardIsViolatedByItsOwnNonsenseOnly(t *testing.T) {
 	write := func(seconds float64) *fiojob.Metrics {
 		return &fiojob.Metrics{Write: &fiojob.Direction{Bytes: 100 << 20, RuntimeNS: int64(seconds * 1e9)}}
 	}
+	mistimed := write(2)
+	mistimed.Sync = &fiojob.Sync{IOs: 100, Impossible: 7}
 	read := &fiojob.Metrics{Read: &fiojob.Direction{Bytes: 100 << 20, RuntimeNS: 2e9}}
 	counters := &results.BlockCounters{WriteBytes: 100 << 20, ReadBytes: 100 << 20}
 	for name, c := range map[string]struct {
@@ -62,6 +64,8 @@ func TestEachGuardIsViolatedByItsOwnNonsenseOnly(t *testing.T) {
 			&results.Residency{AfterBytes: gib, ImageBytes: 2 * gib}, ""},
 		"fio claiming more than QEMU saw": {"disk.cache", "none", 64 * gib, 2 * gib, write(2),
 			&results.BlockCounters{WriteBytes: 50 << 20}, nil, "counters"},
+		"flushes that fio measured longer than it ran": {"disk.cache", "none", 64 * gib, 2 * gib, mistimed, counters, nil,
+			"impossible_latency"},
 		"a mode that libvirt leaves to QEMU's writeback": {"disk.io", "threads", 64 * gib, 2 * gib, write(2), counters, nil, "host_memory"},
 	} {
 		t.Run(name, func(t *testing.T) {

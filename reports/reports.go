@@ -261,6 +261,7 @@ func flushTotals(trials []results.FlushPath) results.FlushPath {
 		}
 	}
 	for _, t := range trials {
+		total.FioIdle += t.FioIdle
 		total.IncludesRamp = total.IncludesRamp || t.IncludesRamp
 	}
 	return total

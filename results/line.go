@@ -105,6 +105,7 @@ func (l *line) metrics(m *fiojob.Metrics) {
 		l.open('{')
 		l.count("ios", &m.Sync.IOs)
 		l.histogram(&m.Sync.Latency)
+		l.count("impossible", &m.Sync.Impossible)
 		l.close('}')
 	}
 	if l.key("missing") {
@@ -152,6 +153,7 @@ func (l *line) evidence(e *Evidence) {
 		p := &e.FlushPath
 		l.open('{')
 		p.Fio = l.optional("fio")
+		l.count("fio_idle", &p.FioIdle)
 		p.FioDsyncWrites = l.optional("fio_dsync_writes")
 		p.Guest = l.optional("guest")
 		p.QEMU = l.optional("qemu")

@@ -153,7 +153,8 @@ type CacheFlags struct {
 
 // FlushPath counts flushes at each layer during one trial; a layer that was not measured is nil.
 type FlushPath struct {
-	Fio            *int64 `json:"fio,omitempty"`              // fsync, fdatasync calls made by fio
+	Fio            *int64 `json:"fio,omitempty"`              // fsync, fdatasync calls made by fio that had new writes before them
+	FioIdle        int64  `json:"fio_idle,omitempty"`         // the further ones, which promise nothing that was not promised before
 	FioDsyncWrites *int64 `json:"fio_dsync_writes,omitempty"` // writes by fio with O_DSYNC or O_SYNC
 	Guest          *int64 `json:"guest,omitempty"`            // flush requests completed by the guest's block device (/proc/diskstats)
 	QEMU           *int64 `json:"qemu,omitempty"`             // QEMU's flush operations (fl.reqs)

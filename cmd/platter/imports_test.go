@@ -16,7 +16,7 @@ var allowed = map[string][]string{
 	"strictyaml":               {},
 	"matrices":                 {"cell", "strictyaml"},
 	"libvirtxml":               {},
-	"fiojob":                   {},
+	"fiojob":                   {"cell"},
 	"flushpath":                {"text", "cell"},
 	"powercut/witness":         {},
 	"powercut/oplog":           {},
