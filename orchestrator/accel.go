@@ -6,11 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"platter/orchestrator/guest"
 	"platter/orchestrator/hypervisor"
 )
 
@@ -27,20 +25,18 @@ const kvmLimit = 8 * time.Second
 // kvmProbeFile keeps the answer in the cache directory.
 const kvmProbeFile = "kvm-probe.json"
 
-// probeAccel finds out by booting whether KVM really runs a guest: libvirt and /dev/kvm may both say so and be wrong.
-// The answer holds until the host reboots or QEMU or the guest image change; it is kept in the cache directory.
-func probeAccel(ctx context.Context, host *hypervisor.Host, facts hypervisor.Facts, image *guest.Image, cache string,
-	work *workdir) (Accel, error) {
+// probeAccel finds out by booting a guest of a lab of KVM whether that really runs one: libvirt and /dev/kvm may both say so and be wrong.
+// The answer holds until the host reboots or QEMU or the guest image change; it is kept in a file.
+func probeAccel(ctx context.Context, lab *liveLab, facts hypervisor.Facts, path string) (Accel, error) {
 	if !facts.KVM {
 		return Accel{Name: "tcg", Reason: "libvirt offers no KVM on this host"}, nil
 	}
 	bootID, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	known := knownAccel{Key: fmt.Sprintf("%s %s %s %s", strings.TrimSpace(string(bootID)), facts.QEMU, image.Digest, kvmPermissions())}
-	path := filepath.Join(cache, kvmProbeFile)
+	known := knownAccel{Key: fmt.Sprintf("%s %s %s %s", strings.TrimSpace(string(bootID)), facts.QEMU, lab.image.Digest, kvmPermissions())}
 	if a, ok := known.read(path); ok {
 		return a, nil
 	}
-	a, started, err := bootUnderKVM(ctx, host, image, work)
+	a, started, err := bootUnderKVM(ctx, lab)
 	if err == nil && started { // a start that was refused may have a passing cause
 		known.Accel = a
 		known.write(path)
@@ -80,8 +76,7 @@ func (k knownAccel) write(path string) {
 
 // bootUnderKVM starts the guest under KVM and waits for its first kernel line. Only the caller's ctx makes it fail:
 // whatever goes wrong with KVM is an answer. started is false when not even QEMU started.
-func bootUnderKVM(ctx context.Context, host *hypervisor.Host, image *guest.Image, work *workdir) (a Accel, started bool, err error) {
-	lab := newLiveLab(host, image, work, "kvm")
+func bootUnderKVM(ctx context.Context, lab *liveLab) (a Accel, started bool, err error) {
 	port, err := freePort()
 	if err != nil {
 		return Accel{}, false, err
@@ -90,7 +85,7 @@ func bootUnderKVM(ctx context.Context, host *hypervisor.Host, image *guest.Image
 	if err != nil {
 		return Accel{}, false, err
 	}
-	domain, err := host.Start(ctx, doc)
+	domain, err := lab.host.Start(ctx, doc)
 	if ctx.Err() != nil {
 		return Accel{}, false, context.Cause(ctx)
 	}

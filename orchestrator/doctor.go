@@ -83,7 +83,7 @@ func examineLibvirt(ctx context.Context, host *hypervisor.Host, storage, cache s
 		return append(checks, fail("storage", "name a directory that QEMU's user can enter with --storage", "%v", err))
 	}
 	os.Remove(filepath.Join(cache, kvmProbeFile)) // the doctor looks anew
-	accel, err := probeAccel(ctx, host, facts, image, cache, work)
+	accel, err := probeAccel(ctx, newLiveLab(host, image, work, "kvm"), facts, filepath.Join(cache, kvmProbeFile))
 	switch {
 	case err != nil:
 		checks = append(checks, fail("kvm", "", "%v", err))

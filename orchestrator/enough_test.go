@@ -65,7 +65,7 @@ func TestARunThatMayEndEarlyHasOneKindOfGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := Settings{Matrix: m, Storage: t.TempDir(), Dir: filepath.Join(t.TempDir(), "run"), Looks: &results.Looks{Blocks: []int{10, 14}}}
-	err = s.preflight(NewPlan(m, 14, 1))
+	_, err = s.preflight(NewPlan(m, 14, 1))
 	var typed *fault.Error
 	if !errors.As(err, &typed) || typed.Fault != fault.Usage || !strings.Contains(err.Error(), "2 kinds of guest") {
 		t.Errorf("got %v", err)

@@ -1,12 +1,16 @@
 package orchestrator
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/matrices"
 	"platter/orchestrator/crash"
 )
@@ -141,5 +145,38 @@ func TestControlsAreMadeOnEachHypervisor(t *testing.T) {
 	one := slices.DeleteFunc(slices.Clone(p.Campaigns), func(c crash.Campaign) bool { return c.Cell.Hypervisor() != cell.HostHypervisor })
 	if all, host := crash.EstimateControls(p.Campaigns, *p.Safety), crash.EstimateControls(one, *p.Safety); all != 3*host || host == 0 {
 		t.Errorf("the controls of three hypervisors take %v, those of one %v", all, host)
+	}
+}
+
+func TestAHypervisorThatIsNotBuiltIsSaidBeforeAnythingIsTouched(t *testing.T) {
+	m, err := matrices.On(testMatrix(t, "1"), "trixie")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	_, err = Execute(t.Context(), Settings{Dir: dir, Storage: t.TempDir(), Cache: t.TempDir(), Matrix: m, Trials: 1, Tell: func(Event) {}})
+	if err == nil || !strings.Contains(err.Error(), "platter hypervisor build trixie") {
+		t.Errorf("got %v, want how to build it", err)
+	}
+}
+
+func TestAnEmulatorSaysItsVersionOrIsRefused(t *testing.T) {
+	says := func(out string, err error) func(context.Context, ...string) (string, error) {
+		return func(context.Context, ...string) (string, error) { return out, err }
+	}
+	got, err := emulatorVersion(t.Context(), "/opt/qemu",
+		says("QEMU emulator version 11.1.3 (Debian 1:11.1.3+ds-1~bpo13+1)\nCopyright\n", nil))
+	if err != nil || got != "11.1.3" {
+		t.Errorf("version %q, %v", got, err)
+	}
+	for name, says := range map[string]func(context.Context, ...string) (string, error){
+		"what cannot be run": says("", errors.New("permission denied")),
+		"another program":    says("fio-3.33\n", nil),
+		"what is not there":  hostSays,
+	} {
+		_, err := emulatorVersion(t.Context(), "/nowhere/qemu", says)
+		if fault.Of(err) != fault.Usage || !strings.Contains(err.Error(), "disk.emulator /nowhere/qemu") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

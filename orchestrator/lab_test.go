@@ -77,7 +77,7 @@ func realLab(t testing.TB) (*liveLab, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accel, err := probeAccel(ctx, host, facts, image, realCache, work)
+	accel, err := probeAccel(ctx, newLiveLab(host, image, work, "kvm"), facts, filepath.Join(realCache, kvmProbeFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,16 +26,17 @@ import (
 // guests will be crashed, a saved guest is restored. A saved guest has no scratch disk and its root is read-only: its memory
 // never meets a changed disk.
 type liveLab struct {
-	host  *hypervisor.Host
-	tag   string // behind the names of domain and files, so that those of several labs differ; empty for the only one
-	image *guest.Image
-	work  *workdir
-	accel string        // "kvm" or "tcg"
-	limit time.Duration // of a boot
-	boots map[Boot]int
-	saved map[Boot]string // where the saved guest is; empty while there is none
-	saves int             // guests saved, for the names of the files
-	plain map[Boot]bool   // saving or restoring failed: guests are booted
+	host   *hypervisor.Host
+	tag    string // behind the names of domain and files, so that those of several labs differ; empty for the only one
+	image  *guest.Image
+	work   *workdir
+	accel  string        // "kvm" or "tcg"
+	reason string        // why it is that one
+	limit  time.Duration // of a boot
+	boots  map[Boot]int
+	saved  map[Boot]string // where the saved guest is; empty while there is none
+	saves  int             // guests saved, for the names of the files
+	plain  map[Boot]bool   // saving or restoring failed: guests are booted
 	// again says that guests will be started often: the first one is saved already, and where crash says that they will run the probe, with
 	// that in it.
 	again, crash bool

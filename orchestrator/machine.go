@@ -14,6 +14,12 @@ type Lab interface {
 	Boot(ctx context.Context, b Boot) (Machine, error)
 }
 
+// labs sends each boot to the lab of its hypervisor, by the hypervisor's name.
+type labs map[string]Lab
+
+// Boot implements Lab.
+func (l labs) Boot(ctx context.Context, b Boot) (Machine, error) { return l[b.Hypervisor].Boot(ctx, b) }
+
 // Machine is a running measuring guest: what campaigns are made on, with what trials and their records need beside it.
 type Machine interface {
 	crash.Machine

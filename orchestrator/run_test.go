@@ -199,6 +199,22 @@ func TestARunGoesOnOnlyOnTheGroundItBeganOn(t *testing.T) {
 	if err := comparable(began, now); err == nil || !strings.Contains(err.Error(), "QEMU") {
 		t.Errorf("another QEMU: %v", err)
 	}
+	began.Hypervisors = []results.Hypervisor{{Name: "host", QEMU: "7.2", Accel: "tcg"}, {Name: "trixie", QEMU: "10.0.13", Accel: "tcg"}}
+	if err := comparable(began, began); err != nil {
+		t.Error(err)
+	}
+	for what, h := range map[string]results.Hypervisor{
+		"another QEMU":        {Name: "trixie", QEMU: "10.0.14", Accel: "tcg"},
+		"another libvirt":     {Name: "trixie", QEMU: "10.0.13", Libvirt: "12", Accel: "tcg"},
+		"another accelerator": {Name: "trixie", QEMU: "10.0.13", Accel: "kvm"},
+		"another emulator":    {Name: "trixie", QEMU: "10.0.13", Accel: "tcg", Emulator: "/opt/qemu"},
+	} {
+		now := began
+		now.Hypervisors = []results.Hypervisor{began.Hypervisors[0], h}
+		if err := comparable(began, now); err == nil || !strings.Contains(err.Error(), "hypervisors") {
+			t.Errorf("%s in a tree: %v", what, err)
+		}
+	}
 }
 
 func TestRefusedSettingsTouchNothing(t *testing.T) {

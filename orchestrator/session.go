@@ -18,6 +18,7 @@ import (
 	"platter/orchestrator/host"
 	"platter/orchestrator/hypervisor"
 	"platter/orchestrator/scratch"
+	"platter/orchestrator/tree"
 	"platter/results"
 )
 
@@ -62,10 +63,12 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 			plan.Campaigns[i].LiveCuts = plan.Safety.Live
 		}
 	}
-	if err := s.preflight(plan); err != nil {
+	trees, err := s.preflight(plan)
+	if err != nil {
 		return o, err
 	}
-	site, err := openSite(ctx, s)
+	own := slices.Contains(plan.Hypervisors(), cell.HostHypervisor)
+	site, err := openSite(ctx, s, own)
 	if err != nil {
 		return o, err
 	}
@@ -74,6 +77,24 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 		if err := host.CheckDirect(site.work.path); err != nil {
 			return o, err
 		}
+	}
+	run := &Run{
+		Storage: site.work.path, Plan: plan,
+		Tell: func(e Event) {
+			o.count(e)
+			s.Tell(e)
+		},
+	}
+	if len(plan.Campaigns) > 0 || plan.simulated() {
+		// Before any tree is entered and any guest starts: neither a session nor a QEMU sees what is mounted later.
+		if run.Simulator, err = scratch.StartSimulator(ctx, s.Program, site.work.path); err != nil {
+			return o, err
+		}
+		run.Simulator.Leave = site.leave
+		defer func() { err = errors.Join(err, run.Simulator.Close(ctx)) }()
+	}
+	if err := site.enter(ctx, s, trees, plan); err != nil {
+		return o, err
 	}
 	manifest := s.manifest(site, plan)
 	journal, todo, err := s.journal(manifest, plan)
@@ -84,25 +105,9 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	if len(todo.Steps)+len(todo.Campaigns) == 0 {
 		return o, nil
 	}
-	lab := site.lab()
-	lab.crash = len(plan.Campaigns) > 0
-	lab.again = plan.Cuts() > 0
-	run := &Run{
-		Lab: lab, Journal: journal, Storage: site.work.path, Plan: plan, Host: manifest.Host,
-		Tell: func(e Event) {
-			o.count(e)
-			s.Tell(e)
-		},
-	}
+	run.Lab, run.Journal, run.Host = site.labs(plan), journal, manifest.Host
 	if s.Looks != nil {
 		run.Enough = s.enough
-	}
-	if len(todo.Campaigns) > 0 || plan.simulated() {
-		// Before any guest starts: a QEMU does not see what is mounted later.
-		if run.Simulator, err = scratch.StartSimulator(ctx, s.Program, site.work.path); err != nil {
-			return o, err
-		}
-		defer func() { err = errors.Join(err, run.Simulator.Close(ctx)) }()
 	}
 	if len(todo.Campaigns) > 0 {
 		run.Campaigns = &crash.Campaigns{Rig: rig{run}, Disk: run.Simulator, Safety: *plan.Safety, Seed: s.Seed, Storage: run.Storage,
@@ -136,32 +141,35 @@ func (o *Outcome) count(e Event) {
 	}
 }
 
-// site is where guests of one run or shell live: the connection to libvirt, the guest image, the work directory.
+// site is where guests of one run or shell live: the connections to libvirt, the guest image, the work directory.
 type site struct {
-	host  *hypervisor.Host
-	facts hypervisor.Facts
-	image *guest.Image
-	work  *workdir
-	accel Accel
+	host      *hypervisor.Host // the machine's own; nil where no guest runs on it and it does not answer
+	facts     hypervisor.Facts // of the machine's own; the zero value where no guest runs on it, as accel
+	image     *guest.Image
+	work      *workdir
+	accel     Accel
+	trees     []*treeLab
+	emulators map[under]string // versions of those that stand in for a hypervisor's own
 }
 
-// openSite connects, removes what dead runs left, makes the work directory, and finds out whether KVM works.
-func openSite(ctx context.Context, s Settings) (*site, error) {
+// openSite connects, removes what dead runs left, makes the work directory, and finds out whether KVM works. own says whether guests run
+// on the machine's own hypervisor; where none does it may be missing.
+func openSite(ctx context.Context, s Settings, own bool) (*site, error) {
 	host, err := hypervisor.Connect(ctx, s.URI)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err != nil {
+	if err != nil && own {
 		return nil, fault.New(fault.Usage, "%v", err)
 	}
-	site := &site{host: host}
-	if err := site.settle(ctx, s); err != nil {
+	site := &site{host: host, emulators: map[under]string{}}
+	if err := site.settle(ctx, s, own); err != nil {
 		return nil, errors.Join(err, site.Close())
 	}
 	return site, nil
 }
 
-func (site *site) settle(ctx context.Context, s Settings) error {
+func (site *site) settle(ctx context.Context, s Settings, own bool) error {
 	var err error
 	if site.image, err = guest.Open(s.Cache); err != nil {
 		return err
@@ -169,7 +177,7 @@ func (site *site) settle(ctx context.Context, s Settings) error {
 	if err := s.sweep(ctx, site.host); err != nil {
 		return err
 	}
-	if site.work, err = newWorkdir(s.Storage); err != nil {
+	if site.work, err = newWorkdir(s.Storage); err != nil || !own {
 		return err
 	}
 	if site.facts, err = site.host.Facts(ctx); err != nil {
@@ -183,49 +191,167 @@ func (site *site) settle(ctx context.Context, s Settings) error {
 		return nil
 	}
 	s.Tell(Event{Message: "finding out whether KVM boots a guest"})
-	site.accel, err = probeAccel(ctx, site.host, site.facts, site.image, s.Cache, site.work)
+	site.accel, err = probeAccel(ctx, newLiveLab(site.host, site.image, site.work, "kvm"), site.facts, filepath.Join(s.Cache, kvmProbeFile))
 	return err
 }
 
+// enter enters the trees that guests run in, and finds out of each what is known of the machine's own hypervisor, and of the emulators
+// which they are.
+func (site *site) enter(ctx context.Context, s Settings, trees []*tree.Tree, p Plan) error {
+	says := map[string]func(context.Context, ...string) (string, error){cell.HostHypervisor: hostSays}
+	for _, t := range trees {
+		s.Tell(Event{Message: "entering the hypervisor " + t.Name})
+		lab := newTreeLab(t, s.Program, site.image, site.work)
+		site.trees = append(site.trees, lab)
+		if err := lab.settle(ctx, s); err != nil {
+			return err
+		}
+		says[t.Name] = lab.says
+	}
+	for _, b := range p.Boots {
+		if _, known := site.emulators[b.under()]; b.Emulator == "" || known {
+			continue
+		}
+		version, err := emulatorVersion(ctx, b.Emulator, says[b.Hypervisor])
+		if err != nil {
+			return err
+		}
+		site.emulators[b.under()] = version
+	}
+	return nil
+}
+
+// settle enters the tree and finds out what its libvirt is and whether guests run under KVM there.
+func (l *treeLab) settle(ctx context.Context, s Settings) error {
+	err := l.enter(ctx)
+	if err != nil {
+		return err
+	}
+	if l.facts, err = l.host.Facts(ctx); err != nil {
+		return err
+	}
+	if err := searchable(l.work.path, l.facts); err != nil {
+		return err
+	}
+	accel := Accel{Name: s.Accel, Reason: "asked for with --accel"}
+	if s.Accel == "" {
+		probe := *l.liveLab
+		probe.accel = "kvm"
+		if accel, err = probeAccel(ctx, &probe, l.facts, filepath.Join(s.Cache, l.tree.Name+"-"+kvmProbeFile)); err != nil {
+			return err
+		}
+	}
+	l.accel, l.reason = accel.Name, accel.Reason
+	return nil
+}
+
+// leave ends what has the simulated disk in a mount namespace of its own.
+func (site *site) leave() error {
+	var errs []error
+	for _, l := range site.trees {
+		errs = append(errs, l.leave())
+	}
+	return errors.Join(errs...)
+}
+
+// lab is where guests run on the machine's own hypervisor.
 func (site *site) lab() *liveLab {
 	return newLiveLab(site.host, site.image, site.work, site.accel.Name)
 }
 
+// labs is where the guests of a plan run.
+func (site *site) labs(p Plan) Lab {
+	all := labs{}
+	ready := func(l *liveLab) {
+		l.crash = len(p.Campaigns) > 0
+		l.again = p.Cuts() > 0 || p.Switches(p.Work()) > 0
+	}
+	if slices.Contains(p.Hypervisors(), cell.HostHypervisor) {
+		own := site.lab()
+		ready(own)
+		all[cell.HostHypervisor] = own
+	}
+	for _, l := range site.trees {
+		ready(l.liveLab)
+		all[l.tree.Name] = l
+	}
+	return all
+}
+
+// hypervisors are those that the plan's cells name, each with the emulators that they ask for; none where they name none.
+func (site *site) hypervisors(p Plan) []results.Hypervisor {
+	named := slices.ContainsFunc(p.Cells, func(c cell.Cell) bool {
+		_, name := c.Settings.Get("host.hypervisor")
+		return name || c.Emulator() != ""
+	})
+	if !named {
+		return nil
+	}
+	var all []results.Hypervisor
+	for _, b := range p.Boots {
+		h := results.Hypervisor{Name: b.Hypervisor, Emulator: b.Emulator, QEMU: site.facts.QEMU, Libvirt: site.facts.Libvirt,
+			Accel: site.accel.Name, AccelReason: site.accel.Reason}
+		for _, l := range site.trees {
+			if l.tree.Name == b.Hypervisor {
+				h.QEMU, h.Libvirt, h.Accel, h.AccelReason = l.facts.QEMU, l.facts.Libvirt, l.accel, l.reason
+			}
+		}
+		if b.Emulator != "" {
+			h.QEMU = site.emulators[b.under()]
+		}
+		if !slices.Contains(all, h) {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
 // Close ends the guest if one still runs, also a restored one, which the connection's end would leave; then the
-// connection, and removes the work directory.
+// connections, and removes the work directory.
 func (site *site) Close() error {
-	var err error
-	if site.work != nil {
+	err := site.leave()
+	if site.work != nil && site.host != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 		defer cancel()
-		err = destroy(ctx, site.host, site.work.domainName())
+		err = errors.Join(err, destroy(ctx, site.host, site.work.domainName()))
 	}
-	err = errors.Join(err, site.host.Close())
+	if site.host != nil {
+		err = errors.Join(err, site.host.Close())
+	}
 	if site.work != nil {
 		err = errors.Join(err, site.work.Close())
 	}
 	return err
 }
 
-// preflight checks what can be known before anything is touched.
-func (s Settings) preflight(p Plan) error {
+// preflight checks what can be known before anything is touched, and returns the root trees that guests run in.
+func (s Settings) preflight(p Plan) ([]*tree.Tree, error) {
 	if err := s.checkAccel(); err != nil {
-		return err
+		return nil, err
 	}
 	if !s.Resume {
 		if _, err := os.Lstat(s.Dir); err == nil {
-			return fault.New(fault.Usage, "run directory %s exists: name another with -o, or go on with it: platter run --resume %s", s.Dir, s.Dir)
+			return nil, fault.New(fault.Usage, "run directory %s exists: name another with -o, or go on with it: platter run --resume %s", s.Dir,
+				s.Dir)
 		}
 	}
 	if s.Looks != nil && len(p.guests()) > 1 {
-		return fault.New(fault.Usage,
+		return nil, fault.New(fault.Usage,
 			"the matrix has %d kinds of guest (memory, vcpus), which are measured one after the other: a run that may end early needs blocks "+
 				"that go through all its cells, so run each kind by itself", len(p.guests()))
 	}
-	if names := p.Hypervisors(); !slices.Equal(names, []string{cell.HostHypervisor}) {
-		return fault.New(fault.Usage, "the matrix runs on %s: only the machine's own hypervisor can be run yet", strings.Join(names, ", "))
+	var trees []*tree.Tree
+	for _, name := range p.Hypervisors() {
+		if name == cell.HostHypervisor {
+			continue
+		}
+		t, err := tree.Open(s.Cache, name)
+		if err != nil {
+			return nil, err
+		}
+		trees = append(trees, t)
 	}
-	return host.CheckSpace(s.Storage, p.Bytes()+scratch.FreeMargin)
+	return trees, host.CheckSpace(s.Storage, p.Bytes()+scratch.FreeMargin)
 }
 
 func (s Settings) checkAccel() error {
@@ -254,9 +380,14 @@ func (s Settings) sweep(ctx context.Context, host *hypervisor.Host) error {
 
 // manifest gathers the facts of the run.
 func (s Settings) manifest(site *site, p Plan) results.Manifest {
-	h, facts, image := host.Facts(), site.facts, site.image
-	h.URI, h.Libvirt, h.QEMU = facts.URI, facts.Libvirt, facts.QEMU
+	h, image := host.Facts(), site.image
+	h.URI = s.URI
+	h.Libvirt, h.QEMU = site.facts.Libvirt, site.facts.QEMU
 	h.Accel, h.AccelReason = site.accel.Name, site.accel.Reason
+	named := site.hypervisors(p)
+	if len(named) > 0 {
+		h.Libvirt, h.QEMU, h.Accel, h.AccelReason = named[0].Libvirt, named[0].QEMU, named[0].Accel, named[0].AccelReason
+	}
 	storage := host.Storage(s.Storage)
 	all := cell.Cell{Settings: s.Matrix.Fixed} // what every cell begins from
 	storage.Format, storage.SizeBytes = all.Format(), all.SizeBytes()
@@ -264,7 +395,7 @@ func (s Settings) manifest(site *site, p Plan) results.Manifest {
 		Schema: results.Schema, Name: s.Matrix.Name, Tool: s.Tool, Command: s.Command,
 		Matrix: s.Matrix.Text, MatrixFile: s.Matrix.File, Banner: s.Matrix.Banner,
 		Seed: s.Seed, Trials: s.Trials, Started: time.Now().Truncate(time.Second),
-		Host: h,
+		Host: h, Hypervisors: named,
 		Guest: results.Guest{ImageDigest: image.Digest, Kernel: image.Kernel, Fio: image.Fio, MemoryBytes: all.MemoryBytes(),
 			VCPUs: all.VCPUs()},
 		Storage: storage,
@@ -309,6 +440,7 @@ func comparable(began, now results.Manifest) error {
 		{"storage directory", began.Storage.Directory, now.Storage.Directory},
 		{"file system of the storage", began.Storage.FileSystem, now.Storage.FileSystem},
 		{"device of the storage", began.Storage.Device, now.Storage.Device},
+		{"hypervisors", hypervisorsOf(began), hypervisorsOf(now)},
 		{"cells", cellsOf(began), cellsOf(now)},
 	} {
 		if f.before != f.after {
@@ -317,6 +449,15 @@ func comparable(began, now results.Manifest) error {
 		}
 	}
 	return nil
+}
+
+// hypervisorsOf names the hypervisors that the cells of a run name, with what must not change under them.
+func hypervisorsOf(m results.Manifest) string {
+	var all []string
+	for _, h := range m.Hypervisors {
+		all = append(all, h.String()+" "+h.Accel)
+	}
+	return strings.Join(all, ", ")
 }
 
 // cellsOf names the cells of a run and which of them are excluded.

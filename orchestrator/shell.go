@@ -40,7 +40,7 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 	if err := host.CheckSpace(s.Storage, 2*s.Shape.SizeBytes+scratch.FreeMargin); err != nil {
 		return err
 	}
-	site, err := openSite(ctx, s.Settings)
+	site, err := openSite(ctx, s.Settings, true)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"orchestrator/crash": {"fault", "text", "cell", "flushpath", "libvirtxml", "matrices", "orchestrator/guest", "orchestrator/host",
 		"orchestrator/scratch", "powercut", "powercut/replay", "powercut/witness", "results"},
 	"orchestrator": {"fault", "text", "cell", "orchestrator/crash", "orchestrator/scratch", "orchestrator/host", "orchestrator/guest",
-		"orchestrator/hypervisor", "compare", "results", "matrices", "libvirtxml", "fiojob", "powercut", "powercut/witness"},
+		"orchestrator/hypervisor", "orchestrator/tree", "compare", "results", "matrices", "libvirtxml", "fiojob", "powercut", "powercut/witness"},
 	"cmd/platter": {"fault", "strictyaml", "text", "cell", "flushpath", "powercut", "powercut/oplog", "powercut/replay",
 		"powercut/witness", "claims", "policy", "lint", "change", "gate", "selftest", "explain", "orchestrator", "orchestrator/scratch",
 		"orchestrator/guest", "orchestrator/hypervisor", "orchestrator/tree", "reports", "compare", "results", "matrices", "libvirtxml", "fiojob"},

@@ -36,7 +36,7 @@ EXAMPLES:
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object, with every trial in its order"},
 			&cli.IntFlag{Name: "trials", Usage: "trials of each cell, `N`; default the matrix's"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the order of trials; default a random one"},
-			policyFlag(),
+			policyFlag(), hypervisorFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			name, err := oneArg(c, "MATRIX", "a file or a built-in name; platter matrices lists those")
@@ -45,6 +45,9 @@ EXAMPLES:
 			}
 			m, err := openMatrix(name)
 			if err != nil {
+				return err
+			}
+			if m, err = onHypervisors(c, m); err != nil {
 				return err
 			}
 			trials, seed := m.Trials, rand.Uint64()>>12

@@ -14,6 +14,7 @@ import (
 	"platter/orchestrator"
 	"platter/reports"
 	"platter/results"
+	"platter/strictyaml"
 )
 
 func runCommand() *cli.Command {
@@ -26,6 +27,9 @@ func runCommand() *cli.Command {
 disk plugged in with each cell's settings, and fio run in the guest. Each trial is on disk before the next begins:
 a run that was stopped goes on with --resume.
 
+With --hypervisor the matrix is measured on the hypervisor of a root tree (platter hypervisor build) instead of the installed
+one; with several of them on each, in turns: the axis host.hypervisor.
+
 With --until-decided the matrix has both sides of a change (axis variant.side, before and after), and the run ends at
 the first of the policy's looks (after 10, 14, 20, 28 blocks unless it says otherwise) after which every rule is decided.
 Each look has its part of the policy's alpha; platter gate judges such a run by this policy alone. See docs/gate.md.
@@ -35,6 +39,8 @@ EXAMPLES:
    platter run cache-modes -o modes --trials 20
    platter run my-matrix.yaml --storage /srv/ssd --seed 7
    platter run --resume modes
+   platter run --hypervisor trixie safety
+   platter run --hypervisor host,trixie,trixie-backports safety-quick
    platter run --until-decided --policy policy.yaml both-sides.yaml
 ` + exitStatusHelp,
 		Flags: []cli.Flag{
@@ -42,7 +48,7 @@ EXAMPLES:
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "run `DIR`; default ./NAME-YYYYMMDD-HHMMSS"},
 			&cli.IntFlag{Name: "trials", Usage: "trials of each cell, `N`; default the matrix's"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed `N` of the order of trials; default a random one"},
-			accelFlag(), untilDecidedFlag(), policyFlag(),
+			accelFlag(), untilDecidedFlag(), policyFlag(), hypervisorFlag(),
 			&cli.StringFlag{Name: "resume", Usage: "go on with the run in `DIR` instead of MATRIX"},
 		},
 		Action: runAction,
@@ -116,6 +122,9 @@ func runSettings(c *cli.Context) (orchestrator.Settings, error) {
 	if s.Matrix, err = openMatrix(name); err != nil {
 		return s, err
 	}
+	if s.Matrix, err = onHypervisors(c, s.Matrix); err != nil {
+		return s, err
+	}
 	if s.Trials = s.Matrix.Trials; c.IsSet("trials") {
 		s.Trials = c.Int("trials")
 	}
@@ -146,9 +155,10 @@ func runSettings(c *cli.Context) (orchestrator.Settings, error) {
 }
 
 func resumeSettings(c *cli.Context, s orchestrator.Settings, dir string) (orchestrator.Settings, error) {
-	if c.NArg() > 0 || c.IsSet("output") || c.IsSet("trials") || c.IsSet("seed") || c.IsSet("until-decided") {
-		return s, &errUsage{"--resume takes matrix, trials, seed, policy and directory from the run: leave out MATRIX, -o, --trials, --seed, " +
-			"--until-decided and --policy"}
+	if c.NArg() > 0 || c.IsSet("output") || c.IsSet("trials") || c.IsSet("seed") || c.IsSet("until-decided") ||
+		c.IsSet("hypervisor") {
+		return s, &errUsage{"--resume takes matrix, hypervisors, trials, seed, policy and directory from the run: leave out MATRIX, --hypervisor, " +
+			"-o, --trials, --seed, --until-decided and --policy"}
 	}
 	run, err := results.Read(dir)
 	if err != nil {
@@ -166,6 +176,28 @@ func resumeSettings(c *cli.Context, s orchestrator.Settings, dir string) (orches
 		return s, err
 	}
 	return s, resumeUntilDecided(&s, run.Manifest.Looks)
+}
+
+func hypervisorFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "hypervisor",
+		Usage: "measure on the hypervisor `NAME`: host, or a root tree's (platter hypervisor list); on several in turns"}
+}
+
+// onHypervisors is a matrix measured on the hypervisors that the command line names, or as it is where that names none.
+func onHypervisors(c *cli.Context, m *matrices.Matrix) (*matrices.Matrix, error) {
+	names := c.StringSlice("hypervisor")
+	if len(names) == 0 {
+		return m, nil
+	}
+	on, err := matrices.On(m, names...)
+	var told *strictyaml.Error
+	switch {
+	case errors.As(err, &told):
+		return nil, &errUsage{fmt.Sprintf("--hypervisor %s: %s", strings.Join(names, ","), told.Message)}
+	case err != nil:
+		return nil, &errUsage{err.Error()}
+	}
+	return on, nil
 }
 
 // openMatrix reads a matrix: a built-in one by its name, else a file.

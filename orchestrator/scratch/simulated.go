@@ -17,6 +17,9 @@ import (
 // names. It must be started before any guest: a QEMU does not see what is mounted later.
 type Simulator struct {
 	*powercut.Process
+	// Leave is called before the mount goes: who has it in a mount namespace of his own would hold the server, and is to end that. It may be
+	// called again; nil where nobody has.
+	Leave  func() error
 	mount  string
 	launch func(context.Context) (*powercut.Process, error)
 }
@@ -69,7 +72,11 @@ func (s *Simulator) Revive(ctx context.Context) error {
 func (s *Simulator) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()
-	return s.Process.Close(ctx)
+	var err error
+	if s.Leave != nil {
+		err = s.Leave()
+	}
+	return errors.Join(err, s.Process.Close(ctx))
 }
 
 // Path returns where an image is to be found below the mount.
