@@ -29,6 +29,9 @@ var fioIECText = regexp.MustCompile(`\b([0-9]+)([KMGTP])iB\b`)
 // 1000000000 bytes (fio 3.33, tried; its manual's section "Parameter types" speaks of the reversed units under kb_base),
 // which nobody means who writes it.
 func FioSpelling(text string) string {
+	if !strings.Contains(text, "iB") { // most have none, and are asked for cell by cell
+		return text
+	}
 	return fioIECText.ReplaceAllStringFunc(text, func(size string) string {
 		return strings.ToLower(strings.TrimSuffix(size, "iB"))
 	})

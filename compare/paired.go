@@ -99,14 +99,19 @@ func signedRank(differences []float64) float64 {
 
 // distribution gives for each sum of a subset of the ranks its probability, when each rank is in it with probability ½.
 func distribution(ranks []int) []float64 {
-	p := []float64{1}
+	total := 0
 	for _, r := range ranks {
-		next := make([]float64, len(p)+r)
-		for s, q := range p {
-			next[s] += q / 2
-			next[s+r] += q / 2
+		total += r
+	}
+	p := make([]float64, 1+total)
+	p[0] = 1
+	for _, r := range ranks {
+		for s := total; s >= r; s-- {
+			p[s] = p[s]/2 + p[s-r]/2
 		}
-		p = next
+		for s := range r {
+			p[s] /= 2
+		}
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
 	"io"
@@ -11,7 +12,8 @@ import (
 
 // Text writes a comparison for the terminal, in at most 80 columns unless a cell's id is longer.
 func (c *Comparison) Text(w io.Writer) error {
-	p := &text.Printer{W: w}
+	out := bufio.NewWriter(w)
+	p := &text.Printer{W: out}
 	for _, b := range c.SharedBanners() {
 		p.Item("! ", b)
 	}
@@ -44,7 +46,7 @@ func (c *Comparison) Text(w io.Writer) error {
 			p.Item("warning: ", line)
 		}
 	}
-	return p.Err
+	return cmp.Or(p.Err, out.Flush())
 }
 
 // text writes a side: a line for each comparison under its cell's id, then the verdicts that changed.

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bufio"
 	"cmp"
 	"crypto/sha256"
 	"embed"
@@ -138,7 +139,8 @@ func writeHTML(w io.Writer, files fs.FS, c *Comparison, models []*Model) error {
 	if err != nil {
 		return err
 	}
-	if err := t.Execute(w, p); err != nil {
+	out := bufio.NewWriterSize(w, 64<<10) // a template writes a few bytes at a time
+	if err := cmp.Or(t.Execute(out, p), out.Flush()); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil

@@ -121,8 +121,9 @@ func New(run *results.Run) *Model {
 		m.Banners = append(m.Banners, run.Unresolved)
 	}
 	m.Sides = sides(run.Manifest)
-	trials := map[string][]results.Trial{}
-	for _, t := range run.Trials {
+	trials := map[string][]*results.Trial{}
+	for i := range run.Trials {
+		t := &run.Trials[i]
 		trials[t.Cell] = append(trials[t.Cell], t)
 		m.Phases.add(t.Phases)
 		if t.Status == results.OK {
@@ -181,7 +182,7 @@ func banners(m results.Manifest) []string {
 	return b
 }
 
-func newCell(c cell.Cell, trials []results.Trial) Cell {
+func newCell(c cell.Cell, trials []*results.Trial) Cell {
 	shown := Cell{ID: c.ID, Axes: c.Axes, Latency: map[string]Latency{}}
 	var iops, bw []float64
 	var paths []results.FlushPath
@@ -293,7 +294,8 @@ func warnings(m *Model, trials []results.Trial) []Warning {
 			}
 		}
 	}
-	for _, t := range trials {
+	for i := range trials {
+		t := &trials[i]
 		for _, g := range t.Guards {
 			add(g.Name, g.Message, t.Cell, 1)
 		}

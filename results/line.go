@@ -25,10 +25,11 @@ type line struct {
 type known struct {
 	texts map[string]string
 	guest map[string]map[string]string // by the JSON object
+	trial Trial                        // of the line that is being read
 }
 
 func newKnown() *known {
-	return &known{map[string]string{}, map[string]map[string]string{}}
+	return &known{texts: map[string]string{}, guest: map[string]map[string]string{}}
 }
 
 // readTrial reads a line without its newline. It is false where the line has another form.
@@ -452,34 +453,43 @@ func (l *line) digits() (n int64, digits int) {
 func (l *line) float() float64 {
 	begin := l.rest
 	n, digits := l.digits()
-	l.wrong = l.wrong || digits == 0
-	whole := true
-	if rest, point := bytes.CutPrefix(l.rest, []byte(".")); point {
-		whole = false
-		l.rest = rest
-		l.fraction()
+	if digits == 0 {
+		l.wrong = true
+		return 0
 	}
-	if len(l.rest) > 0 && l.rest[0]|0x20 == 'e' {
-		whole = false
+	places := 0
+	if rest, point := bytes.CutPrefix(l.rest, []byte(".")); point {
+		l.rest = rest
+		var fraction int64
+		if fraction, places = l.fraction(); digits+places <= 15 {
+			n = n*int64(powersOfTen[places]) + fraction
+		}
+	}
+	exponent := len(l.rest) > 0 && l.rest[0]|0x20 == 'e'
+	if exponent {
 		l.rest = l.rest[1:]
 		if len(l.rest) > 0 && (l.rest[0] == '+' || l.rest[0] == '-') {
 			l.rest = l.rest[1:]
 		}
 		l.fraction()
 	}
-	if whole && n != 0 && digits <= 15 { // a float64 holds it exactly
-		return float64(n)
+	if !exponent && begin[0] != '-' && digits+places <= 15 { // a float64 holds both exactly: their quotient is the nearest
+		return float64(n) / powersOfTen[places]
 	}
 	f, err := strconv.ParseFloat(string(begin[:len(begin)-len(l.rest)]), 64)
 	l.wrong = l.wrong || err != nil
 	return f
 }
 
-// fraction reads digits, zeros in front of them too.
-func (l *line) fraction() {
-	n := 0
-	for n < len(l.rest) && '0' <= l.rest[n] && l.rest[n] <= '9' {
-		n++
+// powersOfTen are those that a float64 of 15 digits may be divided by.
+var powersOfTen = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// fraction reads digits, zeros in front of them too, and returns their value if there are at most 18.
+func (l *line) fraction() (n int64, digits int) {
+	for digits < len(l.rest) && '0' <= l.rest[digits] && l.rest[digits] <= '9' {
+		n = 10*n + int64(l.rest[digits]-'0')
+		digits++
 	}
-	l.rest, l.wrong = l.rest[n:], l.wrong || n == 0
+	l.rest, l.wrong = l.rest[digits:], l.wrong || digits == 0
+	return n, digits
 }

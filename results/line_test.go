@@ -3,8 +3,11 @@ package results
 import (
 	"bytes"
 	"encoding/json"
+	"math"
+	"math/rand/v2"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +150,25 @@ func TestALineOfAnotherFormIsLeftToTheCarefulReader(t *testing.T) {
 		}
 		if agrees(t, []byte(text)) {
 			t.Errorf("read fast: %s", text)
+		}
+	}
+}
+
+// Short numbers are not read by strconv, and are the same to the last bit.
+func TestANumberIsTheNearestFloat(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		text := strconv.FormatInt(random.Int64N(1<<(1+random.IntN(62))), 10)
+		if n := 1 + random.IntN(20); random.IntN(4) > 0 {
+			text += "." + strings.Repeat("0", random.IntN(5)) + strconv.FormatUint(random.Uint64(), 10)[:min(n, 15)]
+		}
+		want, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := line{rest: []byte(text), known: newKnown()}
+		if got := l.float(); l.wrong || len(l.rest) > 0 || math.Float64bits(got) != math.Float64bits(want) {
+			t.Fatalf("%s is read as %v, and strconv says %v", text, got, want)
 		}
 	}
 }

@@ -141,14 +141,14 @@ func readTrials[V any](r *Run, of func(*Trial) V) ([]V, error) {
 		value V
 	}
 	decode := func(text []byte, k *known) (record, error) {
-		t, ok := readTrial(text, k)
-		if !ok {
-			t = Trial{}
-			if err := json.Unmarshal(text, &t); err != nil {
+		t, ok := &k.trial, false
+		if *t, ok = readTrial(text, k); !ok {
+			*t = Trial{}
+			if err := json.Unmarshal(text, t); err != nil {
 				return record{}, err
 			}
 		}
-		return record{key{t.Cell, t.Block}, of(&t)}, nil
+		return record{key{t.Cell, t.Block}, of(t)}, nil
 	}
 	var trials []V
 	at := map[key]int{}
