@@ -44,15 +44,6 @@ func (c Cell) MemoryBytes() int64 { return c.number("guest.memory", 0) }
 // VCPUs returns the number of the guest's processors.
 func (c Cell) VCPUs() int { return int(c.number("guest.vcpus", 0)) }
 
-// RawDevice is the file system of a cell whose workload runs on the disk itself.
-const RawDevice = "none"
-
-// Filesystem returns the file system on the scratch disk: RawDevice, "ext4" or "xfs".
-func (c Cell) Filesystem() string { return c.textOr("guest.filesystem", RawDevice) }
-
-// Barrier returns ext4's mount option: "on" or "off"; "on" where there is no file system.
-func (c Cell) Barrier() string { return c.textOr("guest.barrier", "on") }
-
 // AsDevice is the value of a guest's knob that is left as the guest's kernel found it.
 const AsDevice = "device"
 
@@ -177,15 +168,6 @@ func (c Cell) FileBytes() int64 {
 func (c Cell) Reach() float64 {
 	offset, step := c.number("fio.offset", 0), c.number("fio.offset_increment", 0)
 	return float64(offset) + float64(c.Jobs()-1)*float64(step) + float64(max(1, c.number("fio.size", 0)))
-}
-
-// Room returns how many bytes of the scratch disk a workload may use: all, or what a file system leaves (10 % and 64 MiB: ext4's
-// reserved blocks, inodes and journal; xfs's log of 64 MiB).
-func (c Cell) Room() int64 {
-	if c.Filesystem() == RawDevice {
-		return c.SizeBytes()
-	}
-	return max(0, c.SizeBytes()-c.SizeBytes()/10-64<<20)
 }
 
 // Device is the simulated disk that loses power, as far as a cell sets it. The zero value of each field is its default.

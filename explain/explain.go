@@ -181,7 +181,7 @@ func (d *Disk) write(b *strings.Builder, x *Explanation) {
 	on := "on the raw device"
 	if x.Filesystem != "none" {
 		on = "on " + x.Filesystem
-		if x.Filesystem == "ext4" {
+		if cell.TakesBarrierOff(x.Filesystem) {
 			on += ", barrier " + onOff(d.config.Barrier)
 		}
 	}

@@ -8,6 +8,7 @@ package flushpath
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"platter/cell"
 )
@@ -22,9 +23,9 @@ type Config struct {
 	Format string // "raw", "qcow2", …; "" is raw. Any other than raw has metadata that QEMU holds in memory
 	// Protocol is that of a network source; "" is a local file or block device. Only "rbd" is modelled.
 	Protocol string
-	// Filesystem is the guest's: "none" or "" for the raw device, "ext4", "xfs".
+	// Filesystem is the guest's: "" or one of cell.Filesystems: the raw device and those that are modelled.
 	Filesystem string
-	Barrier    bool // ext4's mount option; without meaning elsewhere
+	Barrier    bool // off only by a mount option: see cell.TakesBarrierOff; without meaning elsewhere
 	// WriteCache is the guest's queue/write_cache and CacheType virtio's or SCSI's cache_type: "" as the kernel found it,
 	// "write back" or "write through".
 	WriteCache, CacheType string
@@ -47,8 +48,8 @@ func (c Config) Check() error {
 	if !slices.Contains([]string{"", "default", "none", "writeback", "writethrough", "directsync", "unsafe"}, c.Cache) {
 		return fmt.Errorf("cache=%s is none of none, writeback, writethrough, directsync, unsafe, default", c.Cache)
 	}
-	if !slices.Contains([]string{"", "none", "ext4", "xfs"}, c.Filesystem) {
-		return fmt.Errorf("file system %s is not modelled; none, ext4 and xfs are", c.Filesystem)
+	if c.Filesystem != "" && !slices.Contains(cell.Filesystems(), c.Filesystem) {
+		return fmt.Errorf("file system %s is not modelled; %s are", c.Filesystem, strings.Join(cell.Filesystems(), ", "))
 	}
 	if c.Protocol != "" && c.Protocol != "rbd" {
 		return fmt.Errorf("what lies behind %s is not modelled; local files, block devices and rbd are", c.Protocol)
@@ -78,10 +79,16 @@ func (c Config) raw() bool { return c.Format == "" || c.Format == "raw" }
 func (c Config) local() bool { return c.Protocol == "" }
 
 // mounted reports whether the guest has a file system on the disk.
-func (c Config) mounted() bool { return c.Filesystem != "" && c.Filesystem != "none" }
+func (c Config) mounted() bool { return c.Filesystem != "" && c.Filesystem != cell.RawDevice }
 
 // barriers reports whether the guest's file system, or the raw device, answers a sync with a flush.
-func (c Config) barriers() bool { return c.Filesystem != "ext4" || c.Barrier }
+func (c Config) barriers() bool { return !cell.TakesBarrierOff(c.Filesystem) || c.Barrier }
+
+// remaps reports whether the job changes what the file system must know to find the data: a file grows, btrfs gives each write a new
+// place, f2fs those that it writes back from the page cache (one with O_DIRECT stays where it is; fs/f2fs/data.c, f2fs_map_blocks).
+func (c Config) remaps() bool {
+	return c.Grows || c.Filesystem == "btrfs" || c.Filesystem == "f2fs" && !c.Direct
+}
 
 // syncedWrites reports whether each write is its own promise.
 func (c Config) syncedWrites() bool { return c.Sync == "dsync" || c.Sync == "sync" }

@@ -256,6 +256,26 @@ func TestMetadataOfFilesThatGrowIsInTheGuestUntilASync(t *testing.T) {
 	}
 }
 
+func TestAFileSystemThatMovesBlocksHoldsWhereTheyAreUntilASync(t *testing.T) {
+	for _, tc := range []struct {
+		filesystem string
+		direct     bool
+		want       string
+	}{
+		{"btrfs", true, "kept/lost"}, {"btrfs", false, "kept/lost"}, {"f2fs", true, "kept/kept"}, {"f2fs", false, "kept/lost"},
+	} {
+		c := base("directsync")
+		c.Filesystem, c.Barrier, c.Direct = tc.filesystem, true, tc.direct
+		if p := Predict(c, cell.GuestCrash, cell.Volatile); outcome(p) != tc.want {
+			t.Errorf("%s, direct %t: %s, want %s: %+v", tc.filesystem, tc.direct, outcome(p), tc.want, p)
+		}
+		c.Cache, c.Barrier = "none", false
+		if p := Predict(c, cell.PowerLoss, cell.Volatile); p.Verdict != Loses || !strings.Contains(p.Because, "nobarrier") {
+			t.Errorf("%s, nobarrier: %+v", tc.filesystem, p)
+		}
+	}
+}
+
 func TestNothingIsPredictedOfWhatIsNotKnown(t *testing.T) {
 	for _, tc := range []struct {
 		config Config
@@ -264,7 +284,7 @@ func TestNothingIsPredictedOfWhatIsNotKnown(t *testing.T) {
 	}{
 		{Config{Protocol: "nbd", Fsync: 1}, cell.PowerLoss, "what lies behind nbd is not modelled"},
 		{Config{Cache: "fast", Fsync: 1}, cell.PowerLoss, "cache=fast is none of"},
-		{Config{Filesystem: "btrfs", Fsync: 1}, cell.PowerLoss, "file system btrfs is not modelled"},
+		{Config{Filesystem: "zfs", Fsync: 1}, cell.PowerLoss, "file system zfs is not modelled; none, ext4, xfs, btrfs, f2fs are"},
 		{Config{Fsync: 1}, "flood", `failure class "flood" is none of`},
 	} {
 		p := Predict(tc.config, tc.class, cell.Volatile)
@@ -279,7 +299,7 @@ func every(f func(Config)) {
 	words := []string{"", "write back", "write through"}
 	bools := []bool{false, true}
 	for _, cache := range append([]string{""}, modes...) {
-		for _, filesystem := range []string{"none", "ext4", "xfs"} {
+		for _, filesystem := range cell.Filesystems() {
 			for _, writeCache := range words {
 				for _, cacheType := range words {
 					for _, sync := range []string{"none", "dsync"} {
@@ -448,6 +468,10 @@ func TestPredictionsAreThoseOfTheGoldenFile(t *testing.T) {
 		{"rbd, no sync", func(c *Config) { c.Protocol, c.Fsync = "rbd", 0 }},
 		{"rbd, write_cache=write through", func(c *Config) { c.Protocol, c.WriteCache = "rbd", "write through" }},
 		{"rbd, writethrough until flush", func(c *Config) { c.Protocol, c.WritethroughUntilFlush = "rbd", true }},
+		{"btrfs", func(c *Config) { c.Filesystem, c.Barrier = "btrfs", true }},
+		{"btrfs, nobarrier", func(c *Config) { c.Filesystem = "btrfs" }},
+		{"f2fs", func(c *Config) { c.Filesystem, c.Barrier = "f2fs", true }},
+		{"f2fs, direct=0", func(c *Config) { c.Filesystem, c.Barrier, c.Direct = "f2fs", true, false }},
 		{"a probe that lies, direct=0", func(c *Config) { c.Lies, c.Direct, c.Fsync = true, false, 0 }},
 	}
 	for _, m := range modifiers {

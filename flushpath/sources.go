@@ -4,7 +4,6 @@ package flushpath
 const (
 	sourceOpen        = "open(2), O_DIRECT, O_DSYNC"
 	sourceFsync       = "fsync(2)"
-	sourceExt4        = "Linux, Documentation/admin-guide/ext4.rst, barrier; fs/ext4/fsync.c"
 	sourceFilesystem  = "Linux, Documentation/block/writeback_cache_control.rst, file systems"
 	sourceBlock       = "Linux, Documentation/block/writeback_cache_control.rst"
 	sourceWriteCache  = "Linux, Documentation/ABI/stable/sysfs-block, queue/write_cache"
@@ -18,3 +17,14 @@ const (
 	sourceCluster     = "Ceph, librbd settings: a write returns when it is on disk on all replicas"
 	sourceApplication = "docs/SAFETY.md, controls"
 )
+
+// sourceBarrier returns where it is said that a file system can be kept from flushing.
+func sourceBarrier(filesystem string) string {
+	switch filesystem {
+	case "btrfs":
+		return "btrfs(5), nobarrier; Linux, fs/btrfs/disk-io.c, barrier_all_devices"
+	case "f2fs":
+		return "Linux, Documentation/filesystems/f2fs.rst, nobarrier; fs/f2fs/segment.c, f2fs_issue_flush"
+	}
+	return "Linux, Documentation/admin-guide/ext4.rst, barrier; fs/ext4/fsync.c"
+}

@@ -152,13 +152,19 @@ func (w *walk) filesystem() {
 	}
 	l := Layer{Name: w.Filesystem, Where: InGuest, Flush: Passes,
 		Reason: "a sync flushes the disk, by itself or with its journal commit", Source: sourceFilesystem}
-	if w.Grows {
+	if w.remaps() {
+		if !w.Grows {
+			l.Reason = "a sync writes down where the data are now, and flushes the disk"
+		}
 		l.Holds = true
 		l.TakenBy = cell.FailureClasses()
 	}
 	if !w.barriers() {
-		l.Source = sourceExt4
+		l.Source = sourceBarrier(w.Filesystem)
 		l.Reason = "barrier=0: a commit is written out without a flush"
+		if w.Filesystem != "ext4" {
+			l.Reason = "nobarrier: a commit is written out without a flush"
+		}
 		if writeback, _, _ := Effective(w.Config); writeback {
 			l.Flush = Swallowed
 		} else {

@@ -238,9 +238,22 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 func TestASafetySectionNeedsToSayNothing(t *testing.T) {
 	m := parse(t, with("{disk.cache: [none]}", "{rw: write, runtime: 1}")+"safety: {}\n")
 	want := &Safety{Classes: []string{"guest_crash", "qemu_kill", "host_crash", "power_loss"}, DriveCaches: []string{"volatile"},
-		Seconds: 5, Pattern: "overwrite", SizeBytes: 64 << 20, Points: 200}
+		Seconds: 5, Pattern: "overwrite", SizeBytes: 64 << 20}
 	if diff := cmp.Diff(want, m.Safety); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestCrashPointsThatAreNotSaidAreFewWhereAGuestMountsEachSurvivor(t *testing.T) {
+	of := func(name, value string) cell.Cell {
+		return cell.Cell{Settings: cell.Settings{{Name: name, Value: cell.Value{V: value}}}}
+	}
+	ext4, btrfs, f2fs := of("guest.filesystem", "ext4"), of("guest.filesystem", "btrfs"), of("guest.filesystem", "f2fs")
+	said := Safety{Points: 33}
+	var unsaid Safety
+	got := []int{unsaid.PointsOf(ext4), unsaid.PointsOf(btrfs), unsaid.PointsOf(f2fs), said.PointsOf(ext4), said.PointsOf(btrfs)}
+	if !slices.Equal(got, []int{200, 10, 10, 33, 33}) {
+		t.Errorf("got %v", got)
 	}
 }
 

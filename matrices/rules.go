@@ -1,6 +1,7 @@
 package matrices
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -129,7 +130,7 @@ func diskRules() []rule {
 // guestRules are about the knobs of the guest. Not excluded, because their effect is what is measured: write_cache="write
 // through" or cache_type="write through" on a disk that is write through already, and any of them under cache=unsafe.
 func guestRules() []rule {
-	return []rule{
+	all := []rule{
 		{
 			cell:   func(c cell.Cell) bool { return c.Barrier() == "off" && c.Filesystem() == "none" },
 			effect: exclude,
@@ -145,13 +146,21 @@ func guestRules() []rule {
 			effect: exclude,
 			reason: "cache_type is changed on virtio and SCSI disks, and this one is neither",
 			source: "Linux, drivers/block/virtio_blk.c and drivers/scsi/sd.c, cache_type",
-		}, {
-			cell:   func(c cell.Cell) bool { return c.Filesystem() == "xfs" && c.SizeBytes() < 300<<20 },
-			effect: exclude,
-			reason: "mkfs.xfs makes no file system below 300 MiB",
-			source: `xfsprogs 5.19, mkfs/xfs_mkfs.c: "Filesystem must be larger than 300MB."`,
 		},
 	}
+	for _, name := range cell.Filesystems() {
+		smallest, source := cell.SmallestDisk(name)
+		if smallest == 0 {
+			continue
+		}
+		all = append(all, rule{
+			cell:   func(c cell.Cell) bool { return c.Filesystem() == name && c.SizeBytes() < smallest },
+			effect: exclude,
+			reason: fmt.Sprintf("mkfs.%s makes no file system below %d MiB", name, (smallest+1<<20-1)>>20),
+			source: source,
+		})
+	}
+	return all
 }
 
 // storageRules are about what qemu-img refuses (tried with QEMU 7.2).
@@ -395,10 +404,24 @@ func fileRules() []rule {
 			source: "platter lays the file out before fio runs",
 		}, {
 			settings: fio("size"), effect: refuse,
-			cell:   func(c cell.Cell) bool { return onFile(c) && extent(c) > float64(c.Room()) },
+			cell: func(c cell.Cell) bool {
+				return onFile(c) && !cell.Relocates(c.Filesystem()) && extent(c) > float64(c.Room())
+			},
 			reason: "the workload leaves no room for the file system: 10 % of storage.size and 64 MiB",
 			hint:   "make fio.size (with file_append what is appended counts, too) smaller or storage.size larger",
 			source: "ext4's reserved blocks, inodes and journal; xfs's log of 64 MiB",
+		}, {
+			settings: fio("size"), effect: refuse,
+			cell:   func(c cell.Cell) bool { return c.Filesystem() == "btrfs" && extent(c) > float64(c.Room()) },
+			reason: "the workload leaves no room for btrfs and for copies of what is overwritten: 55 % of storage.size and 64 MiB",
+			hint:   "make fio.size (with file_append what is appended counts, too) smaller or storage.size larger",
+			source: "btrfs(5): an extent is freed when no part of it is in use; mkfs.btrfs(8), metadata are kept twice",
+		}, {
+			settings: fio("size"), effect: refuse,
+			cell:   func(c cell.Cell) bool { return c.Filesystem() == "f2fs" && extent(c) > float64(c.Room()) },
+			reason: "the workload leaves no room for f2fs and its cleaner: 20 % of storage.size and 64 MiB",
+			hint:   "make fio.size (with file_append what is appended counts, too) smaller or storage.size larger",
+			source: "f2fs-tools 1.15, mkfs.f2fs: overprovision of 20 % on a disk of 128 MiB, 10 % on one of 512 MiB",
 		}, {
 			effect: exclude,
 			cell:   func(c cell.Cell) bool { return !onFile(c) && c.Appends() },

@@ -22,7 +22,26 @@ type Safety struct {
 	Live      int
 	Pattern   string // overwrite, append, file or rename: what one write of the probe is
 	SizeBytes int64  // what the probe works on, all jobs together
-	Points    int    // how many crash points are tried where each takes a check of the whole disk
+	// Points is how many crash points are tried where each takes a check of the whole disk; 0 where it is not said: see PointsOf.
+	Points int
+}
+
+// How many crash points are tried where nothing is said: of survivors that tools of the host's look into, and of those that a guest must
+// mount, which takes seconds each.
+const (
+	examinedPoints = 200
+	mountedPoints  = 10
+)
+
+// PointsOf returns at how many crash points a survivor of the cell is made and looked into, where the judgement of the cell takes that.
+func (s Safety) PointsOf(c cell.Cell) int {
+	switch {
+	case s.Points > 0:
+		return s.Points
+	case cell.Relocates(c.Filesystem()):
+		return mountedPoints
+	}
+	return examinedPoints
 }
 
 // Limits of the safety section.
@@ -48,7 +67,7 @@ func patterns() []string { return []string{patternOverwrite, "append", "file", "
 
 func defaultSafety() *Safety {
 	return &Safety{Classes: cell.FailureClasses(), DriveCaches: []string{"volatile"}, Seconds: 5, Pattern: patternOverwrite,
-		SizeBytes: 64 << 20, Points: 200}
+		SizeBytes: 64 << 20}
 }
 
 func (r *reader) safety(what string, n *node) error {
@@ -142,9 +161,9 @@ func (s *Safety) misfit(c cell.Cell) (key string, p *problem) {
 	case s.Pattern != patternOverwrite && c.Filesystem() == "none":
 		return "pattern", problemf("the pattern %s writes files, and there is no file system (cell %s)", s.Pattern, c.ID).
 			withHint("set guest.filesystem to ext4, or use the pattern overwrite")
-	case s.Pattern != patternOverwrite && c.Filesystem() != "ext4":
-		return "pattern", problemf("the files of the pattern %s are read back from ext4 alone (cell %s)", s.Pattern, c.ID).
-			withHint("set guest.filesystem to ext4, or use the pattern overwrite")
+	case s.Pattern != patternOverwrite && c.Filesystem() == "xfs":
+		return "pattern", problemf("the files of the pattern %s are not read back from xfs (cell %s)", s.Pattern, c.ID).
+			withHint("set guest.filesystem to ext4, btrfs or f2fs, or use the pattern overwrite")
 	case s.Live == 0 && c.Filesystem() == "xfs":
 		// No tool of the host's looks at an unmounted xfs as the kernel will: without a cut its verdict would be a guess.
 		return "live", problemf("the file system of an xfs cell is looked at in live cuts alone, and there are none (cell %s)", c.ID).
@@ -222,8 +241,9 @@ func safetySchema() schema {
 			"pattern": schema{"description": "What one write of the probe is: overwrite a block, append one, make a file, or replace a file; all " +
 				"but overwrite need a file system.",
 				"enum": patterns()},
-			"size":   sizeSchema("What the probe works on, all jobs together; 64MiB unless it is said.", sectionMultiple),
-			"points": whole("How many crash points are tried where each takes a check of the whole disk; 200 unless it is said.", 1, maxPoints),
+			"size": sizeSchema("What the probe works on, all jobs together; 64MiB unless it is said.", sectionMultiple),
+			"points": whole("How many crash points are tried where each takes a check of the whole disk; unless it is said 200, or 10 on btrfs "+
+				"and f2fs, which a guest mounts for each.", 1, maxPoints),
 		},
 	}
 }

@@ -42,10 +42,11 @@ func guestNamespace() namespace {
 	return attributeNamespace("guest", "settings of the guest", []attribute{
 		{name: "memory", multiple: sectionMultiple, about: "The guest's memory; another value needs another boot."},
 		{name: "vcpus", min: 1, max: maxVCPUs, about: "The guest's processors; another value needs another boot."},
-		{name: "filesystem", values: []string{"none", "ext4", "xfs"},
-			about: "The file system on the scratch disk; none is the raw device."},
+		{name: "filesystem", values: cell.Filesystems(),
+			about: "The file system on the scratch disk; none is the raw device. f2fs needs a guest that was built with --kernel " +
+				"linux-image-amd64."},
 		{name: "barrier", values: onOff(),
-			about: "ext4's mount option: off keeps the file system from flushing the disk."},
+			about: "Mount option of ext4 (barrier=0), btrfs and f2fs (nobarrier): off keeps the file system from flushing the disk."},
 		{name: "write_cache", values: []string{cell.AsDevice, "write through"},
 			about: "The guest kernel's view of the disk (queue/write_cache): with write through it sends no flushes."},
 		{name: "cache_type", values: []string{cell.AsDevice, "write through", "write back"},

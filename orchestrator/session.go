@@ -73,6 +73,14 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 		return o, err
 	}
 	defer func() { err = errors.Join(err, site.Close()) }()
+	for _, c := range plan.Cells {
+		if c.Excluded != "" {
+			continue
+		}
+		if err := mounts(site.image, c.Filesystem()); err != nil {
+			return o, err
+		}
+	}
 	if needsDirect(plan) {
 		if err := host.CheckDirect(site.work.path); err != nil {
 			return o, err
@@ -359,6 +367,15 @@ func (s Settings) checkAccel() error {
 		return fault.New(fault.Usage, "accel %q: it is kvm or tcg", s.Accel)
 	}
 	return nil
+}
+
+// mounts fails when the guest's kernel does not have a file system.
+func mounts(image *guest.Image, filesystem string) error {
+	if image.Mounts(filesystem) {
+		return nil
+	}
+	return fault.New(fault.Usage, "the guest's kernel %s has no %s: build a guest whose kernel has it, for example with: "+
+		"platter guest build --kernel linux-image-amd64", image.Kernel, filesystem)
 }
 
 // needsDirect reports whether a step opens the image with O_DIRECT.

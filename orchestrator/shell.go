@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 
+	"platter/cell"
 	"platter/fault"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
@@ -45,6 +46,9 @@ func Shell(ctx context.Context, s ShellSettings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Close()) }()
+	if err := mounts(site.image, s.Shape.Filesystem); err != nil {
+		return err
+	}
 	s.Tell(Event{Message: "filling the scratch disk"})
 	image := scratch.NewFile(site.work.path, 0, s.Shape)
 	if err := image.Make(ctx); err != nil {
@@ -93,9 +97,6 @@ func unready(ctx context.Context, err error) error {
 	return fault.New(fault.Guest, "%v", err)
 }
 
-// minXFS is the smallest disk that mkfs.xfs takes.
-const minXFS = 300 << 20
-
 // check refuses what could not work before anything is made.
 func (s ShellSettings) check() error {
 	if s.Bus != "virtio" && s.Bus != "scsi" {
@@ -104,8 +105,8 @@ func (s ShellSettings) check() error {
 	if _, err := scratch.Plain(scratch.FileSource("/scratch"), s.Shape.Format, s.Bus, s.Driver).XML(); err != nil {
 		return fault.New(fault.Usage, "%v", err)
 	}
-	if s.Shape.Filesystem == "xfs" && s.Shape.SizeBytes < minXFS {
-		return fault.New(fault.Usage, "xfs takes 300 MiB at least: ask for a larger --size")
+	if smallest, _ := cell.SmallestDisk(s.Shape.Filesystem); s.Shape.SizeBytes < smallest {
+		return fault.New(fault.Usage, "%s takes %d MiB at least: ask for a larger --size", s.Shape.Filesystem, (smallest+1<<20-1)>>20)
 	}
 	return nil
 }

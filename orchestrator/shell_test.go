@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"platter/fault"
@@ -25,5 +26,19 @@ func TestAFileSystemThatCouldNotBeMadeIsNotThePersonsCommand(t *testing.T) {
 	cancel()
 	if err := unready(ctx, context.Canceled); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+func TestAFileSystemThatTheGuestsKernelDoesNotHaveIsRefusedWithTheMend(t *testing.T) {
+	image := &guest.Image{Kernel: "6.1.0-56-cloud-amd64", Filesystems: []string{"ext4", "xfs", "btrfs"}}
+	for _, has := range []string{"none", "ext4", "btrfs"} {
+		if err := mounts(image, has); err != nil {
+			t.Errorf("%s: %v", has, err)
+		}
+	}
+	err := mounts(image, "f2fs")
+	if fault.Of(err) != fault.Usage || !strings.Contains(err.Error(), "6.1.0-56-cloud-amd64 has no f2fs") ||
+		!strings.Contains(err.Error(), "guest build --kernel") {
+		t.Errorf("f2fs: %v", err)
 	}
 }

@@ -63,8 +63,9 @@ EXIT STATUS:
 			uriFlag(),
 			&cli.StringFlag{Name: "disk", Usage: "explain the disk with this `TARGET` alone, for example vda"},
 			&cli.StringFlag{Name: "fio", Usage: "the job's `OPTIONS`", Value: explainJob, DefaultText: explainJob},
-			&cli.StringFlag{Name: "filesystem", Usage: "`NAME` of the guest's file system: none, ext4 or xfs", Value: "none"},
-			&cli.StringFlag{Name: "barrier", Usage: "ext4's mount option, `on|off`", Value: "on"},
+			&cli.StringFlag{Name: "filesystem", Value: cell.RawDevice,
+				Usage: "`NAME` of the guest's file system: " + strings.Join(cell.Filesystems(), ", ")},
+			&cli.StringFlag{Name: "barrier", Usage: "mount option of ext4, btrfs and f2fs, `on|off`", Value: "on"},
 			&cli.StringFlag{Name: "write-cache", Usage: "the guest's queue/write_cache, if set by hand: `'write through'`"},
 			&cli.StringFlag{Name: "cache-type", Usage: "the guest's cache_type, if set by hand: `'write through'` or 'write back'"},
 			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND` of the drive's cache: volatile, protected or none", Value: cell.Volatile},
@@ -119,7 +120,7 @@ func explainedGuest(c *cli.Context) (flushpath.Config, error) {
 		name   string
 		values []string
 	}{
-		{"filesystem", []string{"none", "ext4", "xfs"}},
+		{"filesystem", cell.Filesystems()},
 		{"barrier", []string{"on", "off"}},
 		{"write-cache", []string{"", "write through"}},
 		{"cache-type", []string{"", "write through", "write back"}},
@@ -130,8 +131,8 @@ func explainedGuest(c *cli.Context) (flushpath.Config, error) {
 				strings.TrimPrefix(strings.Join(flag.values, ", "), ", "))}
 		}
 	}
-	if c.String("barrier") == "off" && c.String("filesystem") != "ext4" {
-		return flushpath.Config{}, &errUsage{"explain: --barrier off is a mount option of ext4 alone: add --filesystem ext4"}
+	if c.String("barrier") == "off" && !cell.TakesBarrierOff(c.String("filesystem")) {
+		return flushpath.Config{}, &errUsage{"explain: --barrier off is a mount option of ext4, btrfs and f2fs: add --filesystem ext4"}
 	}
 	guest, err := explain.Job(c.String("fio"))
 	if err != nil {

@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"gate":                     {"text", "cell", "policy", "claims", "compare", "results", "fiojob"},
 	"explain":                  {"text", "cell", "flushpath", "libvirtxml"},
 	"selftest":                 {"text", "cell", "compare", "gate", "policy", "matrices", "results", "fiojob", "powercut"},
-	"orchestrator/guest":       {"powercut/witness", "orchestrator/mmdebstrap"},
+	"orchestrator/guest":       {"cell", "powercut/witness", "orchestrator/mmdebstrap"},
 	"orchestrator/guest/probe": {"powercut/witness"},
 	"orchestrator/hypervisor":  {"fault", "libvirtxml", "results"},
 	"orchestrator/host":        {"fault", "results"},

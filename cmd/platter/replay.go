@@ -281,15 +281,18 @@ func (r *replayed) do(w io.Writer, output string) error {
 	p.Linef("cell      %s", r.cell)
 	p.Linef("crash     %s, drive cache %s, at point %d, %.3f ms after the log began", r.at.Class, r.at.DriveCache, ledger.Point, ledger.MS)
 	p.Linef("seed      %s", meaning(r.at.Seed))
-	if r.campaign.Layout.Pattern == witness.Overwrite && r.campaign.Format == "raw" {
+	if r.campaign.Layout.Pattern == witness.Overwrite && r.campaign.Format == "raw" && !cell.Relocates(r.campaign.Filesystem) {
 		if err := r.judge(p); err != nil {
 			return err
 		}
 	} else {
 		p.Linef("promised  %d writes", ledger.Promises())
 		p.Linef("returned  %d writes, as far as the witness was told", ledger.Writes())
-		p.Linef("lost      cannot be told from the log of %s on %s: make the survivor with -o and look into it", r.campaign.Layout.Pattern,
-			r.campaign.Format)
+		on := r.campaign.Format
+		if cell.Relocates(r.campaign.Filesystem) {
+			on = r.campaign.Filesystem
+		}
+		p.Linef("lost      cannot be told from the log of %s on %s: make the survivor with -o and look into it", r.campaign.Layout.Pattern, on)
 	}
 	if p.Err != nil || output == "" {
 		return p.Err

@@ -33,11 +33,13 @@ type baseImage struct {
 	kept      string          // name below the run directory once it was kept there
 }
 
-// Room beside the probe's working set, in bytes: for ext4's tables and journal and the files that some patterns add; mkfs.xfs
-// refuses less than 300 MB.
+// Room beside the probe's working set, in bytes: for the tables, journal or log of a file system and the files that some patterns add.
+// mkfs.xfs refuses less than 300 MB. btrfs and f2fs write anew what is overwritten: cell.Cell.Room says what they need.
 const (
 	ext4Room  = 128 << 20
 	xfsRoom   = 384 << 20
+	btrfsRoom = 192 << 20
+	f2fsRoom  = 128 << 20
 	qcow2Room = 32 << 20
 )
 
@@ -68,6 +70,10 @@ func (x *Campaigns) makeBase(ctx context.Context, m Machine, w Witness, key base
 		room = ext4Room + data/4
 	case "xfs":
 		room = xfsRoom
+	case "btrfs":
+		room = btrfsRoom + data/2*3
+	case "f2fs":
+		room = f2fsRoom + data/2
 	}
 	b.virtual = roundUp(data+room, 1<<20)
 	if err := host.CheckSpace(x.Storage, 3*b.virtual+scratch.FreeMargin); err != nil {

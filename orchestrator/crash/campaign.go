@@ -19,6 +19,7 @@ const (
 	estimatedCampaign = 2500 * time.Millisecond
 	estimatedCut      = 5 * time.Second
 	estimatedChecks   = 4 * time.Second // of the file system, on survivors
+	estimatedMount    = 2 * time.Second // a survivor that a guest mounts and reads
 )
 
 // Plan returns the campaigns of the cells, in their order. Live cuts are made on one cell of each group with equal disk settings and file
@@ -64,7 +65,15 @@ func (c Campaign) AllLiveCuts(s matrices.Safety) int {
 // Estimate returns roughly how long the campaign takes with its live cuts.
 func (c Campaign) Estimate(s matrices.Safety) time.Duration {
 	d := time.Duration(s.Seconds*float64(time.Second)) + estimatedCampaign
-	if c.Cell.Filesystem() != "none" {
+	switch fs := c.Cell.Filesystem(); {
+	case cell.Relocates(fs):
+		qs := Questions(s)
+		for i := range qs {
+			if sameLayers(qs, i)[0] == i {
+				d += time.Duration(s.PointsOf(c.Cell)) * estimatedMount
+			}
+		}
+	case fs != cell.RawDevice:
 		d += estimatedChecks
 	}
 	return d + time.Duration(c.AllLiveCuts(s))*estimatedCut

@@ -27,6 +27,10 @@ type controlKey struct {
 // controlTime is how long a control's probe runs.
 const controlTime = 1500 * time.Millisecond
 
+// mountedControlPoints is at how many crash points a control's survivors are looked into that a guest must mount, which takes seconds
+// each: a loss at one of them is all that is asked of a control, and the last point of the log is among them.
+const mountedControlPoints = 4
+
 // control is a configuration that must lose.
 type control struct {
 	name    string
@@ -42,7 +46,7 @@ func controlsFor(filesystem string, classes []string) []control {
 		{name: "unsafe", classes: []string{cell.HostCrash, cell.PowerLoss}, cache: "unsafe", barrier: "on"},
 		{name: "a probe that lies", classes: []string{cell.GuestCrash, cell.QEMUKill}, cache: "none", barrier: "on", lies: true},
 	}
-	if filesystem == "ext4" {
+	if cell.TakesBarrierOff(filesystem) {
 		all = append(all, control{name: "none without barriers", classes: []string{cell.PowerLoss}, cache: "none", barrier: "off"})
 	}
 	var asked []control
@@ -114,7 +118,11 @@ func (x *Campaigns) control(ctx context.Context, of cell.Cell, k control) ([]res
 	for _, class := range k.classes {
 		qs = append(qs, cell.Question{Class: class, DriveCache: cell.Volatile})
 	}
-	judged, err := x.judge(ctx, losing, rec, qs)
+	points := x.Safety.PointsOf(losing)
+	if cell.Relocates(losing.Filesystem()) {
+		points = min(points, mountedControlPoints)
+	}
+	judged, err := x.judge(ctx, losing, rec, qs, points)
 	if err != nil {
 		return nil, err
 	}

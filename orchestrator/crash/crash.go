@@ -157,7 +157,7 @@ func (x *Campaigns) try(ctx context.Context, c Campaign) ([]results.Safety, erro
 	}
 	defer rec.discard()
 	x.Rig.Tell("judging " + c.Cell.ID)
-	records, err := x.judge(ctx, c.Cell, rec, Questions(x.Safety))
+	records, err := x.judge(ctx, c.Cell, rec, Questions(x.Safety), x.Safety.PointsOf(c.Cell))
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (x *Campaigns) try(ctx context.Context, c Campaign) ([]results.Safety, erro
 	// Images of campaigns are allocated in full, so that qcow2 has no metadata to lose when blocks are overwritten.
 	model := flushpath.Of(c.Cell)
 	model.Grows = x.Safety.Pattern != witness.Overwrite
-	if !model.Grows {
+	if !model.Grows && !cell.Relocates(c.Cell.Filesystem()) {
 		model.Format = "raw"
 	}
 	for i := range records {
@@ -194,7 +194,7 @@ func (x *Campaigns) try(ctx context.Context, c Campaign) ([]results.Safety, erro
 
 // sampled reports whether the cell's crash points are judged one by one, on survivors that are made.
 func (x *Campaigns) sampled(c cell.Cell) bool {
-	return c.Format() != "raw" || x.Safety.Pattern != witness.Overwrite
+	return c.Format() != "raw" || x.Safety.Pattern != witness.Overwrite || cell.Relocates(c.Filesystem())
 }
 
 // method returns what the cell's verdict rests on.

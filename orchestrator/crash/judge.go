@@ -11,19 +11,20 @@ import (
 // checkedPoints is at how many crash points the file system of a cell is checked whose promises are judged at every one.
 const checkedPoints = 6
 
-// judge returns a record for each question. Verdict, model and controls are not in it yet.
-func (x *Campaigns) judge(ctx context.Context, c cell.Cell, rec *recording, qs []cell.Question) ([]results.Safety, error) {
+// judge returns a record for each question; limit is the number of crash points where a survivor is made for each. Verdict, model and
+// controls are not in it yet.
+func (x *Campaigns) judge(ctx context.Context, c cell.Cell, rec *recording, qs []cell.Question, limit int) ([]results.Safety, error) {
 	log := replay.File(rec.log)
 	if x.sampled(c) {
 		records := make([]results.Safety, len(qs))
 		for i, q := range qs {
 			records[i] = results.Safety{Class: q.Class, DriveCache: q.DriveCache}
 		}
-		points, err := replay.PointsFile(log, x.Safety.Points, x.Seed)
+		points, err := replay.PointsFile(log, limit, x.Seed)
 		if err != nil {
 			return nil, rigError("judge the log of cell "+c.ID, err)
 		}
-		err = x.sample(ctx, rec, qs, points, func(asked []int, at replay.At, s survivor, loss replay.Loss, ledger *replay.Ledger) error {
+		err = x.sample(ctx, c, rec, qs, points, func(asked []int, at replay.At, s survivor, loss replay.Loss, ledger *replay.Ledger) error {
 			for _, i := range asked {
 				addSample(&records[i], at, s, loss, ledger)
 			}
@@ -46,7 +47,7 @@ func (x *Campaigns) judge(ctx context.Context, c cell.Cell, rec *recording, qs [
 	if err != nil {
 		return nil, rigError("judge the log of cell "+c.ID, err)
 	}
-	err = x.sample(ctx, rec, qs, points, func(asked []int, at replay.At, s survivor, loss replay.Loss, ledger *replay.Ledger) error {
+	err = x.sample(ctx, c, rec, qs, points, func(asked []int, at replay.At, s survivor, loss replay.Loss, ledger *replay.Ledger) error {
 		if s.broken == "" {
 			var err error
 			if s.broken, err = readThrough(ctx, x.Storage, s, rec.campaign, ledger, loss); err != nil {

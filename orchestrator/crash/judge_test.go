@@ -101,7 +101,7 @@ const dumps = `echo >>"$(dirname "$0")/calls"; p=${2#dump /data \"}; cp "$3" "${
 func TestASurvivorIsReadThroughItsFileSystemOnceForAllTheQuestionsItAnswers(t *testing.T) {
 	x, rec, c := keptLog(t)
 	dir := tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": dumps})
-	records, err := x.judge(t.Context(), c, rec, Questions(x.Safety))
+	records, err := x.judge(t.Context(), c, rec, Questions(x.Safety), 6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestASurvivorIsReadThroughItsFileSystemOnceForAllTheQuestionsItAnswers(t *t
 func TestAFileThatIsGoneFromItsFileSystemIsALossAtAPointWithItsTime(t *testing.T) {
 	x, rec, c := keptLog(t)
 	tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `echo "/data: File not found by ext2_lookup" >&2`})
-	records, err := x.judge(t.Context(), c, rec, Questions(x.Safety))
+	records, err := x.judge(t.Context(), c, rec, Questions(x.Safety), 6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestADebugfsThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 		"debugfs: Cannot allocate memory while trying to open survivor.img",
 	} {
 		tools(t, map[string]string{"e2fsck": "exit 0", "debugfs": `p=${2#dump /data \"}; : >"${p%\"}"; echo "` + says + `" >&2`})
-		if records, err := x.judge(t.Context(), c, rec, Questions(x.Safety)); err == nil || Whose(err) != fault.Rig {
+		if records, err := x.judge(t.Context(), c, rec, Questions(x.Safety), 6); err == nil || Whose(err) != fault.Rig {
 			t.Errorf("%s: %v, and %d records", says, err, len(records))
 		}
 		ledger, err := replay.LedgerFile(replay.File(rec.log), rec.campaign, -1)
@@ -150,6 +150,50 @@ func TestADebugfsThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 		files.Layout.Pattern = witness.Append
 		if loss, err := rec.witness.Check(t.Context(), survivor{}, files, ledger); err == nil || Whose(err) != fault.Rig {
 			t.Errorf("%s: %v, and %+v", says, err, loss)
+		}
+	}
+}
+
+func TestSurvivorsOfAFileSystemThatMovesBlocksAreReadInAGuestAndNotByTheirPlaces(t *testing.T) {
+	broken := &guest.BrokenError{ExitError: &guest.ExitError{Status: 4, Stderr: "mount failed"}}
+	for _, fs := range []string{"btrfs", "f2fs"} {
+		x, rec, c := keptLog(t)
+		c = cellWith("guest.filesystem", fs, "fio.fsync", "1")
+		rec.campaign.Filesystem = fs
+		for _, try := range []struct {
+			machine fakeMachine
+			lost    int64
+			broken  bool
+		}{
+			{machine: fakeMachine{}},
+			{machine: fakeMachine{lost: 3}, lost: 3},
+			{machine: fakeMachine{prepare: broken}, lost: 8, broken: true},
+		} {
+			x.Rig = fakeRig{machine: &try.machine}
+			records, err := x.judge(t.Context(), c, rec, Questions(x.Safety), 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range records {
+				if r.CrashPoints != 3 || r.Promises != 8 || r.PromisesLost != try.lost || (r.Filesystem != "") != try.broken {
+					t.Errorf("%s, %s: %d points, %d of %d promises lost, want %d; %s", fs, r.Class, r.CrashPoints, r.PromisesLost, r.Promises, try.lost,
+						r.Filesystem)
+				}
+			}
+			const layers = 4 // eight questions take
+			if want := 3 * layers; try.machine.attaches != want {
+				t.Errorf("%s: %d survivors were plugged in, want %d", fs, try.machine.attaches, want)
+			}
+		}
+		x.Rig = fakeRig{machine: &fakeMachine{prepare: guest.ErrLost}}
+		if records, err := x.judge(t.Context(), c, rec, Questions(x.Safety), 3); err == nil {
+			t.Errorf("%s: a guest that is gone judged %d records", fs, len(records))
+		}
+		if x.method(c) != results.Sampled {
+			t.Errorf("%s: the method is %s", fs, x.method(c))
+		}
+		if _, err := replay.EveryFile(replay.File(rec.log), rec.campaign, Questions(x.Safety)); err == nil {
+			t.Errorf("%s: its log was judged by the places of blocks", fs)
 		}
 	}
 }

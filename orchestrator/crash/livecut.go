@@ -142,7 +142,7 @@ func (x *Campaigns) enterLiveCut(ctx context.Context, c cell.Cell, rec *recordin
 	if err != nil {
 		return err
 	}
-	again, err := replayedLoss(ctx, rec, ledger, replayed)
+	again, err := x.replayedLoss(ctx, c, rec, replayed, ledger)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,10 @@ func addLiveCut(r *results.Safety, took cutLoss, promises int64, n int) {
 }
 
 // replayedLoss returns what is gone in the replayed survivor at path.
-func replayedLoss(ctx context.Context, rec *recording, ledger *replay.Ledger, path string) (cutLoss, error) {
+func (x *Campaigns) replayedLoss(ctx context.Context, c cell.Cell, rec *recording, path string, ledger *replay.Ledger) (cutLoss, error) {
+	if cell.Relocates(rec.campaign.Filesystem) {
+		return x.liveLoss(ctx, c, rec, path, ledger)
+	}
 	s, err := inspect(ctx, survivor{path: path}, rec.campaign)
 	if s.path != path {
 		defer os.Remove(s.path)
@@ -224,28 +227,36 @@ func (x *Campaigns) liveLoss(ctx context.Context, c cell.Cell, rec *recording, p
 			return cutLoss{ledger.Promises(), broken}, nil
 		}
 	}
+	loss, broken, err := x.readMounted(ctx, c, rec, path, rec.campaign.Format, ledger)
+	return cutLoss{loss.PromisesLost, broken}, err
+}
+
+// readMounted has a guest mount a survivor, or take it for a raw device where there is no file system, and read it back: what the kernel
+// of the guest recovers is what survives. It returns what is gone, and why where all is: the guest cannot mount it, or the file is not
+// there. The survivor is written to by that.
+func (x *Campaigns) readMounted(ctx context.Context, c cell.Cell, rec *recording, path, format string, ledger *replay.Ledger) (
+	loss replay.Loss, broken string, err error) {
 	m, err := x.Rig.Machine(ctx, c)
 	if err != nil {
-		return cutLoss{}, err
+		return loss, "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, scratch.AttachLimit+scratch.PrepareLimit+runSlack)
 	defer cancel()
-	if err := m.Attach(ctx, scratch.Cached(scratch.FileSource(path), rec.campaign.Format, "none")); err != nil {
-		return cutLoss{}, fmt.Errorf("attach the survivor: %w", err)
+	if err := m.Attach(ctx, scratch.Cached(scratch.FileSource(path), format, "unsafe")); err != nil {
+		return loss, "", fmt.Errorf("attach the survivor: %w", err)
 	}
-	loss := cutLoss{}
 	prepared, err := m.Prepare(ctx, guest.Setup{Filesystem: rec.campaign.Filesystem, Barrier: "on",
 		WriteCache: cell.AsDevice, CacheType: cell.AsDevice, FileBytes: rec.base.fileBytes})
 	if err == nil {
-		loss.promises, err = rec.witness.CheckMounted(ctx, m, prepared.Target, ledger)
+		loss, err = rec.witness.CheckMounted(ctx, m, prepared.Target, ledger)
 	}
-	var broken *guest.BrokenError
-	if errors.As(err, &broken) && rec.campaign.Filesystem != "none" {
-		loss = cutLoss{ledger.Promises(), broken.Error()}
+	var gone *guest.BrokenError
+	if errors.As(err, &gone) && rec.campaign.Filesystem != "none" {
+		loss, broken = replay.Loss{Promises: ledger.Promises(), PromisesLost: ledger.Promises()}, gone.Error()
 	} else if err != nil {
-		return cutLoss{}, err
+		return loss, "", err
 	}
-	return loss, m.Detach(ctx)
+	return loss, broken, m.Detach(ctx)
 }
 
 // firstDifference returns the offset of the first byte in which two files differ; -1 when they are equal.

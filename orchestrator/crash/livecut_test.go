@@ -25,10 +25,12 @@ type fakeMachine struct {
 	attach, prepare, check error
 	lost                   int64
 	attached               bool
+	attaches               int
 }
 
 func (m *fakeMachine) Attach(context.Context, libvirtxml.ScratchDisk) error {
 	m.attached = true
+	m.attaches++
 	return m.attach
 }
 

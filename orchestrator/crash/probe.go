@@ -130,15 +130,20 @@ func (p *probe) Check(ctx context.Context, s survivor, c replay.Campaign, ledger
 	if err != nil {
 		return replay.Loss{}, rigError("read a survivor's files", err)
 	}
-	return replay.Loss{Promises: loss.Promises, PromisesLost: loss.PromisesLost, Torn: loss.Torn, ExposedWrites: loss.ExposedWrites,
-		ExposedBytes: loss.ExposedWrites * int64(c.Layout.BlockBytes)}, nil
+	return p.loss(loss), nil
+}
+
+// loss returns what the probe found gone, as the judge counts it.
+func (p *probe) loss(l guest.ProbeLoss) replay.Loss {
+	return replay.Loss{Promises: l.Promises, PromisesLost: l.PromisesLost, Torn: l.Torn, ExposedWrites: l.ExposedWrites,
+		ExposedBytes: l.ExposedWrites * int64(p.job.Layout.BlockBytes), FirstLost: l.FirstLost}
 }
 
 // CheckMounted implements Witness.
-func (p *probe) CheckMounted(ctx context.Context, m Machine, target string, ledger *replay.Ledger) (int64, error) {
+func (p *probe) CheckMounted(ctx context.Context, m Machine, target string, ledger *replay.Ledger) (replay.Loss, error) {
 	promised, acknowledged := ledger.Sequences()
 	loss, err := m.Check(ctx, target, p.job.Layout, promised, acknowledged)
-	return loss.PromisesLost, err
+	return p.loss(loss), err
 }
 
 // readThrough reads the file of overwritten blocks through a survivor's ext4, without mounting it. It returns what is wrong with the file

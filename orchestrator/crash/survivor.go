@@ -21,7 +21,7 @@ type survivor struct {
 
 // sample makes the survivor of each question at each point, reads it back, and gives it to use, once with all the questions that take the
 // same layers. Every other one loses only a random part of what may be lost.
-func (x *Campaigns) sample(ctx context.Context, rec *recording, qs []cell.Question, points []int64,
+func (x *Campaigns) sample(ctx context.Context, c cell.Cell, rec *recording, qs []cell.Question, points []int64,
 	use func(questions []int, at replay.At, s survivor, loss replay.Loss, ledger *replay.Ledger) error) error {
 	one := func(alike []int, at replay.At) error {
 		s := survivor{path: filepath.Join(x.Storage, "survivor.img")}
@@ -37,7 +37,13 @@ func (x *Campaigns) sample(ctx context.Context, rec *recording, qs []cell.Questi
 		if err != nil {
 			return err
 		}
-		loss, err := rec.witness.Check(ctx, s, rec.campaign, ledger)
+		loss := replay.Loss{Promises: ledger.Promises(), PromisesLost: ledger.Promises()}
+		switch {
+		case !cell.Relocates(rec.campaign.Filesystem):
+			loss, err = rec.witness.Check(ctx, s, rec.campaign, ledger)
+		case s.broken == "":
+			loss, s.broken, err = x.readMounted(ctx, c, rec, s.path, "raw", ledger)
+		}
 		if err != nil {
 			return err
 		}

@@ -21,9 +21,9 @@ type Witness interface {
 	Ledger(log string, c replay.Campaign, point int64) (*replay.Ledger, error)
 	// Check reads a raw survivor back on the host and counts what is lost of the ledger.
 	Check(ctx context.Context, s survivor, c replay.Campaign, ledger *replay.Ledger) (replay.Loss, error)
-	// CheckMounted reads a survivor back that is at target in a guest, and returns how many promises are lost. A target that cannot even be
+	// CheckMounted reads a survivor back that is at target in a guest, and counts what is lost of the ledger. A target that cannot even be
 	// opened is a *guest.BrokenError.
-	CheckMounted(ctx context.Context, m Machine, target string, ledger *replay.Ledger) (int64, error)
+	CheckMounted(ctx context.Context, m Machine, target string, ledger *replay.Ledger) (replay.Loss, error)
 }
 
 // Work is what a witness that lived to its end says of its run.

@@ -9,12 +9,14 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"platter/cell"
 )
 
 // Setup is how the scratch disk is to be used inside the guest.
 type Setup struct {
-	Filesystem string // "ext4" or "xfs", mounted for the trial; "none" for the raw device
-	Barrier    string // "off" mounts ext4 with barrier=0
+	Filesystem string // mounted for the trial; "none" for the raw device
+	Barrier    string // "off" mounts ext4 with barrier=0, btrfs and f2fs with nobarrier
 	WriteCache string // for queue/write_cache: "write through", or "device" to leave it as it is
 	CacheType  string // for virtio's or scsi_disk's cache_type: "write through", "write back", or "device" to leave it
 	FileBytes  int64  // size of the file that was laid out in the file system; what a trial added is cut off again
@@ -51,7 +53,8 @@ broken() { echo "$*" >&2; exit 4; }
 `
 
 // prepareScript sets the knobs, mounts the file system if there is one ($2), and syncs and drops what the page cache
-// holds of the disk (BLKFLSBUF; mounting anew leaves nothing cached either). Everything is read back. Dropping all of the
+// holds of the disk (BLKFLSBUF; mounting anew leaves nothing cached either). btrfs and f2fs are kept from discarding what they free, which
+// ext4 and xfs do not do by themselves: the image below stays allocated. Everything is read back. Dropping all of the
 // guest's page cache would drop fio itself, which then takes half a second longer to start under emulation.
 //
 //	$2 file system  $3 barrier  $4 write_cache  $5 cache_type  $6 bytes of the data file
@@ -83,9 +86,13 @@ none) echo "target=/dev/$disk" ;;
 	case $2-$3 in
 	ext4-off) opts=noatime,barrier=0 ;;
 	ext4-on) opts=noatime,barrier=1 ;;
+	btrfs-off | f2fs-off) opts=noatime,nodiscard,nobarrier ;;
+	btrfs-on | f2fs-on) opts=noatime,nodiscard ;;
 	*) opts=noatime ;;
 	esac
 	mkdir -p /scratch
+	# Disks of one file system come and go, each as it was at another time: what the kernel knows of the last one must not stand in the way.
+	case $2 in btrfs) btrfs device scan --forget >/dev/null 2>&1 ;; esac
 	mount -t "$2" -o "$opts" "/dev/$disk" /scratch || broken "mount -t $2 -o $opts failed"
 	[ -f /scratch/data ] || broken "the file system has no data file"
 	truncate -s "$6" /scratch/data || broken "the data file cannot be cut to $6 bytes"
@@ -130,7 +137,7 @@ func (c *Client) Prepare(ctx context.Context, serial string, s Setup) (Disk, err
 		return Disk{}, fmt.Errorf("prepare disk %s in the guest: %w", serial, blame(err, brokenStatus))
 	}
 	d, err := parsePrepared(out.Stdout)
-	if err == nil && s.Filesystem == "ext4" && strings.Contains(d.Mount, "nobarrier") != (s.Barrier == "off") {
+	if err == nil && cell.TakesBarrierOff(s.Filesystem) && strings.Contains(d.Mount, "nobarrier") != (s.Barrier == "off") {
 		err = fmt.Errorf("prepare disk %s in the guest: asked for barrier %s, the mount options are %s", serial, s.Barrier, d.Mount)
 	}
 	return d, err
@@ -157,9 +164,13 @@ const formatScript = findScript + `
 case $2 in
 ext4) mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0,nodiscard "/dev/$disk" || exit 3 ;;
 xfs) mkfs.xfs -q -f -K "/dev/$disk" || exit 3 ;;
+btrfs) mkfs.btrfs -q -f -K "/dev/$disk" || exit 3 ;;
+f2fs) mkfs.f2fs -q -f -t 0 "/dev/$disk" || exit 3 ;;
 esac
 mkdir -p /scratch
-mount -t "$2" "/dev/$disk" /scratch || exit 3
+opts=noatime
+case $2 in btrfs | f2fs) opts=noatime,nodiscard ;; esac
+mount -t "$2" -o "$opts" "/dev/$disk" /scratch || exit 3
 : >/scratch/data
 [ "$3" = 0 ] || fio --name=layout --filename=/scratch/data --rw=write --bs=1m --size="$3" --ioengine=psync \
 	--fallocate=none --end_fsync=1 --output=/run/platter/layout.txt || {

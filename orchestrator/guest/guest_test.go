@@ -57,21 +57,62 @@ func TestTheGuestHasTheKernelOfItsDistribution(t *testing.T) {
 		}
 		return v
 	}
-	debian, err := choose(versions("linux-image-cloud-amd64", "util-linux-extra"))
+	debian, err := choose(kernels, versions("linux-image-cloud-amd64", "util-linux-extra"))
 	if err != nil || debian[0] != "linux-image-cloud-amd64" || !slices.Contains(debian, "util-linux-extra") {
 		t.Errorf("Debian: %v, %v", debian, err)
 	}
-	ubuntu, err := choose(versions("linux-image-virtual"))
+	ubuntu, err := choose(kernels, versions("linux-image-virtual"))
 	if err != nil || ubuntu[0] != "linux-image-virtual" || slices.Contains(ubuntu, "util-linux-extra") {
 		t.Errorf("Ubuntu: %v, %v", ubuntu, err)
 	}
-	if _, err := choose(versions()); err == nil || !strings.Contains(err.Error(), "none of the kernel packages") {
+	if _, err := choose(kernels, versions()); err == nil || !strings.Contains(err.Error(), "none of the kernel packages") {
 		t.Errorf("no kernel: %v", err)
 	}
 	without := versions("linux-image-virtual")
 	delete(without, "fio")
-	if _, err := choose(without); err == nil || !strings.Contains(err.Error(), "package fio: run apt-get update") {
+	if _, err := choose(kernels, without); err == nil || !strings.Contains(err.Error(), "package fio: run apt-get update") {
 		t.Errorf("no fio: %v", err)
+	}
+}
+
+func TestAnotherKernelIsTakenWhereItIsAskedFor(t *testing.T) {
+	versions := map[string]string{"linux-image-cloud-amd64": "1", "linux-image-amd64": "1"}
+	for _, p := range packages {
+		versions[p] = "1"
+	}
+	if got, err := choose([]string{"linux-image-amd64"}, versions); err != nil || got[0] != "linux-image-amd64" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := choose([]string{"linux-image-mine"}, versions); err == nil || !strings.Contains(err.Error(), "linux-image-mine") {
+		t.Errorf("a kernel that apt does not know: %v", err)
+	}
+}
+
+func TestTheFileSystemsOfAKernelAreReadFromItsListsOfModules(t *testing.T) {
+	tree := t.TempDir()
+	dir := filepath.Join(tree, "lib", "modules", "6.1.0-cloud")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"modules.builtin": "kernel/fs/ext4/ext4.ko\nkernel/fs/jbd2/jbd2.ko\n",
+		"modules.dep": "kernel/fs/btrfs/btrfs.ko.xz: kernel/lib/libcrc32c.ko.xz\nkernel/fs/xfs/xfs.ko: kernel/lib/libcrc32c.ko\n" +
+			"kernel/fs/f2fsx/f2fsx.ko:\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := mountable(tree, "6.1.0-cloud")
+	if err != nil || !slices.Equal(got, []string{"ext4", "xfs", "btrfs"}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	i := Image{Filesystems: got}
+	if i.Mounts("f2fs") || !i.Mounts("btrfs") || !i.Mounts("none") {
+		t.Errorf("f2fs %t, btrfs %t, none %t", i.Mounts("f2fs"), i.Mounts("btrfs"), i.Mounts("none"))
+	}
+	if _, err := mountable(tree, "6.2"); err == nil {
+		t.Error("a kernel without lists has file systems")
 	}
 }
 

@@ -14,12 +14,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 
+	"platter/cell"
 	"platter/orchestrator/mmdebstrap"
 )
 
@@ -31,6 +33,13 @@ type Image struct {
 	Kernel string `json:"kernel"` // release of the guest's kernel
 	Fio    string `json:"fio"`    // package version of the guest's fio
 	Suite  string `json:"suite"`
+	// Filesystems are those of cell.Filesystems that its kernel has, built in or as a module.
+	Filesystems []string `json:"filesystems,omitempty"`
+}
+
+// Mounts reports whether the guest's kernel has a file system; "none" it always has.
+func (i *Image) Mounts(filesystem string) bool {
+	return filesystem == cell.RawDevice || slices.Contains(i.Filesystems, filesystem)
 }
 
 const (
@@ -83,12 +92,16 @@ func open(dir string) (*Image, error) {
 	if err := json.Unmarshal(text, img); err != nil {
 		return nil, &Error{Message: fmt.Sprintf("guest image %s is damaged (%v): remove that directory and run: platter guest build", dir, err)}
 	}
+	if img.Filesystems == nil { // of a version that did not ask: it knew these two, and its kernels have them
+		img.Filesystems = []string{"ext4", "xfs"}
+	}
 	return img, nil
 }
 
 // Build makes the guest image in the cache directory from packages of the host's own distribution, or finds it already
-// made. It needs root, mmdebstrap and mke2fs, and writes its steps to log. Two builds at once wait for each other.
-func Build(ctx context.Context, cache string, log io.Writer) (*Image, error) {
+// made. kernel is the package of its kernel, empty for the distribution's small one. It needs root, mmdebstrap and mke2fs, and writes its
+// steps to log. Two builds at once wait for each other.
+func Build(ctx context.Context, cache, kernel string, log io.Writer) (*Image, error) {
 	if os.Geteuid() != 0 {
 		return nil, &Error{Message: "building the guest needs root: run it as root"}
 	}
@@ -106,7 +119,7 @@ func Build(ctx context.Context, cache string, log io.Writer) (*Image, error) {
 	}
 	defer unlock()
 
-	r, err := newRecipe(ctx)
+	r, err := newRecipe(ctx, kernel)
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +218,10 @@ func (r recipe) build(ctx context.Context, dir, failed string, log io.Writer) er
 	if err != nil {
 		return err
 	}
+	filesystems, err := mountable(tree, release)
+	if err != nil {
+		return err
+	}
 	if err := installRootfs(tree); err != nil {
 		return err
 	}
@@ -220,7 +237,8 @@ func (r recipe) build(ctx context.Context, dir, failed string, log io.Writer) er
 			return fmt.Errorf("remove guest tree: %w", err)
 		}
 	}
-	text, err := json.MarshalIndent(Image{Digest: r.digest(), Kernel: release, Fio: installed["fio"], Suite: r.suite}, "", "  ")
+	text, err := json.MarshalIndent(Image{Digest: r.digest(), Kernel: release, Fio: installed["fio"], Suite: r.suite,
+		Filesystems: filesystems}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -233,7 +251,7 @@ func (r recipe) build(ctx context.Context, dir, failed string, log io.Writer) er
 }
 
 // writeInitramfsSettings prepares the files that must lie in the tree before the kernel package is configured: an initrd
-// with only the modules that find the root disk boots seconds faster under emulation.
+// with only the modules that find and mount the root disk boots seconds faster under emulation.
 func writeInitramfsSettings(dir string) error {
 	base := filepath.Join(dir, "etc", "initramfs-tools")
 	if err := os.MkdirAll(filepath.Join(base, "conf.d"), 0o755); err != nil {
@@ -241,7 +259,7 @@ func writeInitramfsSettings(dir string) error {
 	}
 	err := errors.Join(
 		os.WriteFile(filepath.Join(base, "conf.d", "platter"), []byte("MODULES=list\nBUSYBOX=y\nCOMPRESS=gzip\n"), 0o644),
-		os.WriteFile(filepath.Join(base, "modules"), []byte("virtio_pci\nvirtio_blk\noverlay\n"), 0o644))
+		os.WriteFile(filepath.Join(base, "modules"), []byte("virtio_pci\nvirtio_blk\noverlay\next4\ncrc32c_generic\n"), 0o644))
 	if err != nil {
 		return fmt.Errorf("write initramfs settings: %w", err)
 	}
@@ -264,6 +282,26 @@ func takeKernel(tree, dir string) (string, error) {
 		return "", fmt.Errorf("take kernel out of the guest tree: %w", err)
 	}
 	return release, nil
+}
+
+// mountable returns which of the file systems the kernel in the tree has: its lists of built-in and of loadable modules name them by
+// their files, kernel/fs/NAME/NAME.ko, with the suffix of a compression perhaps.
+func mountable(tree, release string) ([]string, error) {
+	var modules []byte
+	for _, list := range []string{"modules.builtin", "modules.dep"} {
+		text, err := os.ReadFile(filepath.Join(tree, "lib", "modules", release, list))
+		if err != nil {
+			return nil, fmt.Errorf("read which file systems the guest's kernel has: %w", err)
+		}
+		modules = append(modules, text...)
+	}
+	var found []string
+	for _, name := range cell.Filesystems() {
+		if bytes.Contains(modules, fmt.Appendf(nil, "kernel/fs/%s/%s.ko", name, name)) {
+			found = append(found, name)
+		}
+	}
+	return found, nil
 }
 
 // installRootfs puts platter's own files into the tree.

@@ -20,10 +20,11 @@ var rootfs embed.FS
 // packages are the distribution packages of the guest, without its kernel. Their dependencies come with them.
 var packages = []string{
 	"initramfs-tools", "busybox", "kmod", "iproute2",
-	"openssh-server", "fio", "e2fsprogs", "xfsprogs",
+	"openssh-server", "fio", "e2fsprogs", "xfsprogs", "btrfs-progs", "f2fs-tools",
 }
 
-// kernels are the packages of the small kernel for virtual machines: Debian's and Ubuntu's. A distribution has one of them.
+// kernels are the packages of the small kernel for virtual machines: Debian's and Ubuntu's. A distribution has one of them. They boot
+// fastest under emulation, and Debian's has no f2fs.
 var kernels = []string{"linux-image-cloud-amd64", "linux-image-virtual"}
 
 // wanted are packages that are taken where the distribution has them: switch_root moved there from util-linux after Debian 13.
@@ -38,7 +39,12 @@ type recipe struct {
 }
 
 // newRecipe asks the host's apt what it would install now. It fails when apt has no lists or does not know a package.
-func newRecipe(ctx context.Context) (recipe, error) {
+// kernel is the package of the guest's kernel, empty for the small one of the distribution.
+func newRecipe(ctx context.Context, kernel string) (recipe, error) {
+	kernels := kernels
+	if kernel != "" {
+		kernels = []string{kernel}
+	}
 	d, err := readDistribution()
 	if err != nil {
 		return recipe{}, err
@@ -55,12 +61,12 @@ func newRecipe(ctx context.Context) (recipe, error) {
 	if err != nil {
 		return recipe{}, err
 	}
-	r.packages, err = choose(r.versions)
+	r.packages, err = choose(kernels, r.versions)
 	return r, err
 }
 
-// choose returns the packages of the guest where apt has these versions.
-func choose(versions map[string]string) ([]string, error) {
+// choose returns the packages of the guest, with one of the kernels, where apt has these versions.
+func choose(kernels []string, versions map[string]string) ([]string, error) {
 	kernel := slices.IndexFunc(kernels, func(k string) bool { return versions[k] != "" })
 	if kernel < 0 {
 		return nil, &Error{Message: fmt.Sprintf("apt knows none of the kernel packages %s: run apt-get update, then try again (Debian and "+
@@ -83,7 +89,7 @@ func choose(versions map[string]string) ([]string, error) {
 }
 
 // buildVersion stands for how an image is built: raise it when build, bootstrap or the initramfs settings change.
-const buildVersion = 3
+const buildVersion = 4
 
 // digest names the image: hex of the SHA-256 over what was asked for: the build, sources, packages with their versions
 // and platter's own files. Versions of dependencies follow from those; keys are made at build.

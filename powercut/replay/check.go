@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"platter/cell"
 	"platter/powercut/witness"
 )
 
@@ -21,7 +22,7 @@ type Loss struct {
 // Check judges an image or file by its bytes: it reads every block that the ledger speaks of where the campaign's extents say
 // that it stands. Blocks must be overwritten in place; other patterns are an error.
 func Check(data io.ReaderAt, c Campaign, l *Ledger) (Loss, error) {
-	if c.Layout.Pattern != witness.Overwrite {
+	if c.Layout.Pattern != witness.Overwrite || cell.Relocates(c.Filesystem) {
 		return Loss{}, errPattern
 	}
 	if err := c.check(); err != nil {

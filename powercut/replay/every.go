@@ -132,8 +132,8 @@ type ackRecord struct {
 type cursor struct{ write, record int }
 
 func newJudge(log *oplog.Reader, c Campaign) (*judge, error) {
-	if c.Layout.Pattern != witness.Overwrite || c.Format != "raw" {
-		return nil, fmt.Errorf("pattern %q on format %q: %w", c.Layout.Pattern, c.Format, errPattern)
+	if c.Layout.Pattern != witness.Overwrite || c.Format != "raw" || cell.Relocates(c.Filesystem) {
+		return nil, fmt.Errorf("pattern %q on format %q, file system %q: %w", c.Layout.Pattern, c.Format, c.Filesystem, errPattern)
 	}
 	if err := c.check(); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ type Campaign struct {
 	Witness uint8          `json:"witness"` // number of the witness disk in the log
 	// Extents say where the bytes of the probe's file stand on the disk; none on the raw device, where they are the disk's.
 	Extents    []Extent `json:"extents,omitempty"`
-	Filesystem string   `json:"filesystem"` // "none", "ext4" or "xfs"
+	Filesystem string   `json:"filesystem"` // one of cell.Filesystems
 	Format     string   `json:"format"`     // "raw" or "qcow2"
 	SizeBytes  int64    `json:"size_bytes"` // of the data image
 	// SectorBytes is what the simulated drive writes whole or not at all: 512, which 0 means, or 4096.

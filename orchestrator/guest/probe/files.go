@@ -113,6 +113,16 @@ func (f *kernelFile) Close() error {
 	return nil
 }
 
+// relocates reports whether it lies on a file system that may give a block another place when it is overwritten (cell.Relocates): it
+// knows them by their magic numbers.
+func (f *kernelFile) relocates() (bool, error) {
+	var s unix.Statfs_t
+	if err := again(func() error { return unix.Fstatfs(f.fd, &s) }); err != nil {
+		return false, fmt.Errorf("ask for the file system of %s: %w", f.name, err)
+	}
+	return s.Type == unix.BTRFS_SUPER_MAGIC || s.Type == unix.F2FS_SUPER_MAGIC, nil
+}
+
 // isDevice reports whether it is a block device.
 func (f *kernelFile) isDevice() (bool, error) {
 	var st unix.Stat_t

@@ -10,7 +10,8 @@ import (
 	"platter/powercut/witness"
 )
 
-// mapped is what prefill prints: where a file stands on the disk; nothing for a device.
+// mapped is what prefill prints: where a file stands on the disk; nothing for a device, and nothing on a file system that gives blocks
+// another place when they are overwritten.
 type mapped struct {
 	Extents []extent `json:"extents"`
 }
@@ -59,6 +60,9 @@ func prefill(o options) (_ mapped, err error) {
 	}
 	if err := syncDir(parent(o.filename)); err != nil {
 		return mapped{}, err
+	}
+	if relocates, err := f.relocates(); err != nil || relocates {
+		return mapped{Extents: []extent{}}, err
 	}
 	extents, err := mapFile(f, size)
 	return mapped{Extents: extents}, err
