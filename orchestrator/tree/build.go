@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/digitalocean/go-libvirt"
 	"golang.org/x/sys/unix"
 
 	"platter/fault"
@@ -214,6 +215,10 @@ func (t *Tree) settle(ctx context.Context, o BuildOptions, lock *os.File) error 
 	defer s.Close()
 	if err := s.StartLibvirt(ctx); err != nil {
 		return err
+	}
+	// It looks at QEMU when it is asked for it first, which takes seconds.
+	if err := s.ask(ctx, func(l *libvirt.Libvirt) error { _, err := l.ConnectGetVersion(); return err }); err != nil {
+		return fault.New(fault.Rig, "libvirt in hypervisor %s finds no QEMU: %v: platter hypervisor build %s", t.Name, err, t.Name)
 	}
 	return s.stopLibvirt()
 }

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -38,8 +39,10 @@ func (s *Session) StartLibvirt(ctx context.Context) error {
 			s.tree.Name, starting, s.tree.Name))
 	defer cancel()
 	for {
-		if _, err := os.Stat(s.Root() + "/run/libvirt/virtlogd-sock"); err == nil && s.answers(ctx) {
-			return nil
+		if _, err := os.Stat(s.Root() + "/run/libvirt/virtlogd-sock"); err == nil {
+			if s.ask(ctx, func(*libvirt.Libvirt) error { return nil }) == nil {
+				return nil
+			}
 		}
 		select {
 		case <-s.dead:
@@ -78,11 +81,11 @@ func (s *Session) startDaemon(name string) error {
 	return nil
 }
 
-// answers asks libvirt something that it answers when its drivers are up.
-func (s *Session) answers(ctx context.Context) bool {
+// ask asks libvirt something. It answers when its drivers are up.
+func (s *Session) ask(ctx context.Context, question func(*libvirt.Libvirt) error) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", s.Socket())
 	if err != nil {
-		return false
+		return err
 	}
 	defer conn.Close()
 	answer := make(chan error, 1)
@@ -90,17 +93,18 @@ func (s *Session) answers(ctx context.Context) bool {
 		l := libvirt.NewWithDialer(dialers.NewAlreadyConnected(conn))
 		err := l.ConnectToURI(libvirt.QEMUSystem)
 		if err == nil {
-			err = l.Disconnect()
+			err = errors.Join(question(l), l.Disconnect())
 		}
 		answer <- err
 	}()
 	select {
 	case err := <-answer:
-		return err == nil
+		return err
 	case <-s.dead:
+		return s.err
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	return false
 }
 
 // stopLibvirt ends the daemons in good order, so that what they keep on disk is whole.
