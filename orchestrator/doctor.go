@@ -11,6 +11,7 @@ import (
 	"platter/orchestrator/guest"
 	"platter/orchestrator/host"
 	"platter/orchestrator/hypervisor"
+	"platter/orchestrator/tree"
 )
 
 // Status of a check.
@@ -54,6 +55,7 @@ func Examine(ctx context.Context, uri, storage, cache string) []Check {
 	add(examineTool("fio", "fio --version"), examineFUSE())
 	add(examineStorage(storage)...)
 	add(examineIOUring())
+	add(examineTrees(cache)...)
 	return append(checks, examineLeftovers(ctx, host, storage))
 }
 
@@ -126,6 +128,30 @@ func examineStorage(storage string) []Check {
 		return append(checks, fail("o_direct", "name another directory with --storage", "%v", err))
 	}
 	return append(checks, ok("o_direct", "files in %s open with O_DIRECT", storage))
+}
+
+// examineTrees looks at the hypervisors beside the installed one. A machine without any needs no line.
+func examineTrees(cache string) []Check {
+	built, problems := tree.List(cache)
+	var words, mends []string
+	for _, t := range built {
+		words = append(words, fmt.Sprintf("%s (QEMU %s, libvirt %s)", t.Name, t.QEMU, t.Libvirt))
+	}
+	said := strings.Join(words, ", ")
+	for _, dir := range tree.Unfinished(cache) {
+		said = strings.TrimPrefix(said+"; half built: "+dir, "; ")
+		name, _, _ := strings.Cut(filepath.Base(dir), ".")
+		mends = append(mends, "platter hypervisor build "+name+", or platter cleanup")
+	}
+	switch {
+	case problems != nil:
+		return []Check{warn("hypervisors", "", "%s", strings.ReplaceAll(problems.Error(), "\n", "; "))}
+	case mends != nil:
+		return []Check{warn("hypervisors", strings.Join(mends, "; "), "%s", said)}
+	case said == "":
+		return nil
+	}
+	return []Check{ok("hypervisors", "%s", said)}
 }
 
 func examineIOUring() Check {

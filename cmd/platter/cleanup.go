@@ -7,6 +7,7 @@ import (
 
 	"platter/orchestrator"
 	"platter/orchestrator/hypervisor"
+	"platter/orchestrator/tree"
 	"platter/text"
 )
 
@@ -16,8 +17,8 @@ func cleanupCommand() *cli.Command {
 		Usage:    "remove what a run that was killed left behind",
 		Category: "set up",
 		Description: `Finds the domains that bear platter's mark and the work directories in the storage directory, and removes those
-whose run is dead. Runs that are alive, other domains and other files are not touched. A new run does the same
-when it starts.
+whose run is dead; half-built hypervisors, too. Runs that are alive, other domains and other files are not touched.
+A new run does the same when it starts, but for the hypervisors.
 
 EXAMPLES:
    platter cleanup --dry-run
@@ -54,10 +55,19 @@ EXAMPLES:
 			} else if err := orchestrator.RemoveLeftovers(c.Context, host, found); err != nil {
 				return err
 			}
+			trees := tree.Unfinished(cacheDir())
+			if !c.Bool("dry-run") {
+				if err := tree.RemoveUnfinished(cacheDir()); err != nil {
+					return err
+				}
+			}
 			for _, l := range found {
 				fmt.Fprintln(c.App.Writer, text.Line(fmt.Sprint(verb, " ", l)))
 			}
-			if len(found) == 0 {
+			for _, dir := range trees {
+				fmt.Fprintln(c.App.Writer, text.Line(verb+" half-built hypervisor "+dir))
+			}
+			if len(found)+len(trees) == 0 {
 				fmt.Fprintln(c.App.Writer, "nothing was left behind")
 			}
 			return nil
