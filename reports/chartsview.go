@@ -26,6 +26,8 @@ type viewData struct {
 	Fronts map[string][][]int `json:"fronts,omitempty"`
 	Strips []strip            `json:"strips,omitempty"`
 	Every  int                `json:"every"` // intervals that a value of Course sums up
+
+	Timelines []viewTimeline `json:"timelines,omitempty"`
 }
 
 type viewAxis struct {

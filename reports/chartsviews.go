@@ -20,7 +20,7 @@ const viewHeight = 380
 func newViews(d viewData, prefix string) ([]chart, error) {
 	var drawn []chart
 	for _, draw := range []func(viewData) (*chart, *charts.RectChart){paretoView, heatView, curvesView, blocksView, courseView, stripsView,
-		exposureView} {
+		exposureView, timelineView} {
 		c, skeleton := draw(d)
 		if c == nil {
 			continue
@@ -236,4 +236,23 @@ func exposureView(d viewData) (*chart, *charts.RectChart) {
 		Choosers: []chooser{{Key: "class", Label: "Failure", Options: d.Questions, Chosen: d.worstQuestion()},
 			{Key: "work", Label: "Workload", Options: append([]string{"all"}, d.Works...)}}}
 	return c, skeleton(types.ChartLine, "value", "log", "share of the log’s time", "")
+}
+
+func timelineView(d viewData) (*chart, *charts.RectChart) {
+	if len(d.Timelines) == 0 {
+		return nil, nil
+	}
+	var names []string
+	for _, t := range d.Timelines {
+		names = append(names, t.Name)
+	}
+	c := &chart{Draw: "timeline", Title: "A loss, operation by operation", Height: viewHeight,
+		Caption: "What was asked of the disk around the worst crash point, from its operation log. Bars: ▭ writes from their arrival at the image " +
+			"to its answer (dark: with DSYNC), flushes; what overlaps has a line of its own. ▲ promise, ● the writes are seen to return, ◆ a flush " +
+			"takes effect or data move down. Below: how much lies in each cache alone. Red: the promised write that the crash takes, the promise that it " +
+			"breaks, and where the write lay. Behind the cut stands what would have come. The sliders zoom.",
+		Summary: "Lanes of operations around a crash point; the table below lists them.",
+		Choosers: []chooser{{Key: "loss", Label: "Loss", Options: names},
+			{Key: "axis", Label: "Across", Options: []string{"events of the log", "time"}}}}
+	return c, skeleton(types.ChartCustom, "value", "category", "event of the log", "")
 }

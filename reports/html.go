@@ -52,17 +52,19 @@ type htmlPage struct {
 // section is what page.html shows of a run.
 type section struct {
 	*Model
-	ID     string // begins the ids of its elements
-	Kinds  []string
-	Layers []layer
-	Marked []markedWarning
-	Charts []chart
-	Speeds []speedFigure
-	Losses lossTable // empty for a run without crash campaigns
-	Views  []answerView
-	Flush  []flushRow // by cell
-	Raw    []rawCell
-	Data   json.RawMessage // of the charts with choosers
+	ID      string // begins the ids of its elements
+	Kinds   []string
+	Layers  []layer
+	Marked  []markedWarning
+	Charts  []chart
+	Speeds  []speedFigure
+	Losses  lossTable // empty for a run without crash campaigns
+	Views   []answerView
+	Flush   []flushRow // by cell
+	Raw     []rawCell
+	Drawn   []drawnLoss
+	Undrawn []string        // losses that could not be drawn, and why
+	Data    json.RawMessage // of the charts with choosers
 }
 
 // lossTable is what the cells lose, a row each.
@@ -233,10 +235,14 @@ func newSection(m *Model, id string, draw bool) (section, error) {
 	for i, x := range m.Warnings {
 		s.Marked = append(s.Marked, markedWarning{x, letters(i), id + "warning-" + letters(i)})
 	}
+	s.Drawn, s.Undrawn = drawLosses(m)
 	if !draw {
 		return s, nil
 	}
 	data := newViewData(m)
+	for _, l := range s.Drawn {
+		data.Timelines = append(data.Timelines, newViewTimeline(l))
+	}
 	text, err := json.Marshal(data)
 	if err != nil {
 		return s, fmt.Errorf("write report: %w", err)

@@ -425,6 +425,69 @@
     },
   };
 
+  views.timeline = (d, chosen, width) => {
+    const t = d.timelines[chosen.loss], timed = chosen.axis === 1, steps = t.e.length;
+    const rows = [...t.a.map((l) => l.n), ...(t.w.some(Boolean) ? ["in flight"] : []), "page cache", "drive’s cache", ...(t.w.some(Boolean) ? ["medium"] : [])];
+    const at = (i) => timed ? t.t[i] : i;
+    const cut = timed ? t.m : t.c + 0.5, first = at(0), last = at(steps - 1) + (timed ? 0 : 1);
+    const begin = timed && t.t[t.z[0]] === t.t[t.z[1]] ? first : at(t.z[0]), end = at(t.z[1]) + (timed ? (t.t[t.z[1]] - t.t[t.z[0]]) * 0.02 : 1);
+    const left = width < 600 ? 98 : 112;
+    const data = [];
+    // [row, from, to, shape, ink, height, text]: in steps, or in ms.
+    const add = (row, from, to, shape, ink, part, text, label) => data.push({ value: [from, row, to, shape, ink, part, label], name: text });
+    t.a.forEach((lane, row) => {
+      for (const [kind, from, to, lost, text, label] of lane.s ?? [])
+        add(row, at(from), timed ? at(to) : to, "span", lost ? "var(--bad)" : kind === "flush" ? "var(--flush)" : kind === "dsync" ? "var(--heat)" : "var(--bar)", 0.62, `${text}\nevent ${t.e[from]}, ${t.t[from]}\u202fms – event ${t.e[to]}, ${t.t[to]}\u202fms${lost ? "\nlost" : ""}`, label);
+      for (const [kind, i, lost, text] of lane.k ?? [])
+        add(row, at(i), at(i), { promise: "triangle", acknowledged: "circle" }[kind] ?? "diamond", lost ? "var(--bad)" : kind === "promise" ? "var(--read)" : kind === "acknowledged" ? "var(--muted)" : "var(--flush)", 1, `${text}\nevent ${t.e[i]}, ${t.t[i]}\u202fms${lost ? "\nthe crash breaks it" : ""}`);
+    });
+    // Runs of steps with one value, each from its step to the next run's.
+    const runs = (values, row, draw) => {
+      for (let i = 0, k; i < steps; i = k) {
+        for (k = i + 1; k < steps && values[k] === values[i];) k++;
+        if (values[i]) draw(values[i], row, at(i), k < steps ? at(k) : last);
+      }
+    };
+    const holders = { flight: "in flight", host: "page cache", drive: "drive’s cache", medium: "medium" };
+    for (const [name, bytes] of [["page cache", t.h], ["drive’s cache", t.d]]) {
+      const most = Math.max(1, ...bytes);
+      runs(bytes, rows.indexOf(name), (v, row, from, to) => add(row, from, to, "level", "var(--edge)", 0.25 + 0.6 * v / most, `${name}: ${group(v)} bytes that are not below it`));
+    }
+    runs(t.w, 0, (v, _, from, to) => add(rows.indexOf(holders[v]), from, to, "held", "var(--bad)", 0.3, `the lost write: ${holders[v]}`));
+    const room = width - left - 16;
+    return {
+      height: 118 + 26 * rows.length, left, right: 16, top: 22, bottom: 84,
+      x: { type: "value", min: first, max: last, minInterval: timed ? 0 : 1, name: timed ? "ms since the log began" : "event of the log", nameLocation: "middle", nameGap: 24, splitNumber: Math.max(2, Math.round(room / 110)),
+        axisLabel: { formatter: (v) => timed ? String(Number(v.toFixed(3))) : t.e[v] ? group(t.e[v]) : "" }, splitLine: { show: false } },
+      y: { type: "category", data: rows.map((n, i) => ({ value: `${i}`, n })), inverse: true, name: "", axisTick: { show: false }, axisLine: { show: false }, splitLine: { show: true, interval: 0, lineStyle: { color: "var(--rule)" } }, axisLabel: { interval: 0, hideOverlap: false, formatter: (i) => rows[i], width: left - 10, overflow: "truncate" } },
+      zoom: [
+        { type: "inside", filterMode: "none", startValue: begin, endValue: end, zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false },
+        { type: "slider", filterMode: "none", startValue: begin, endValue: end, bottom: 6, height: 18, showDataShadow: false, brushSelect: false, showDetail: false, borderColor: "var(--edge)", backgroundColor: "var(--tint)", fillerColor: "var(--track)", handleStyle: { color: "var(--paper)", borderColor: "var(--muted)" }, moveHandleStyle: { color: "var(--edge)" }, emphasis: { handleStyle: { color: "var(--paper)", borderColor: "var(--ink)" }, moveHandleStyle: { color: "var(--muted)" } } },
+      ],
+      series: [{
+        type: "custom", data, clip: true, emphasis: { disabled: true }, encode: { x: [0, 2], y: 1 },
+        markLine: { silent: true, symbol: "none", animation: false, lineStyle: { color: "var(--bad)", type: "solid", width: 1.5 }, label: { formatter: "cut", color: "var(--bad)", position: "start", fontSize: 12 }, data: [{ xAxis: cut }, ...(timed ? [] : (t.g ?? []).map((i) => ({ xAxis: i - 0.5, lineStyle: { color: "var(--edge)", type: "dotted" }, label: { formatter: "…", color: "var(--muted)", position: "start" } })))] },
+        markArea: { silent: true, itemStyle: { color: "var(--tint)", opacity: 0.8 }, data: [[{ xAxis: cut }, { xAxis: last }]] },
+        renderItem: (params, api) => {
+          const [from, row, to, shape, ink, part, label] = data[params.dataIndex].value;
+          const [x, y] = api.coord([from, row]), wide = api.coord([to, row])[0], h = api.size([0, 1])[1];
+          const box = params.coordSys, l = Math.max(x, box.x), r = Math.min(Math.max(wide, x + 2), box.x + box.width);
+          const rect = (top, height, style) => r > l && { type: "rect", shape: { x: l, y: top, width: r - l, height, r: 1 }, style };
+          if (shape === "span") {
+            const bar = rect(y - h * part / 2, h * part, { fill: ink, opacity: ink === "var(--bad)" ? 1 : 0.75 });
+            if (!bar || r - l < 8 + 7 * label.length) return bar;
+            return { type: "group", children: [bar, words(label, (l + r) / 2, y, "var(--paper)", 600, "center")] };
+          }
+          if (shape === "level") return rect(y + h * 0.42 - h * part, h * part, { fill: ink, opacity: 0.6 });
+          if (shape === "held") return rect(y - h * part / 2, h * part, { fill: ink });
+          return x >= box.x && x <= box.x + box.width && mark(shape, x, y, Math.min(5, h / 4), { fill: ink, stroke: "var(--paper)", lineWidth: 1 });
+        },
+      }],
+      words: "",
+      table: [["event", "ms", "what"], ...t.e.flatMap((e, i) => [[group(e), t.t[i].toFixed(3), ((t.l ?? []).includes(i) ? "lost: " : "") + t.x[i]], ...(i === t.c ? [["cut", t.m.toFixed(3), "the crash; what follows would have come"]] : [])])],
+    };
+  };
+
   // within puts parts over an axis of the option as it came.
   const within = (axis, parts) => ({ ...axis, ...parts, axisLabel: { ...axis.axisLabel, ...parts.axisLabel } });
 
@@ -434,6 +497,7 @@
     tooltip: { show: true, trigger: "item", renderMode: "richText", confine: true, formatter: (p) => p.name || p.seriesName, backgroundColor: "var(--paper)", borderColor: "var(--edge)", textStyle: { color: "var(--ink)", fontSize: 12, fontFamily: font() } },
     grid: { left: view.left ?? 68, top: view.top ?? 30, right: view.right ?? 24, bottom: view.bottom ?? 46 },
     xAxis: [within(option.xAxis[0], view.x)],
+    dataZoom: view.zoom,
     yAxis: [within({ ...option.yAxis[0], nameTextStyle: { align: "left", padding: [0, 0, 0, -40] } }, view.y)],
     series: view.series,
   });

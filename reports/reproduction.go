@@ -129,8 +129,8 @@ func (r reproduction) overlapping() Reproduction {
 	r.ask = "-c 'write -P 15 0 4k' -c 'aio_write -P 16 4k 4k' -c 'sleep 500' -c 'aio_write -P 17 8k 4k' -c aio_flush"
 	r.read = "-c 'read -P 17 8k 4k'"
 	return r.lines("strace holds the answer to the second write's fdatasync back for a second, in which the third write comes. " +
-		"On QEMU 10.0.3 and newer the last line fails with “Pattern verification failed”: the third write was answered without a sync of its own. On " +
-		"QEMU 7.2 it is kept.")
+		"On QEMU 10.0.3 and newer the last line fails with “Pattern verification failed”: the third write was answered without a sync of " +
+		"its own. On QEMU 7.2 it is kept.")
 }
 
 // lines returns the whole: a disk, qemu-io on it, which kills itself before it can flush, the cut, and what is left.

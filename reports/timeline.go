@@ -263,9 +263,9 @@ func (d *timelineDrawing) line(p *text.Printer, name string, row []byte, look Sp
 const dim = "2"
 
 func (d *timelineDrawing) legend() string {
-	said := "A column is an event of the log, no time. [==] write, from its arrival at the image to its answer; [DD] with DSYNC; [~*~] flush, " +
-		"* its effect; P promise; a writes seen to return; w write-back or destaging; o a cache holds bytes that are not below it; | the cut, and " +
-		"behind it what would have come; : events left out."
+	said := "A column is an event of the log, no time. [==] write, from its arrival at the image to its answer; [DD] with DSYNC; [~*~] " +
+		"flush, * its effect; P promise; a writes seen to return; w write-back or destaging; o a cache holds bytes that are not below it; | " +
+		"the cut, and behind it what would have come; : events left out."
 	if d.Fate != nil {
 		said += " X a promised write that the crash takes, and where the one told of below lay; ! the promise that it breaks."
 	}
@@ -296,8 +296,8 @@ func TimelineFacts(t *replay.Timeline) [][2]string {
 	} else if f.Found > 0 {
 		has = fmt.Sprintf("version %d", f.Found)
 	}
-	all = append(all, [2]string{"write", fmt.Sprintf("%d of job %d: block %d, %s bytes at %s, version %d of it; the crash leaves %s", f.Sequence,
-		f.Job, f.Block, text.Count(f.Bytes), text.Count(f.Offset), f.Generation, has)})
+	all = append(all, [2]string{"write", fmt.Sprintf("%d of job %d: block %d, %s bytes at %s, version %d of it; the crash leaves %s",
+		f.Sequence, f.Job, f.Block, text.Count(f.Bytes), text.Count(f.Offset), f.Generation, has)})
 	since := func(m *replay.Moment, before replay.Moment) string {
 		return fmt.Sprintf("event %s, %.3f ms, %.3f ms later", text.Count(m.Event), m.MS, m.MS-before.MS)
 	}
@@ -315,8 +315,8 @@ func TimelineFacts(t *replay.Timeline) [][2]string {
 	all = append(all, [2]string{"promised", since(&f.Promised, last) + ": the application was told that it is durable"})
 	all = append(all, [2]string{"cut", since(&t.Cut, f.Promised) + ": it lay in " + timelineHolder(t) + "; " + caches})
 	if f.Flushed != nil {
-		return append(all, [2]string{"flushed", since(f.Flushed, f.Promised) + " than the promise: the first flush that covers it would have come " +
-			"then"})
+		return append(all, [2]string{"flushed", since(f.Flushed, f.Promised) + " than the promise: the first flush that covers it would have " +
+			"come then"})
 	}
 	if t.Events == t.Cut.Event {
 		return append(all, [2]string{"flushed", "by nothing: the log ends at the cut"})
