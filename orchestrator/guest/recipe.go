@@ -19,16 +19,13 @@ var rootfs embed.FS
 
 // packages are the distribution packages of the guest, without its kernel. Their dependencies come with them.
 var packages = []string{
-	"initramfs-tools", "busybox", "kmod", "iproute2",
+	"initramfs-tools", "busybox-static", "kmod",
 	"openssh-server", "fio", "e2fsprogs", "xfsprogs", "btrfs-progs", "f2fs-tools",
 }
 
 // kernels are the packages of the small kernel for virtual machines: Debian's and Ubuntu's. A distribution has one of them. They boot
 // fastest under emulation, and Debian's has no f2fs.
 var kernels = []string{"linux-image-cloud-amd64", "linux-image-virtual"}
-
-// wanted are packages that are taken where the distribution has them: switch_root moved there from util-linux after Debian 13.
-var wanted = []string{"util-linux-extra"}
 
 // A recipe is everything that goes into an image, so that equal recipes make equal guests.
 type recipe struct {
@@ -57,7 +54,7 @@ func newRecipe(ctx context.Context, kernel string) (recipe, error) {
 	if r.suite, r.sources = d.sources(repositories); len(r.sources) == 0 {
 		return recipe{}, &Error{Message: fmt.Sprintf("apt has no package lists for %q: run apt-get update, then try again", d.codename)}
 	}
-	r.versions, err = mmdebstrap.Candidates(ctx, slices.Concat(kernels, packages, wanted))
+	r.versions, err = mmdebstrap.Candidates(ctx, slices.Concat(kernels, packages))
 	if err != nil {
 		return recipe{}, err
 	}
@@ -72,20 +69,13 @@ func choose(kernels []string, versions map[string]string) ([]string, error) {
 		return nil, &Error{Message: fmt.Sprintf("apt knows none of the kernel packages %s: run apt-get update, then try again (Debian and "+
 			"Ubuntu have one)", strings.Join(kernels, ", "))}
 	}
-	chosen := []string{kernels[kernel]}
 	for _, p := range packages {
 		if versions[p] == "" {
 			return nil, &Error{Message: fmt.Sprintf(
 				"apt knows no version of package %s: run apt-get update, then try again (Debian 12 has it, Ubuntu in universe)", p)}
 		}
-		chosen = append(chosen, p)
 	}
-	for _, p := range wanted {
-		if versions[p] != "" {
-			chosen = append(chosen, p)
-		}
-	}
-	return chosen, nil
+	return append([]string{kernels[kernel]}, packages...), nil
 }
 
 // buildVersion stands for how an image is built: raise it when build, bootstrap or the initramfs settings change.
