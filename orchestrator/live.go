@@ -37,6 +37,7 @@ type liveLab struct {
 	saved  map[Boot]string // where the saved guest is; empty while there is none
 	saves  int             // guests saved, for the names of the files
 	plain  map[Boot]bool   // saving or restoring failed: guests are booted
+	took   time.Duration   // by the slowest boot
 	// again says that guests will be started often: the first one is saved already, and where crash says that they will run the probe, with
 	// that in it.
 	again, crash bool
@@ -47,11 +48,13 @@ func newLiveLab(host *hypervisor.Host, image *guest.Image, work *workdir, accel 
 		plain: map[Boot]bool{}}
 }
 
-// Limits of a boot: under emulation a boot takes about 8 s, a restored guest answers at once.
+// Limits of a boot: under emulation a boot takes about 4 s, a restored guest answers at once. On a host that is busy with something else
+// both take many times as long: a restored guest is given several times what a boot took.
 const (
 	bootLimit    = 120 * time.Second
 	restoreLimit = 30 * time.Second
-	portTries    = 3
+	restoreBoots = 5
+	startTries   = 3
 )
 
 // Boot implements Lab.
@@ -84,6 +87,7 @@ func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
 	for try := 1; ; try++ {
+		began := time.Now()
 		port, err := freePort()
 		if err != nil {
 			return nil, err
@@ -95,22 +99,64 @@ func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
 		domain, err := l.host.Start(ctx, doc)
 		if err != nil {
 			// Between looking for a free port and QEMU's bind another process may have taken it.
-			if strings.Contains(err.Error(), "host forwarding rule") && try < portTries {
+			if strings.Contains(err.Error(), "host forwarding rule") && try < startTries {
 				continue
 			}
 			return nil, err
 		}
-		return l.meet(ctx, domain, port)
+		m, err := l.meet(ctx, domain, port, true)
+		if err != nil {
+			return nil, err
+		}
+		took := time.Since(began)
+		out, err := m.client.Run(ctx, "cat /proc/uptime", nil)
+		if err == nil {
+			err = checkClock(string(out.Stdout), time.Since(began))
+		}
+		if err == nil {
+			l.took = max(l.took, took)
+			return m, nil
+		}
+		closing, cancelClose := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+		err = errors.Join(&BootError{Err: err, Console: m.Console()}, m.Close(closing))
+		cancelClose()
+		if try == startTries || !errors.Is(err, errClock) {
+			return nil, err
+		}
 	}
 }
 
-// meet connects to a guest that was just started or restored, and ends it if that fails.
-func (l *liveLab) meet(ctx context.Context, domain *hypervisor.Domain, port int) (*liveMachine, error) {
+// errClock says that a guest's clock runs at a wrong rate.
+var errClock = errors.New("the guest's clock runs too fast")
+
+// checkClock fails for a guest whose own time since its start, which /proc/uptime begins with, is more than the time since its QEMU was
+// started. A kernel that is stalled while it calibrates the time stamp counter against the timer of 1981 takes a rate that is several times
+// too low, and with tsc=reliable it keeps it: then every latency and rate that fio reports is wrong by that factor.
+func checkClock(uptime string, since time.Duration) error {
+	var seconds float64
+	if _, err := fmt.Sscan(uptime, &seconds); err != nil {
+		return fmt.Errorf("read the guest's uptime %q: %w", uptime, err)
+	}
+	if seconds > since.Seconds() {
+		return fmt.Errorf("%w: it says that %.1f s passed in %.1f s", errClock, seconds, since.Seconds())
+	}
+	return nil
+}
+
+// meet connects to a guest that was just restored, or started if it boots, and ends it if that fails.
+func (l *liveLab) meet(ctx context.Context, domain *hypervisor.Domain, port int, boots bool) (*liveMachine, error) {
 	m := &liveMachine{domain: domain, console: l.consolePath()}
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go m.watchDeath(waiting, cancel)
-	client, err := guest.Dial(waiting, fmt.Sprintf("127.0.0.1:%d", port), l.image)
+	var err error
+	if boots {
+		err = m.waitForNetwork(waiting)
+	}
+	var client *guest.Client
+	if err == nil {
+		client, err = guest.Dial(waiting, fmt.Sprintf("127.0.0.1:%d", port), l.image)
+	}
 	if err == nil {
 		m.client = client
 		return m, nil
@@ -124,9 +170,24 @@ func (l *liveLab) meet(ctx context.Context, domain *hypervisor.Domain, port int)
 	return nil, errors.Join(failed, m.Close(closing))
 }
 
+// waitForNetwork waits until a guest that boots says on its console that it has its network. Earlier connections would be accepted by
+// QEMU and answered late or never, and each that is given up costs the guest a process of sshd when it has least time for it.
+func (m *liveMachine) waitForNetwork(ctx context.Context) error {
+	for {
+		if text, _ := readTail(m.console, consoleTail); bytes.Contains(text, []byte(guest.UpLine)) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("guest did not come up: %w", context.Cause(ctx))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // save saves the running guest and goes on with it restored.
 func (l *liveLab) save(ctx context.Context, b Boot, m *liveMachine) (Machine, error) {
-	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	ctx, cancel := context.WithTimeout(ctx, max(bootLimit, restoreBoots*l.took))
 	defer cancel()
 	if l.crash {
 		// A failure shows again, with its reason, when the probe is run.
@@ -149,7 +210,7 @@ func (l *liveLab) consolePath() string { return l.work.consolePath() + l.tag }
 
 // restore wakes the saved guest.
 func (l *liveLab) restore(ctx context.Context, b Boot) (Machine, error) {
-	ctx, cancel := context.WithTimeout(ctx, restoreLimit)
+	ctx, cancel := context.WithTimeout(ctx, max(restoreLimit, restoreBoots*l.took))
 	defer cancel()
 	doc, err := l.host.SavedXML(ctx, l.saved[b])
 	if err != nil {
@@ -163,7 +224,7 @@ func (l *liveLab) restore(ctx context.Context, b Boot) (Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := l.meet(ctx, domain, port)
+	m, err := l.meet(ctx, domain, port, false)
 	if err != nil {
 		return nil, err
 	}

@@ -63,9 +63,14 @@ func (i *Image) RootPath() string { return filepath.Join(i.Dir, rootFile) }
 
 // CommandLine returns the kernel's command line. The serial console comes first and early: the first kernel line tells a
 // guest that boots from one that hangs. The ciphers of the kernel test themselves at every boot unless they are told not to.
+// root and init are for images that an earlier platter built, whose RAM disk was the distribution's.
 func (i *Image) CommandLine() string {
-	return "earlyprintk=serial,ttyS0,115200 console=ttyS0 panic=-1 cryptomgr.notests"
+	return "earlyprintk=serial,ttyS0,115200 console=ttyS0 root=/dev/vda ro init=/sbin/platter-init net.ifnames=0 panic=-1 " +
+		"cryptomgr.notests"
 }
+
+// UpLine is what the guest says on its console when it has its network and starts sshd (rootfs/init).
+const UpLine = "platter: guest is up"
 
 // Open finds the guest image in the cache directory that was built last for a machine of this one's suite, else that of another suite: in
 // the tree of another hypervisor that is the guest of the host.

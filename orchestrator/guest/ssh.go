@@ -50,7 +50,7 @@ var ErrHostKey = errors.New("the host key is not the guest image's")
 // A fresh connection that stays silent is given up and another is tried: QEMU's user network accepts connections long
 // before the guest listens, and such a connection may never wake up. The wait grows, for guests that are merely slow.
 const (
-	firstBannerWait = 500 * time.Millisecond
+	firstBannerWait = 3 * time.Second
 	maxBannerWait   = 10 * time.Second
 )
 
