@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +20,9 @@ func (c Cell) Emulator() string { return c.Settings.Text("disk.emulator") }
 
 // Cache returns libvirt's cache attribute; empty where the cell leaves it to the hypervisor.
 func (c Cell) Cache() string { return c.Settings.Text("disk.cache") }
+
+// IO returns libvirt's io attribute: "threads", "native" or "io_uring"; empty where the cell leaves it to the hypervisor.
+func (c Cell) IO() string { return c.Settings.Text("disk.io") }
 
 // Bus returns the disk's bus, "virtio" unless it is set.
 func (c Cell) Bus() string { return c.textOr("disk.bus", "virtio") }
@@ -132,6 +136,19 @@ func (c Cell) Jobs() int { return int(max(1, c.number("fio.numjobs", 1))) }
 
 // IODepth returns fio's iodepth, at least 1.
 func (c Cell) IODepth() int { return int(max(1, c.number("fio.iodepth", 1))) }
+
+// SynchronousEngines are fio's ioengines that have one operation under way at a time, whatever iodepth says.
+func SynchronousEngines() []string {
+	return []string{"sync", "psync", "vsync", "pvsync", "pvsync2", "mmap"}
+}
+
+// Writers returns how many operations the workload has under way at once, at least 1.
+func (c Cell) Writers() int {
+	if slices.Contains(SynchronousEngines(), c.Engine()) {
+		return c.Jobs()
+	}
+	return c.Jobs() * c.IODepth()
+}
 
 // ReadPercent returns fio's rwmixread, the share of reads in a mixed workload; fio's default is 50.
 func (c Cell) ReadPercent() int { return int(c.number("fio.rwmixread", 50)) }

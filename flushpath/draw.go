@@ -55,7 +55,10 @@ func (p Path) String() string {
 // text returns what stands beside a layer, in lines.
 func (l Layer) text() []string {
 	var lines []string
-	if l.Promised {
+	switch {
+	case l.Newest:
+		lines = append(lines, "█ newest promised writes may be here")
+	case l.Promised:
 		lines = append(lines, "█ promised writes may rest here")
 	}
 	if l.Unpromised {

@@ -21,6 +21,8 @@ type Config struct {
 	Cache  string
 	Bus    string // "virtio", "scsi", …: names the layer
 	Format string // "raw", "qcow2", …; "" is raw. Any other than raw has metadata that QEMU holds in memory
+	// Allocated says that all clusters of such an image are there and stay where they are: QEMU has no metadata to hold.
+	Allocated bool
 	// Protocol is that of a network source; "" is a local file or block device. Only "rbd" is modelled.
 	Protocol string
 	// Filesystem is the guest's: "" or one of cell.Filesystems: the raw device and those that are modelled.
@@ -37,6 +39,19 @@ type Config struct {
 	// Grows says that the job makes files or lets them grow: what makes the data reachable is metadata in the guest's
 	// memory until a sync.
 	Grows bool
+	// Writers is how many writes of the job are under way at once, numjobs times iodepth; 0 is one.
+	Writers int
+	// IO is libvirt's attribute: "threads", "native" or "io_uring"; "" is QEMU's default, threads.
+	IO string
+	// QEMU is its version. One that is not known is taken for one before 10.0, which made the flush of a FUA write by itself.
+	QEMU Version
+	// NoRawNode says that QEMU's raw format node is left out above a raw image, as libvirt does from 11 on (LeavesRawOut).
+	NoRawNode bool
+	// FUA is the guest's queue/fua as it was read: "1" or "0"; "" leaves it to Bus and Machine. A write with FUA is to be durable when it
+	// returns.
+	FUA string
+	// Machine is the version of the machine type, 10.1 of pc-q35-10.1; where it is not known, SCSI is taken to have no FUA.
+	Machine Version
 	// WritethroughUntilFlush says that rbd_cache_writethrough_until_flush is known to be in effect. It is Ceph's default,
 	// but some builds of QEMU turn it off, so that it is not assumed.
 	WritethroughUntilFlush bool
@@ -115,9 +130,28 @@ func (c Config) promiser() string {
 	}
 }
 
-// Of returns a cell as the model takes it: its disk, what the guest makes of it, and its job. A workload that appends to its file
-// grows it.
-func Of(c cell.Cell) Config {
+// Facts are what is known beside a cell: of the hypervisor that runs it, and of the disk as the guest read it back. What is not known is
+// zero, and the model's answer is that for QEMU 7.2 below libvirt 9.0, on a disk without FUA.
+type Facts struct {
+	QEMU, Libvirt Version
+	FUA           string // the guest's queue/fua: "1", "0", or ""
+}
+
+// FactsOf returns the facts of a hypervisor whose versions are texts, as a manifest has them; what cannot be read is not known.
+func FactsOf(qemu, libvirt string) Facts {
+	var f Facts
+	f.QEMU, _ = ParseVersion(qemu)
+	f.Libvirt, _ = ParseVersion(libvirt)
+	return f
+}
+
+// LeavesRawOut reports whether this libvirt plugs a raw image in without QEMU's raw format node: 9.0 has the node, 11.3 and 12.9 do not
+// (tried). Those between were not tried, and are taken to have it.
+func LeavesRawOut(libvirt Version) bool { return libvirt.AtLeast(11, 0, 0) }
+
+// Of returns a cell as the model takes it: its disk, what the guest makes of it, its job, and what is known beside it. A workload that
+// appends to its file grows it.
+func Of(c cell.Cell, f Facts) Config {
 	knob := func(text string) string {
 		if text == cell.AsDevice {
 			return ""
@@ -127,6 +161,7 @@ func Of(c cell.Cell) Config {
 	return Config{
 		Cache: c.Cache(), Bus: c.Bus(), Format: c.Format(), Filesystem: c.Filesystem(), Barrier: c.Barrier() != "off",
 		WriteCache: knob(c.WriteCache()), CacheType: knob(c.CacheType()), Direct: c.Direct(), Sync: c.Sync(),
-		Fsync: c.Fsync(), Fdatasync: c.Fdatasync(), Grows: c.Appends(),
+		Fsync: c.Fsync(), Fdatasync: c.Fdatasync(), Grows: c.Appends(), Writers: c.Writers(),
+		IO: c.IO(), QEMU: f.QEMU, NoRawNode: LeavesRawOut(f.Libvirt), FUA: f.FUA,
 	}
 }

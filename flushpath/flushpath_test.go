@@ -555,15 +555,20 @@ func TestTheModelSeesACellAsItIsSet(t *testing.T) {
 	}{
 		{of("disk.cache=none", "storage.format=raw", "guest.filesystem=none", "guest.barrier=on", "guest.write_cache=device",
 			"fio.direct=1", "fio.sync=dsync"),
-			Config{Cache: "none", Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, Direct: true, Sync: "dsync"}},
+			Config{Cache: "none", Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, Direct: true, Sync: "dsync", Writers: 1}},
 		{of("disk.cache=unsafe", "disk.bus=scsi", "storage.format=qcow2", "guest.filesystem=ext4", "guest.barrier=off",
 			"guest.cache_type=write back", "fio.fsync=1k"),
-			Config{Cache: "unsafe", Bus: "scsi", Format: "qcow2", Filesystem: "ext4", CacheType: "write back", Sync: "none", Fsync: 1024}},
+			Config{Cache: "unsafe", Bus: "scsi", Format: "qcow2", Filesystem: "ext4", CacheType: "write back", Sync: "none", Fsync: 1024,
+				Writers: 1}},
 		{of("guest.write_cache=write through", "fio.fdatasync=8", "fio.file_append=1", "fio.sync=1"),
 			Config{Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, WriteCache: "write through", Fdatasync: 8, Grows: true,
-				Sync: "sync"}},
+				Sync: "sync", Writers: 1}},
+		{of("disk.cache=none", "disk.io=native", "fio.numjobs=4", "fio.iodepth=8"),
+			Config{Cache: "none", IO: "native", Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, Sync: "none", Writers: 4}},
+		{of("disk.cache=none", "fio.numjobs=4", "fio.iodepth=8", "fio.ioengine=libaio"),
+			Config{Cache: "none", Bus: "virtio", Format: "raw", Filesystem: "none", Barrier: true, Sync: "none", Writers: 32}},
 	} {
-		if got := Of(test.c); got != test.want {
+		if got := Of(test.c, Facts{}); got != test.want {
 			t.Errorf("%s is %+v, want %+v", test.c.Settings, got, test.want)
 		}
 	}

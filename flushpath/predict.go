@@ -27,9 +27,12 @@ const (
 type Prediction struct {
 	Promises string `json:"promises"` // Kept, Lost or NoPromises
 	Exposed  bool   `json:"exposed"`  // acknowledged writes without a promise may be lost
-	Verdict  string `json:"verdict"`  // Safe, Loses or NoPromise
-	Because  string `json:"because"`
-	Source   string `json:"source"`
+	// Newest says that of the promises only the newest may be lost, those of the writes that a flush has left out: a loss that is rare, and that
+	// a campaign may miss.
+	Newest  bool   `json:"newest,omitempty"`
+	Verdict string `json:"verdict"` // Safe, Loses or NoPromise
+	Because string `json:"because"`
+	Source  string `json:"source"`
 }
 
 // Predict returns what a failure class takes, behind a drive cache that is cell.Volatile, cell.Protected or cell.NoCache; any other word is
@@ -62,6 +65,7 @@ func Predict(c Config, class, driveCache string) Prediction {
 	case len(promised) > 0:
 		p.Promises = Lost
 		p.Verdict = Loses
+		p.Newest = !slices.ContainsFunc(promised, func(l Layer) bool { return !l.Newest })
 	default:
 		p.Promises = Kept
 		p.Verdict = Safe
@@ -76,10 +80,17 @@ func because(c Config, path Path, promised, exposed []Layer) (why, source string
 	at, swallowed := path.SwallowedAt()
 	drop := fmt.Sprintf("%s (%s)", at.Reason, at.Name)
 	any, each := c.promises()
+	late := path.late.Reason != ""
 	switch {
 	case !any:
 		why = "nothing was promised"
 		source = sourceFsync
+	case late && len(promised) > 0 && promised[0].Newest:
+		why = path.late.Reason + "; the newest promised writes may be in the " + names(promised) + " alone"
+		if writeback && len(exposed) > 0 {
+			why += ", unpromised ones in the " + names(exposed)
+		}
+		return why, path.late.Source
 	case len(promised) > 0 && names(promised) == names(exposed):
 		return drop + "; promised and unpromised writes may be in the " + names(promised) + " alone", at.Source
 	case len(promised) > 0:
@@ -90,6 +101,12 @@ func because(c Config, path Path, promised, exposed []Layer) (why, source string
 	case swallowed:
 		why = drop + ", but promised writes rest in nothing that this takes"
 		source = at.Source
+	case !writeback && late:
+		why = path.late.Reason
+		source = path.late.Source
+	case !writeback && c.fuaFlush().dsync:
+		why = "QEMU makes each write RWF_DSYNC"
+		source = sourceDsync
 	case !writeback:
 		why = "QEMU flushes after each write"
 		source = sourceEachWrite
@@ -98,10 +115,14 @@ func because(c Config, path Path, promised, exposed []Layer) (why, source string
 		source = sourceBlock
 	}
 	switch {
+	case len(exposed) > 0 && late && !writeback:
+		return why + "; the newest unpromised writes may be in the " + names(exposed) + " alone", path.late.Source
 	case len(exposed) > 0 && (!any || !swallowed):
 		return why + "; unpromised writes may be in the " + names(exposed) + " alone", exposed[0].Source
 	case len(exposed) > 0:
 		return why + "; unpromised writes may be in the " + names(exposed) + " alone", source
+	case late && !writeback:
+		return why + "; what it leaves out rests in nothing that this takes", source
 	case each:
 		return why + "; each write is promised when it returns", source
 	case any && !writeback:

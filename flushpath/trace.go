@@ -35,7 +35,8 @@ type Layer struct {
 	// promised one may.
 	Unpromised bool   `json:"unpromised"`
 	Promised   bool   `json:"promised"`
-	Flush      string `json:"flush"` // Passes, Ends, Swallowed, NotNeeded, Made or Absent
+	Newest     bool   `json:"newest,omitempty"` // of the promised writes only the newest
+	Flush      string `json:"flush"`            // Passes, Ends, Swallowed, NotNeeded, Made or Absent
 	Reason     string `json:"reason"`
 	Source     string `json:"source"`
 }
@@ -46,6 +47,8 @@ type Path struct {
 	Expected Expected `json:"expected"`
 	// Asked says that the job asks for durability at all. If it does not, the flush of Layers is the one that it would get.
 	Asked bool `json:"asked"`
+
+	late Layer // where what is newest may be left out of its flush; the zero value where it is not
 }
 
 // Trace returns the path of a configuration with a volatile drive cache. For one that Check refuses it ends where the model does.
@@ -70,6 +73,8 @@ type walk struct {
 	arriving  bool // a flush of the application reaches the next layer
 	made      bool // QEMU makes one after each write, and it reaches the next layer
 	swallowed bool // above
+	late      bool // the newest promises may not be in what was flushed
+	lateEach  bool // nor the newest writes without one
 }
 
 func trace(c Config, driveCache string) Path {
@@ -111,8 +116,9 @@ func (w *walk) add(l Layer) {
 		}
 	}
 	if l.Holds {
-		l.Promised = promised && !reached
-		l.Unpromised = !each && !w.made
+		l.Newest = promised && reached && w.late
+		l.Promised = promised && !reached || l.Newest
+		l.Unpromised = !each && (!w.made || w.lateEach)
 	}
 	if l.Flush == Swallowed {
 		w.arriving = false
@@ -165,11 +171,14 @@ func (w *walk) filesystem() {
 		if w.Filesystem != "ext4" {
 			l.Reason = "nobarrier: a commit is written out without a flush"
 		}
-		if writeback, _, _ := Effective(w.Config); writeback {
-			l.Flush = Swallowed
-		} else {
+		switch writeback, _, _ := Effective(w.Config); {
+		case !writeback:
 			l.Flush = NotNeeded
 			l.Reason += ", and the disk needs none"
+		case w.fuaWrites():
+			l.Reason = "no barriers: flushes are left out, and not the FUA of an O_DSYNC write"
+		default:
+			l.Flush = Swallowed
 		}
 	}
 	w.add(l)
@@ -179,7 +188,13 @@ func (w *walk) blockLayer() {
 	l := Layer{Name: "guest block layer", Where: InGuest, Flush: Passes,
 		Reason: "the disk says that it has a volatile cache", Source: sourceBlock}
 	switch writeback, _, _ := Effective(w.Config); {
-	case !writeback:
+	case w.Bus == "sd" && writeback:
+		l.Source = sourceSD
+		l.Reason = "an SD card says in every mode that it has no volatile cache: every flush is dropped"
+		if w.arriving {
+			l.Flush = Swallowed
+		}
+	case !w.seesCache():
 		l.Flush = NotNeeded
 		l.Reason = "the disk says that it has no volatile cache"
 	case w.WriteCache == "write through":
@@ -188,6 +203,12 @@ func (w *walk) blockLayer() {
 		if w.arriving {
 			l.Flush = Swallowed
 		}
+	case w.fuaWrites():
+		l.Reason = "the disk takes FUA: each O_DSYNC write is sent with it, and no flush behind it"
+		l.Source = sourceFUA
+	case w.fuaCommits():
+		l.Reason = "the disk takes FUA: a commit's last block is sent with it, after a flush and with none behind it"
+		l.Source = sourceFUA
 	}
 	w.add(l)
 	if l.Flush == NotNeeded {
@@ -207,21 +228,52 @@ func (w *walk) device() {
 		l.Reason = "cache_type is " + w.CacheType + ": QEMU takes the guest's flush"
 		l.Source = sourceCacheType
 	}
-	if writeback, _, _ := Effective(w.Config); !writeback {
-		w.made = true
-		w.swallowed = false
+	fua := w.fuaWrites() || w.fuaCommits()
+	flush := w.fuaFlush()
+	switch writeback, _, _ := Effective(w.Config); {
+	case !writeback:
 		l.Flush = Made
 		l.Reason = "QEMU flushes after each write, before the guest hears of its end"
 		l.Source = sourceEachWrite
 		if w.CacheType != "" {
 			l.Source = sourceCacheType
 		}
+		switch {
+		case flush.dsync:
+			l.Reason = "QEMU makes each write RWF_DSYNC: it is durable when the guest hears of its end"
+			l.Source = flush.source
+		case flush.late:
+			l.Reason = "QEMU flushes after each write, and may leave that write out: " + w.leftOut()
+			l.Source = flush.source
+			w.lateEach = true
+			w.late = !w.arriving || fua // a flush that the guest sends itself, to NVMe, comes later and leaves nothing out
+		}
+		w.made = true
+		w.swallowed = false
+	case w.arriving && w.Bus == "nvme" && w.fuaWrites():
+		l.Flush = Swallowed
+		l.Reason = "QEMU's NVMe device takes FUA and ignores it: no flush comes of an O_DSYNC write"
+		l.Source = sourceNVMe
+	case w.arriving && w.Bus == "nvme" && fua:
+		l.Reason = "QEMU's NVMe device takes FUA and ignores it: a commit's last block waits for the next flush"
+		l.Source = sourceNVMe
+		w.late = true
+	case w.arriving && fua && flush.dsync:
+		l.Reason = "QEMU takes flushes, and makes writes with FUA RWF_DSYNC"
+		l.Source = flush.source
+	case w.arriving && fua && flush.late && w.QEMU.AtLeast(10, 1, 0):
+		l.Reason = "QEMU flushes after a write with FUA, and may leave that write out: " + w.leftOut()
+		l.Source = sourceSCSIFUA + "; " + flush.source
+		w.late = true
+	}
+	if w.late || w.lateEach {
+		w.path.late = l
 	}
 	w.add(l)
 }
 
 func (w *walk) format() {
-	if w.raw() {
+	if w.raw() || w.Allocated {
 		return
 	}
 	w.add(Layer{Name: w.Format + " metadata", Where: InQEMU, Holds: true, TakenBy: cell.FailureClasses()[1:], Flush: Passes,

@@ -379,7 +379,7 @@ func fioCellRules() []rule {
 		}, {
 			effect: exclude,
 			cell: func(c cell.Cell) bool {
-				return size(c, "iodepth") > 1 && slices.Contains(synchronousEngines(), c.Engine())
+				return size(c, "iodepth") > 1 && slices.Contains(cell.SynchronousEngines(), c.Engine())
 			},
 			reason: "fio caps iodepth at 1 with a synchronous engine",
 			source: `fio 3.33: "queue depth will be capped at 1"`,
@@ -474,13 +474,8 @@ func engineRules(options []fioOption) []rule {
 	return all
 }
 
-// synchronousEngines do one operation at a time.
-func synchronousEngines() []string {
-	return []string{"sync", "psync", "vsync", "pvsync", "pvsync2", "mmap"}
-}
-
 // engines are those that do what the job says to the disk that it names, and nothing else.
-func engines() []string { return append(synchronousEngines(), "libaio", "io_uring", "posixaio") }
+func engines() []string { return append(cell.SynchronousEngines(), "libaio", "io_uring", "posixaio") }
 
 // fio adds the namespace to the names of options.
 func fio(names ...string) []string {

@@ -40,6 +40,7 @@ type Counters struct {
 	Allocated     *int64 // bytes of the image with blocks on the host's file system
 	Resident      *int64 // bytes of the image in the host's page cache
 	Flushes       *int64 // that reached this image
+	DsyncWrites   *int64 // that reached it with O_DSYNC, RWF_DSYNC or O_SYNC
 	DeviceFlushes *int64 // of the host's device below, from everybody
 }
 
@@ -116,6 +117,6 @@ func Setup(c cell.Cell, fileBytes int64) guest.Setup {
 // Flags returns the cache flags that a cell means: those of its cache mode, with the write cache as the guest sets it through the device's
 // cache_type (virtio's and SCSI's knob), which QEMU follows.
 func Flags(c cell.Cell) results.CacheFlags {
-	writeback, direct, noFlush := flushpath.Effective(flushpath.Of(c))
+	writeback, direct, noFlush := flushpath.Effective(flushpath.Of(c, flushpath.Facts{}))
 	return results.CacheFlags{Writeback: writeback, Direct: direct, NoFlush: noFlush}
 }
