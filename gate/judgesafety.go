@@ -208,8 +208,12 @@ func (j *judge) record(v *view, p cellPair, s *results.Safety, before map[cell.Q
 	default:
 		r.Outcome, r.Why = j.exposed(s, old)
 	}
-	if s.Predicted != "" && s.Verdict != "" && s.Verdict != results.Invalid && s.Predicted != s.Verdict {
-		j.warn("%s, %s: the model predicts %s, and %s was measured", p.name, classText(r), s.Predicted, s.Verdict)
+	switch {
+	case s.Unpredicted():
+		j.warn("%s, %s: the model predicts %s, and %s was measured", p.name, classText(r), s.PredictedText(), s.Verdict)
+	case s.FewPromises():
+		j.warn("%s, %s: SAFE of only %s promises: a loss of one in a hundred would likely be missed below %d", p.name, classText(r),
+			text.Count(r.Promises), results.EnoughPromises)
 	}
 	return r
 }

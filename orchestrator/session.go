@@ -12,6 +12,7 @@ import (
 
 	"platter/cell"
 	"platter/fault"
+	"platter/flushpath"
 	"platter/matrices"
 	"platter/orchestrator/crash"
 	"platter/orchestrator/guest"
@@ -119,7 +120,10 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	}
 	if len(todo.Campaigns) > 0 {
 		run.Campaigns = &crash.Campaigns{Rig: rig{run}, Disk: run.Simulator, Safety: *plan.Safety, Seed: s.Seed, Storage: run.Storage,
-			Mutants: s.Mutants}
+			Mutants: s.Mutants, Facts: func(c cell.Cell) flushpath.Facts {
+				h := manifest.HypervisorOf(c)
+				return flushpath.FactsOf(h.QEMU, h.Libvirt)
+			}}
 		defer run.Campaigns.Close()
 	}
 	return o, run.Do(ctx, todo)

@@ -269,6 +269,7 @@ func (r *Run) collect(ctx context.Context, c cell.Cell, image *image, run guest.
 		return err
 	}
 	path.Image = increase(now.Flushes, b.image.Flushes)
+	path.ImageDsyncWrites = increase(now.DsyncWrites, b.image.DsyncWrites)
 	if path.Image == nil {
 		t.Missing = append(t.Missing, "flush_path.image")
 	}

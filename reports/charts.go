@@ -350,9 +350,12 @@ func flushPoints(c Cell, r flushRow, path []layer) []flushPoint {
 		points[i].measured = perWrite(l.Count(c), c.Writes)
 	}
 	image := len(path) - 1
+	if c.FlushPath.Image != nil {
+		points[image].measured = perWrite(sum(c.FlushPath.Image, c.FlushPath.ImageDsyncWrites), c.Writes)
+	}
 	var ofCampaign *float64
 	if points[image].measured == nil && r.Campaign != nil {
-		points[image].measured = perWrite(r.Campaign.FlushPath.Image, r.Campaign.Writes)
+		points[image].measured = perWrite(sum(r.Campaign.FlushPath.Image, r.Campaign.FlushPath.ImageDsyncWrites), r.Campaign.Writes)
 		ofCampaign = perWrite(r.Campaign.FlushPath.QEMU, r.Campaign.Writes)
 	}
 	if r.Expected == nil {
@@ -367,8 +370,10 @@ func flushPoints(c Cell, r flushRow, path []layer) []flushPoint {
 		switch e {
 		case flushpath.Arrive:
 			p.expected = above
-		case flushpath.EachWrite:
+		case flushpath.EachWrite, flushpath.DsyncEach:
 			p.expected = new(1.0)
+		case flushpath.NotCounted:
+			continue // and what is above the image is what the guest has sent
 		default:
 			p.expected = new(0.0)
 		}

@@ -70,6 +70,7 @@ var flushLayers = []flushLayer{
 	{"guest", true, func(f *results.FlushPath) **int64 { return &f.Guest }},
 	{"qemu", true, func(f *results.FlushPath) **int64 { return &f.QEMU }},
 	{"image", true, func(f *results.FlushPath) **int64 { return &f.Image }},
+	{"image-dsync-writes", true, func(f *results.FlushPath) **int64 { return &f.ImageDsyncWrites }},
 	{"host-device", false, func(f *results.FlushPath) **int64 { return &f.HostDevice }},
 }
 

@@ -21,7 +21,8 @@ func flushRows(m *Model) []flushRow {
 	configs := map[string]flushpath.Config{}
 	for _, c := range m.Manifest.Cells {
 		if c.Settings != nil {
-			configs[c.ID] = flushpath.Of(c)
+			h := m.Manifest.HypervisorOf(c)
+			configs[c.ID] = flushpath.Of(c, flushpath.FactsOf(h.QEMU, h.Libvirt))
 		}
 	}
 	rows := make([]flushRow, len(m.Cells))
@@ -34,6 +35,10 @@ func flushRows(m *Model) []flushRow {
 			}
 		}
 		config, known := configs[c.ID]
+		config.FUA = c.FUA
+		if config.FUA == "" && r.Campaign != nil {
+			config.FUA = r.Campaign.FUA
+		}
 		if !known || config.Check() != nil {
 			continue
 		}
@@ -52,21 +57,29 @@ func (r *flushRow) compare(c Cell) {
 		r.step("the application", "the guest’s disk", r.Expected.Guest, sum(f.Fio, f.FioDsyncWrites), f.Guest)
 		r.step("the guest’s disk", "QEMU", r.Expected.QEMU, f.Guest, f.QEMU)
 		if f.Image != nil {
-			r.step("QEMU", "the image", r.Expected.Image, r.aboveImage(c.Writes, f.QEMU), f.Image)
+			r.atImage(c.Writes, f)
 			return
 		}
 	}
 	if s := r.Campaign; s != nil {
-		r.step("QEMU", "the image", r.Expected.Image, r.aboveImage(s.Writes, s.FlushPath.QEMU), s.FlushPath.Image)
+		r.atImage(s.Writes, s.FlushPath)
 	}
 }
 
-// aboveImage returns what flushes at the image are compared with: QEMU's own, or the writes where QEMU makes one for each.
-func (r *flushRow) aboveImage(writes int64, qemu *int64) *int64 {
-	if r.Expected.Guest == flushpath.NoneNeeded {
-		return &writes
+// atImage holds what arrived at the image, flushes and writes that are O_DSYNC themselves, against QEMU's own flushes, or against the
+// writes where each of them is to be durable when it ends.
+func (r *flushRow) atImage(writes int64, f results.FlushPath) {
+	e := r.Expected
+	above, here := f.QEMU, sum(f.Image, f.ImageDsyncWrites)
+	switch {
+	case e.Image == flushpath.DsyncEach && f.ImageDsyncWrites == nil:
+		return // counted by an older platter, which did not look for them
+	case e.Guest == flushpath.NoneNeeded || e.Guest == flushpath.ByFUA:
+		above = &writes
+	case e.QEMU == flushpath.NotCounted:
+		above = f.Guest
 	}
-	return qemu
+	r.step("QEMU", "the image", e.Image, above, here)
 }
 
 // step says what became of the flushes on their way to a layer.
@@ -109,11 +122,12 @@ func (r flushRow) ExpectedTexts() []string {
 	return []string{string(r.Expected.Guest), string(r.Expected.QEMU), string(r.Expected.Image)}
 }
 
-// CampaignTexts returns the campaign's writes, syncs (or writes that sync), and flushes of QEMU and at the image.
+// CampaignTexts returns the campaign's writes, syncs (or writes that sync), flushes of QEMU and at the image, and O_DSYNC writes there.
 func (r flushRow) CampaignTexts() []string {
 	if r.Campaign == nil {
-		return []string{absent, absent, absent, absent}
+		return []string{absent, absent, absent, absent, absent}
 	}
 	f := r.Campaign.FlushPath
-	return []string{text.Count(r.Campaign.Writes), count(sum(f.Fio, f.FioDsyncWrites)), count(f.QEMU), count(f.Image)}
+	return []string{text.Count(r.Campaign.Writes), count(sum(f.Fio, f.FioDsyncWrites)), count(f.QEMU), count(f.Image),
+		count(f.ImageDsyncWrites)}
 }

@@ -39,7 +39,9 @@ type (
 		Reason       string           `json:"reason,omitempty"`  // why it is INVALID
 		Predicted    string           `json:"predicted,omitempty"`
 		PredictedExp *bool            `json:"predicted_exposed,omitempty"`
-		Surprise     string           `json:"surprise,omitempty"` // how it differs from the prediction
+		PredictedNew bool             `json:"predicted_newest,omitempty"` // of a predicted LOSES: the newest promises alone, rarely
+		Surprise     string           `json:"surprise,omitempty"`         // how it differs from the prediction
+		FewPromises  bool             `json:"few_promises,omitempty"`     // SAFE of fewer than results.EnoughPromises
 		*jsonJudged
 		Worst    *results.CrashPoint `json:"worst,omitempty"`
 		Replay   string              `json:"replay,omitempty"` // makes the survivor of the worst point again
@@ -197,6 +199,7 @@ func newJSONSafety(r SafetyRow) jsonSafety {
 	if r.Predicted != "" {
 		j.PredictedExp = &r.PredictedExposed
 	}
+	j.PredictedNew, j.FewPromises = r.PredictedNewest, r.FewPromises()
 	j.jsonJudged = &jsonJudged{r.CrashPoints, r.Writes, r.Promises, r.PromisesLost, r.PointsLost, r.Torn, r.Exposure, r.Filesystem, r.IODepth,
 		r.Seconds, r.FlushPath, r.Effective}
 	j.Worst, j.Replay, j.Live, j.Controls = r.Worst, r.Replay, r.Live, r.Controls

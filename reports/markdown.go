@@ -51,13 +51,16 @@ func markdownSafety(d *text.Markdown, m *Model) {
 	for _, some := range []struct {
 		mark  string
 		lines []string
-	}{{"≠ ", s.Surprises()}, {"", s.Invalids()}} {
+	}{{"≠ ", s.Surprises()}, {"", s.Unseen()}, {"", s.Invalids()}} {
 		for _, line := range some.lines {
 			d.Linef("- %s", text.EscapeMarkdown(some.mark+line))
 		}
 	}
 	d.Linef("- controls, which must lose: %s", text.EscapeMarkdown(s.ControlsText()))
 	d.Linef("- %s", text.EscapeMarkdown(pointsText(s)))
+	if line := s.FewText(); line != "" {
+		d.Linef("- %s", text.EscapeMarkdown(line))
+	}
 	if line := s.CutsText(); line != "" {
 		d.Linef("- real: %s", text.EscapeMarkdown(line))
 	}

@@ -59,6 +59,7 @@ type Cell struct {
 	Guards    []results.Guard
 	Missing   []string
 	Rates     []Rate // of the trials that went well, in the order of the run
+	FUA       string // the guest's queue/fua in them; empty where it was not read
 }
 
 // Rate is how fast one trial of a cell was.
@@ -208,6 +209,7 @@ func newCell(c cell.Cell, trials []*results.Trial) Cell {
 		}
 		paths = append(paths, t.Evidence.FlushPath)
 		shown.Effective = t.Evidence.Effective
+		shown.FUA = t.Evidence.Guest["queue/fua"]
 		for _, g := range t.Guards {
 			if !slices.ContainsFunc(shown.Guards, func(o results.Guard) bool { return o.Name == g.Name }) {
 				shown.Guards = append(shown.Guards, g)

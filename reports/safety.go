@@ -125,6 +125,8 @@ func (r SafetyRow) verdict() string {
 		return absent + " 0"
 	case r.Verdict == results.NoPromise:
 		return absent + " " + r.Age()
+	case r.FewPromises():
+		return r.Verdict + " (few)"
 	}
 	return r.Verdict
 }
@@ -148,17 +150,42 @@ func (r SafetyRow) Surprise() string {
 	switch {
 	case r.Status != results.OK || r.Verdict == results.Invalid || r.Predicted == "":
 		return ""
-	case r.Verdict != r.Predicted && r.Verdict == results.Loses:
+	case r.Unpredicted() && r.Verdict == results.Loses:
 		return fmt.Sprintf("%s: %s of %s promises lost, and the model predicts %s", where, text.Count(r.PromisesLost), text.Count(r.Promises),
-			r.Predicted)
-	case r.Verdict != r.Predicted:
-		return fmt.Sprintf("%s: measured %s, and the model predicts %s", where, r.Verdict, r.Predicted)
+			r.PredictedText())
+	case r.Unpredicted():
+		return fmt.Sprintf("%s: measured %s, and the model predicts %s", where, r.Verdict, r.PredictedText())
 	case r.Exposure.Writes > 0 && !r.PredictedExposed:
 		return fmt.Sprintf("%s: %s acknowledged writes exposed (%s), and the model predicts none", where, text.Count(r.Exposure.Writes), r.Age())
 	case r.Exposure.Writes == 0 && r.PredictedExposed && r.Verdict == results.NoPromise:
 		return fmt.Sprintf("%s: no acknowledged write exposed, and the model predicts some", where)
 	}
 	return ""
+}
+
+// Unseen says of the cells of which the model has the newest promises at risk, and in which none was lost, that it was not seen; each once.
+func (s Safety) Unseen() []string {
+	var all []string
+	for _, r := range s.Rows {
+		if r.Status != results.OK || !r.PredictedNewest || r.Verdict != results.Safe {
+			continue
+		}
+		line := fmt.Sprintf("%s, %s: the model has the newest promises at risk, and of %s none was lost: such losses are rare, more of them "+
+			"with more writers", labelOf(r.Axes), r.Answers(), text.Count(r.Promises))
+		if !slices.Contains(all, line) {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// FewText says what is to be thought of cells that are SAFE of few promises; empty where there are none.
+func (s Safety) FewText() string {
+	if !slices.ContainsFunc(s.Rows, func(r SafetyRow) bool { return r.FewPromises() }) {
+		return ""
+	}
+	return fmt.Sprintf("SAFE (few): of fewer than %d promises; a loss of one promise in a hundred is missed by %d of them with a probability of "+
+		"5 %%, by fewer more often: let the campaign last longer", results.EnoughPromises, results.EnoughPromises)
 }
 
 // Surprises returns the surprise of each row that has one.

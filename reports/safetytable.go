@@ -34,7 +34,11 @@ func safetyTable(p *text.Printer, m *Model) error {
 	}
 	p.Linef("")
 	p.Item("", legendText)
+	if few := s.FewText(); few != "" {
+		p.Item("", few)
+	}
 	some(p, "≠ ", s.Surprises())
+	some(p, "", s.Unseen())
 	some(p, "x ", s.Invalids())
 	p.Item("", "controls, which must lose: "+s.ControlsText())
 	p.Item("", pointsText(s))

@@ -159,6 +159,7 @@ func (l *line) evidence(e *Evidence) {
 		p.Guest = l.optional("guest")
 		p.QEMU = l.optional("qemu")
 		p.Image = l.optional("image")
+		p.ImageDsyncWrites = l.optional("image_dsync_writes")
 		p.HostDevice = l.optional("host_device")
 		l.is("includes_ramp", &p.IncludesRamp)
 		l.close('}')

@@ -159,6 +159,8 @@ type FlushPath struct {
 	Guest          *int64 `json:"guest,omitempty"`            // flush requests completed by the guest's block device (/proc/diskstats)
 	QEMU           *int64 `json:"qemu,omitempty"`             // QEMU's flush operations (fl.reqs)
 	Image          *int64 `json:"image,omitempty"`            // flushes that reached the image
+	// ImageDsyncWrites are the writes that reached the image with O_DSYNC, RWF_DSYNC or O_SYNC: they are durable without a flush.
+	ImageDsyncWrites *int64 `json:"image_dsync_writes,omitempty"`
 	// HostDevice counts the flushes of the host's device below the image: everybody's, not this trial's alone.
 	HostDevice *int64 `json:"host_device,omitempty"`
 	// IncludesRamp says that the layers below fio counted during fio's ramp_time too, which fio itself leaves out.

@@ -36,8 +36,10 @@ type Safety struct {
 	// Reason is why the verdict is INVALID, in a line.
 	Reason string `json:"reason,omitempty"`
 	// Predicted is the model's verdict and PredictedExposed whether it expects acknowledged, unpromised writes to be lost.
+	// PredictedNewest says of a predicted LOSES that only the newest promises are at risk: rarely, so that a campaign may miss it.
 	Predicted        string `json:"predicted,omitempty"`
 	PredictedExposed bool   `json:"predicted_exposed"`
+	PredictedNewest  bool   `json:"predicted_newest,omitempty"`
 	// CrashPoints were judged. Points of one log are not independent: they give no bound.
 	CrashPoints int64 `json:"crash_points"`
 	Writes      int64 `json:"writes"` // that returned to the probe, as far as the witness was told
@@ -59,6 +61,46 @@ type Safety struct {
 	Seconds   float64     `json:"seconds"` // of the log
 	FlushPath FlushPath   `json:"flush_path"`
 	Effective *CacheFlags `json:"effective,omitempty"`
+	// FUA is the guest's queue/fua: "1" where the disk takes writes that are to be durable when they return; empty where it was not read.
+	FUA string `json:"fua,omitempty"`
+}
+
+// EnoughPromises is how many promises a SAFE campaign should have made. It would miss a loss of one promise in a hundred with a
+// probability of 0.99^300, five in a hundred, if promises were lost independently of each other.
+const EnoughPromises = 300
+
+// FewPromises reports whether the verdict is SAFE of fewer than EnoughPromises promises: rarer losses would hardly have been seen.
+func (s Safety) FewPromises() bool {
+	promises := s.Promises
+	if s.Method == Live && s.Live != nil {
+		promises = max(promises, s.Live.Promises)
+	}
+	return s.Status == OK && s.Verdict == Safe && promises < EnoughPromises
+}
+
+// newestShare is how much of its promises a cell may lose of which the model has the newest alone at risk.
+const newestShare = 0.1
+
+// Unpredicted reports whether a valid verdict is not the model's. Where the model has the newest promises alone at risk, SAFE is no
+// contradiction, since such losses are rare, and a loss of many is one.
+func (s Safety) Unpredicted() bool {
+	switch {
+	case s.Status != OK || s.Verdict == "" || s.Verdict == Invalid || s.Predicted == "":
+		return false
+	case s.PredictedNewest && s.Verdict == Safe:
+		return false
+	case s.PredictedNewest && s.Verdict == Loses:
+		return float64(s.PromisesLost) > max(1, newestShare*float64(s.Promises))
+	}
+	return s.Verdict != s.Predicted
+}
+
+// PredictedText returns the model's verdict in words: "LOSES the newest promises, rarely", "SAFE".
+func (s Safety) PredictedText() string {
+	if s.PredictedNewest {
+		return s.Predicted + " the newest promises, rarely"
+	}
+	return s.Predicted
 }
 
 // Key returns the question that the record answers: of two records with one key the later counts.

@@ -33,6 +33,9 @@ type Campaigns struct {
 	Safety  matrices.Safety // what is asked
 	Seed    uint64
 	Storage string // a directory for images and logs
+	// Facts returns what is known of the hypervisor that runs a cell; what the guest says of the cell's disk comes to it with each campaign.
+	// Nil is a hypervisor of which nothing is known.
+	Facts func(c cell.Cell) flushpath.Facts
 	// Mutants are cells whose campaigns are made, with their live cuts, on a simulated disk that misbehaves: powercut's mutant by the cell's
 	// id.
 	Mutants map[string]string
@@ -165,23 +168,29 @@ func (x *Campaigns) try(ctx context.Context, c Campaign) ([]results.Safety, erro
 		return nil, err
 	}
 	// Images of campaigns are allocated in full, so that qcow2 has no metadata to lose when blocks are overwritten.
-	model := flushpath.Of(c.Cell)
+	var facts flushpath.Facts
+	if x.Facts != nil {
+		facts = x.Facts(c.Cell)
+	}
+	facts.FUA = rec.fua
+	model := flushpath.Of(c.Cell, facts)
 	model.Grows = x.Safety.Pattern != witness.Overwrite
-	if !model.Grows && !cell.Relocates(c.Cell.Filesystem()) {
-		model.Format = "raw"
+	model.Allocated = !model.Grows && !cell.Relocates(c.Cell.Filesystem())
+	if rec.work.IODepth > 0 {
+		model.Writers = c.Cell.Jobs() * rec.work.IODepth
 	}
 	for i := range records {
 		r := &records[i]
 		r.Cell, r.Method, r.Status = c.Cell.ID, x.method(c.Cell), results.OK
 		r.Started = started
-		r.FlushPath, r.Effective, r.IODepth = rec.path, &rec.flags, rec.work.IODepth
+		r.FlushPath, r.Effective, r.IODepth, r.FUA = rec.path, &rec.flags, rec.work.IODepth, rec.fua
 		for _, made := range x.controls[keyOf(c.Cell)] {
 			if made.Class == r.Class {
 				r.Controls = append(r.Controls, made)
 			}
 		}
 		p := flushpath.Predict(model, r.Class, r.DriveCache)
-		r.Predicted, r.PredictedExposed = p.Verdict, p.Exposed
+		r.Predicted, r.PredictedExposed, r.PredictedNewest = p.Verdict, p.Exposed, p.Newest
 	}
 	if err := x.liveCuts(ctx, c, w, records); err != nil {
 		return nil, err

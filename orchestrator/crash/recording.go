@@ -27,6 +27,7 @@ type recording struct {
 	work     Work // of a run that was not cut off
 	path     results.FlushPath
 	flags    results.CacheFlags
+	fua      string // queue/fua in the guest; empty where its kernel has none
 	data     string // the data image on the simulated disk
 	watch    string // the witness's
 }
@@ -118,7 +119,8 @@ func (x *Campaigns) run(ctx context.Context, c cell.Cell, rec *recording, m Mach
 		return fault.New(fault.Rig, "cell %s: QEMU's cache flags are %+v, its settings mean %+v", c.ID, before.Flags, want)
 	}
 	rec.flags = before.Flags
-	flushesBefore, err := x.Disk.Flushes(ctx, rec.data)
+	rec.fua = disk.Sysfs["queue/fua"]
+	countedBefore, err := x.Disk.Counted(ctx, rec.data)
 	if err != nil {
 		return err
 	}
@@ -141,16 +143,17 @@ func (x *Campaigns) run(ctx context.Context, c cell.Cell, rec *recording, m Mach
 	if err != nil {
 		return err
 	}
-	image, err := x.Disk.Flushes(ctx, rec.data)
+	counted, err := x.Disk.Counted(ctx, rec.data)
 	if err != nil {
 		return err
 	}
 	if _, err := x.Disk.StopLog(ctx); err != nil {
 		return rigError("end the log", err)
 	}
-	image -= flushesBefore
+	image := counted.Flushes - countedBefore.Flushes
+	dsync := counted.DsyncWrites - countedBefore.DsyncWrites
 	qemu := after.Counters.FlushOps - before.Counters.FlushOps
-	rec.path = results.FlushPath{Fio: &rec.work.Syncs, QEMU: &qemu, Image: &image}
+	rec.path = results.FlushPath{Fio: &rec.work.Syncs, QEMU: &qemu, Image: &image, ImageDsyncWrites: &dsync}
 	if c.Sync() != cell.NoSync {
 		rec.path.FioDsyncWrites = &rec.work.Writes
 	}

@@ -82,18 +82,18 @@ func (s *Simulator) Close(ctx context.Context) error {
 // Path returns where an image is to be found below the mount.
 func (s *Simulator) Path(image string) string { return filepath.Join(s.mount, image) }
 
-// Flushes returns how many flushes have reached an image.
-func (s *Simulator) Flushes(ctx context.Context, image string) (int64, error) {
+// Counted returns what was asked of an image since it was made.
+func (s *Simulator) Counted(ctx context.Context, image string) (powercut.Counters, error) {
 	status, err := s.Status(ctx)
 	if err != nil {
-		return 0, fault.New(fault.Rig, "read the simulated disk's counters: %v", err)
+		return powercut.Counters{}, fault.New(fault.Rig, "read the simulated disk's counters: %v", err)
 	}
 	for _, i := range status.Images {
 		if i.Name == image {
-			return i.Counters.Flushes, nil
+			return i.Counters, nil
 		}
 	}
-	return 0, fault.New(fault.Rig, "read the simulated disk's counters: it has no image %s", image)
+	return powercut.Counters{}, fault.New(fault.Rig, "read the simulated disk's counters: it has no image %s", image)
 }
 
 // Discard removes images, also after ctx has ended. With a server that died they are gone already.
@@ -153,7 +153,7 @@ func (s *Simulated) Finish(ctx context.Context) error {
 // Settle does nothing: the host's page cache is the simulation's there, and there is nothing to drop.
 func (s *Simulated) Settle() error { return nil }
 
-// Counters counts the flushes that have reached the image. Its blocks are those that it was made of: it does not grow. Nothing of it is in
+// Counters counts the flushes and O_DSYNC writes that have reached the image. Its blocks are those that it was made of: it does not grow. Nothing of it is in
 // the host's page cache, and no device lies below it.
 func (s *Simulated) Counters(ctx context.Context) (Counters, error) {
 	c, err := s.File.Counters(ctx)
@@ -161,8 +161,8 @@ func (s *Simulated) Counters(ctx context.Context) (Counters, error) {
 		return c, err
 	}
 	c.Resident, c.DeviceFlushes = nil, nil
-	n, err := s.disk.Flushes(ctx, s.name)
-	c.Flushes = &n
+	n, err := s.disk.Counted(ctx, s.name)
+	c.Flushes, c.DsyncWrites = &n.Flushes, &n.DsyncWrites
 	return c, err
 }
 
