@@ -3,6 +3,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,8 +21,18 @@ type Explanation struct {
 	Job        string    `json:"job"`
 	Filesystem string    `json:"filesystem"`
 	DriveCache string    `json:"drive_cache"`
+	Hypervisor Versions  `json:"hypervisor"`
 	Disks      []Disk    `json:"disks"`
 	Skipped    []Skipped `json:"skipped"`
+}
+
+// Versions are those that the predictions are for; a version that is not known is empty.
+type Versions struct {
+	QEMU    string `json:"qemu"`
+	Libvirt string `json:"libvirt"`
+	Machine string `json:"machine"` // the machine type's
+	// Assumed says that nobody named QEMU's version: it is that of the QEMU which is installed here, or none is.
+	Assumed bool `json:"assumed"`
 }
 
 // Disk is one disk with its path and what is predicted of it.
@@ -31,6 +42,7 @@ type Disk struct {
 	Format      string           `json:"format"`
 	Source      string           `json:"source"`
 	Cache       string           `json:"cache"` // as the XML has it; "" where it has none
+	IO          string           `json:"io"`    // as the XML has it; "" is QEMU's default, threads
 	Effective   Effective        `json:"effective"`
 	Path        flushpath.Path   `json:"path"`
 	Predictions []Prediction     `json:"predictions"`
@@ -58,7 +70,7 @@ type Skipped struct {
 }
 
 // Of explains the disk with that target, or all of a domain's disks when it is "". The domain is called name; guest is what the model is
-// to know beside the disk: the guest's file system, its caches, and the job. An error is for disks that are not there or cannot be
+// to know beside the disk: the guest's file system, its caches, the job, and QEMU. An error is for disks that are not there or cannot be
 // explained.
 func Of(name string, disks []libvirtxml.Disk, target string, guest flushpath.Config, driveCache string) (*Explanation, error) {
 	x := &Explanation{Schema: 1, Domain: name, Filesystem: guest.Filesystem, DriveCache: driveCache, Disks: []Disk{}, Skipped: []Skipped{}}
@@ -113,11 +125,11 @@ func notExplained(d libvirtxml.Disk) string {
 // explainDisk asks the model about a disk.
 func explainDisk(d libvirtxml.Disk, guest flushpath.Config, driveCache string) Disk {
 	c := guest
-	c.Cache, c.Bus, c.Format, c.Protocol = d.Get("cache"), d.Bus, d.Get("type"), d.Source.Protocol
+	c.Cache, c.Bus, c.Format, c.Protocol, c.IO = d.Get("cache"), d.Bus, d.Get("type"), d.Source.Protocol, d.Get("io")
 	if c.Format == "" {
 		c.Format = "raw"
 	}
-	x := Disk{Target: d.Target, Bus: d.Bus, Format: c.Format, Source: d.Source.Path, Cache: c.Cache, Path: flushpath.TraceWith(c, driveCache),
+	x := Disk{Target: d.Target, Bus: d.Bus, Format: c.Format, Source: d.Source.Path, Cache: c.Cache, IO: c.IO, Path: flushpath.TraceWith(c, driveCache),
 		Notes: diskNotes(d, c), config: c}
 	x.Effective.Writeback, x.Effective.Direct, x.Effective.NoFlush = flushpath.Effective(c)
 	for _, class := range cell.FailureClasses() {
@@ -186,6 +198,7 @@ func (d *Disk) write(b *strings.Builder, x *Explanation) {
 		}
 	}
 	paragraph(b, "  ", fmt.Sprintf("job %s, %s; drive cache %s", x.Job, on, x.DriveCache))
+	paragraph(b, "  ", x.Hypervisor.text()+", io "+cmp.Or(d.IO, "not set (threads)"))
 	for _, n := range d.Notes {
 		paragraph(b, "  ", n)
 	}
@@ -210,9 +223,30 @@ func (d *Disk) write(b *strings.Builder, x *Explanation) {
 	}
 }
 
+// text says for which versions the predictions are, and whether that is an assumption.
+func (v Versions) text() string {
+	line := "QEMU " + v.QEMU
+	switch {
+	case v.QEMU == "":
+		line = "QEMU of a version that is not known, taken for one before 10.0 (--qemu VERSION says which)"
+	case v.Assumed:
+		line += " (assumed, since it is installed here; --qemu VERSION says otherwise)"
+	}
+	if v.Libvirt != "" {
+		line += ", libvirt " + v.Libvirt
+	}
+	if v.Machine != "" {
+		line += ", machine type " + v.Machine
+	}
+	return line
+}
+
 func promisedWord(p flushpath.Prediction) string {
 	switch p.Promises {
 	case flushpath.Lost:
+		if p.Newest {
+			return "newest may be lost"
+		}
 		return "may be lost"
 	case flushpath.NoPromises:
 		return "none"

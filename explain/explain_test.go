@@ -9,11 +9,13 @@ import (
 
 func TestAJobTakesFiosDefaultsForWhatAJobLeavesOut(t *testing.T) {
 	for text, want := range map[string]flushpath.Config{
-		"":                               {Sync: "none"},
-		"rw=randwrite fsync=8":           {Sync: "none", Fsync: 8},
-		"direct=1 fdatasync=1 bs=4k":     {Sync: "none", Direct: true, Fdatasync: 1},
-		"buffered=0 sync=1":              {Sync: "sync", Direct: true},
-		"buffered=1 sync=dsync rw=rw:8k": {Sync: "dsync"},
+		"":                                    {Sync: "none", Writers: 1},
+		"rw=randwrite fsync=8":                {Sync: "none", Fsync: 8, Writers: 1},
+		"direct=1 fdatasync=1 bs=4k":          {Sync: "none", Direct: true, Fdatasync: 1, Writers: 1},
+		"buffered=0 sync=1":                   {Sync: "sync", Direct: true, Writers: 1},
+		"buffered=1 sync=dsync rw=rw:8k":      {Sync: "dsync", Writers: 1},
+		"numjobs=4 iodepth=8":                 {Sync: "none", Writers: 4},
+		"numjobs=4 iodepth=8 ioengine=libaio": {Sync: "none", Writers: 32},
 	} {
 		if got, err := Job(text); err != nil || got != want {
 			t.Errorf("%q: %+v, %v, want %+v", text, got, err, want)
@@ -52,6 +54,14 @@ func TestADiskIsSkippedThatHasNothingToLose(t *testing.T) {
 	} {
 		if got := notExplained(d); !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%+v: %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestAJobHasAtLeastOneWriter(t *testing.T) {
+	for _, text := range []string{"numjobs=0", "iodepth=-1", "numjobs=x", "iodepth=70000"} {
+		if job, err := Job(text); err == nil || !strings.Contains(err.Error(), "a number from 1 to 65535") {
+			t.Errorf("%q: %+v, %v", text, job, err)
 		}
 	}
 }

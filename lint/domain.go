@@ -24,10 +24,11 @@ func placeOf(e *libvirtxml.Element) place {
 
 // domain is what the rules need of a domain XML beside its disks.
 type domain struct {
-	kind   string // "kvm", "qemu", "xen", …
-	name   string
-	place  place
-	labels []diskLabel
+	kind    string // "kvm", "qemu", "xen", …
+	name    string
+	machine string // the machine type: "pc-q35-10.1"
+	place   place
+	labels  []diskLabel
 	// noConfigWCE says that <qemu:commandline> turns virtio's config-wce off; withoutWCE are the aliases of the disks for
 	// which <qemu:override> does.
 	noConfigWCE bool
@@ -56,7 +57,7 @@ func (d domain) label(target string) string {
 
 // readDomain returns what the root element of a domain XML says of the domain.
 func readDomain(root *libvirtxml.Element) domain {
-	d := domain{kind: root.Attr("type"), name: root.TextOf("name"), place: placeOf(root)}
+	d := domain{kind: root.Attr("type"), name: root.TextOf("name"), machine: root.Child("os").Child("type").Attr("machine"), place: placeOf(root)}
 	for _, metadata := range root.All("metadata") {
 		for e := range metadata.Below() {
 			if e.Space == labelNamespace && e.Name == "disk" {

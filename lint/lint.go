@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"slices"
 
+	"platter/flushpath"
 	"platter/libvirtxml"
 	"platter/policy"
 )
@@ -29,16 +30,22 @@ type Finding struct {
 	Disk    string `json:"disk"`   // its target; empty for what is about the domain
 }
 
-// Check applies a policy and the Rules to the disks of a domain XML. It reads doc and nothing else; name is what doc is called in errors
-// and findings. Findings are in the order of the document. The error, a *libvirtxml.Error, is for what is no domain XML: malformed, too
+// Hypervisor is what a domain is taken to run on. The zero value is one of which nothing is known.
+type Hypervisor struct {
+	QEMU, Libvirt flushpath.Version
+	Assumed       bool // nobody named QEMU's version: it is that of the QEMU which is installed here
+}
+
+// Check applies a policy and the Rules to the disks of a domain XML that is to run on h. It reads doc and nothing else; name is what doc is
+// called in errors and findings. Findings are in the order of the document. The error, a *libvirtxml.Error, is for what is no domain XML: malformed, too
 // large, another root element.
-func Check(policy *policy.Policy, name string, doc []byte) ([]Finding, error) {
+func Check(policy *policy.Policy, h Hypervisor, name string, doc []byte) ([]Finding, error) {
 	root, disks, err := libvirtxml.Parse(name, doc)
 	if err != nil {
 		return nil, err
 	}
 	d := readDomain(root)
-	l := linter{policy: policy, file: name, domain: d}
+	l := linter{policy: policy, hypervisor: h, file: name, domain: d}
 	if !d.isQEMU() {
 		if len(disks) > 0 {
 			l.add(ruleNotJudged, LevelNote, d.place, "", "a domain of type %q is not run by QEMU, which is all that the rules are about", d.kind)

@@ -46,7 +46,7 @@ func linted(t testing.TB, policy *policy.Policy, file string) []Finding {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := Check(policy, file, doc)
+	found, err := Check(policy, Hypervisor{}, file, doc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestEveryRuleFindsSomethingAndIsListed(t *testing.T) {
 // errorsIn are the rules of the findings that are errors.
 func errorsIn(t *testing.T, policy *policy.Policy, doc string) (rules []string) {
 	t.Helper()
-	found, err := Check(policy, "d.xml", []byte(doc))
+	found, err := Check(policy, Hypervisor{}, "d.xml", []byte(doc))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestWhiteSpaceAndOrderDoNotChangeTheFindings(t *testing.T) {
 	b := domainOf("d", "",
 		"<disk  type = \"block\" >\r\n<target bus='virtio' dev='vda'/><source dev='/a'/>\t<driver type='raw'\n cache='uns&#97;fe'/></disk>")
 	say := func(doc string) (all []string) {
-		found, err := Check(parsedDefault(t), "d", []byte(doc))
+		found, err := Check(parsedDefault(t), Hypervisor{}, "d", []byte(doc))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func TestWhiteSpaceAndOrderDoNotChangeTheFindings(t *testing.T) {
 
 func TestWhatIsNoDomainIsAnError(t *testing.T) {
 	for _, doc := range []string{"", "<", "<network/>", "<domain>", "<domain/><domain/>"} {
-		_, err := Check(parsedDefault(t), "d", []byte(doc))
+		_, err := Check(parsedDefault(t), Hypervisor{}, "d", []byte(doc))
 		var bad *libvirtxml.Error
 		if !errors.As(err, &bad) {
 			t.Errorf("%q: %v", doc, err)
@@ -270,7 +270,7 @@ func FuzzLint(f *testing.F) {
 	}
 	policy := parsedDefault(f)
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		found, err := Check(policy, "f", doc)
+		found, err := Check(policy, Hypervisor{}, "f", doc)
 		_, accepted := libvirtxml.Disks("f", doc)
 		if (err == nil) != (accepted == nil) {
 			t.Fatalf("Lint says %v, libvirtxml %v", err, accepted)
@@ -293,7 +293,7 @@ func Benchmark600Files(b *testing.B) {
 	policy := parsedDefault(b)
 	for b.Loop() {
 		for range 600 {
-			if _, err := Check(policy, "all.xml", doc); err != nil {
+			if _, err := Check(policy, Hypervisor{}, "all.xml", doc); err != nil {
 				b.Fatal(err)
 			}
 		}

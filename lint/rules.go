@@ -28,6 +28,7 @@ const (
 	ruleContradiction  = "contradiction"
 	ruleFlushEnds      = "flush-path-ends-early"
 	ruleFlushUnknown   = "flush-path-unknown"
+	ruleNewest         = "newest-promises-at-risk"
 	ruleGuestMayUndo   = "guest-may-undo"
 	ruleMigration      = "blocks-migration"
 	ruleDiscard        = "missing-discard"
@@ -67,6 +68,12 @@ func Rules() []Rule {
 			"The model does not know what lies behind this kind of storage: nothing is said about its safety. Ask whoever runs it whether a " +
 				"flush is answered when the data are durable.",
 			"platter's model, docs/SAFETY.md"},
+		{ruleNewest, LevelWarning, "this QEMU may acknowledge a promised write before it is durable",
+			"From 10.0.3 on QEMU's flush after a write may leave out that very write: with io=threads on raw images under writethrough and " +
+				"directsync, and for FUA writes to SCSI disks. Where libvirt leaves the raw node out it is so with QEMU before 10.0, too. " +
+				"QEMU's NVMe disks ignore FUA. The message names what keeps the promises; platter explain --qemu VERSION draws why. A note stands " +
+				"where QEMU's version is not known, or only assumed.",
+			"platter's model, docs/SAFETY.md, and the source in the message"},
 		{ruleGuestMayUndo, LevelWarning, "the guest may turn a write-through disk into a write-back one by itself",
 			"writethrough and directsync keep even what was not flushed, until the guest turns the disk's write cache on; then QEMU flushes only " +
 				"when asked, as under writeback and none. Do not rely on the mode against the guest. On virtio QEMU's property config-wce=off " +
@@ -93,10 +100,11 @@ func Rules() []Rule {
 
 // linter gathers the findings about one domain.
 type linter struct {
-	policy   *policy.Policy
-	file     string
-	domain   domain
-	findings []Finding
+	policy     *policy.Policy
+	hypervisor Hypervisor
+	file       string
+	domain     domain
+	findings   []Finding
 }
 
 // lintDisk is a disk as the rules look at it.
@@ -190,6 +198,7 @@ func (l *linter) disk(d lintDisk) {
 	allowed := l.cache(d, rule)
 	l.contradictions(d)
 	l.flushPath(d, rule, allowed)
+	l.newest(d)
 	l.guestMayUndo(d)
 	l.migration(d)
 	l.discard(d)

@@ -221,7 +221,7 @@ func judgement(diff *change.Change, v *gate.Verdict) results.Judgement {
 // lintedVerdict is FAIL when lint has an error against the domain with the change, whatever the change is; only the disk that was asked
 // for, and the domain itself, where one was. Nil without an error.
 func lintedVerdict(policy *policy.Policy, diff *change.Change, name string, doc []byte, only string) (*gate.Verdict, error) {
-	findings, err := lint.Check(policy, name, doc)
+	findings, err := lint.Check(policy, lint.Hypervisor{}, name, doc)
 	if err != nil {
 		return nil, err
 	}

@@ -41,17 +41,22 @@ unless --drive-cache says otherwise. Of an RBD disk Ceph's rbd_cache_writethroug
 some builds of QEMU turn it off: --rbd-cache-writethrough-until-flush says that it is in effect. CD-ROMs, floppies and read-only
 disks are skipped.
 
+What a crash takes depends on QEMU's version: from 10.0.3 on, for one, writethrough and directsync may lose the newest promises
+with io=threads. Of a file it is that of the QEMU installed here unless --qemu names another, and the explanation says so.
+
 With --json one object is printed:
    {"schema": 1, "domain": what was read, "job": fio's options, "filesystem", "drive_cache",
-    "disks": [{"target", "bus", "format", "source", "cache", "effective": {"writeback", "direct", "no_flush"},
+    "hypervisor": {"qemu", "libvirt", "machine", "assumed"},
+    "disks": [{"target", "bus", "format", "source", "cache", "io", "effective": {"writeback", "direct", "no_flush"},
       "path": {"asked", "expected": {"guest", "qemu", "image"},
-        "layers": [{"layer", "where", "holds", "taken_by", "unpromised", "promised", "flush", "reason", "source"}]},
-      "predictions": [{"class", "promises", "exposed", "verdict", "because", "source"}], "notes": [...]}],
+        "layers": [{"layer", "where", "holds", "taken_by", "unpromised", "promised", "newest", "flush", "reason", "source"}]},
+      "predictions": [{"class", "promises", "exposed", "verdict", "newest", "because", "source"}], "notes": [...]}],
     "skipped": [{"target", "reason"}]}
 "verdict" is SAFE, LOSES, NO_PROMISE, or empty where the model has no answer; "because" says why.
 
 EXAMPLES:
    platter explain vm --disk vda
+   platter explain vm.xml --qemu 11.1.3 --fio 'rw=randwrite fsync=1 direct=1 numjobs=4'
    platter explain vm.xml --disk vdb --fio 'rw=randwrite fsync=8 direct=1' --filesystem ext4 --barrier off
    virsh dumpxml vm | platter explain - --drive-cache protected --json | jq '.disks[].predictions'
 
@@ -59,7 +64,7 @@ EXIT STATUS:
    0    the explanation was printed, whatever it says
    2    usage or bad input: no such domain or disk, not a domain XML, a job that writes nothing
    3    libvirt does not answer, or the explanation could not be written`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			uriFlag(),
 			&cli.StringFlag{Name: "disk", Usage: "explain the disk with this `TARGET` alone, for example vda"},
 			&cli.StringFlag{Name: "fio", Usage: "the job's `OPTIONS`", Value: explainJob, DefaultText: explainJob},
@@ -71,7 +76,7 @@ EXIT STATUS:
 			&cli.StringFlag{Name: "drive-cache", Usage: "`KIND` of the drive's cache: volatile, protected or none", Value: cell.Volatile},
 			&cli.BoolFlag{Name: "rbd-cache-writethrough-until-flush", Usage: "Ceph's option is known to be in effect: RBD disks alone"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
-		},
+		}, versionFlags()...),
 		Before: lateFlags,
 		Action: explainAction,
 	}
@@ -87,17 +92,27 @@ func explainAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	name, doc, err := domainXML(c, name)
+	name, doc, host, err := domainXML(c, name)
 	if err != nil {
 		return err
 	}
-	disks, err := libvirtxml.Disks(name, doc)
+	root, disks, err := libvirtxml.Parse(name, doc)
 	if err != nil {
 		return err
 	}
+	facts, assumed, err := versions(c, host.QEMU, host.Libvirt)
+	if err != nil {
+		return err
+	}
+	machine := flushpath.MachineVersion(root.Child("os").Child("type").Attr("machine"), facts.QEMU)
+	guest.QEMU, guest.Machine, guest.NoRawNode = facts.QEMU, machine, flushpath.LeavesRawOut(facts.Libvirt)
 	x, err := explain.Of(name, disks, c.String("disk"), guest, c.String("drive-cache"))
 	if err != nil {
 		return &errUsage{"explain: " + err.Error()}
+	}
+	x.Hypervisor = explain.Versions{QEMU: known(facts.QEMU), Libvirt: known(facts.Libvirt), Assumed: assumed}
+	if machine.Known() {
+		x.Hypervisor.Machine = fmt.Sprintf("%d.%d", machine.Major, machine.Minor)
 	}
 	x.Job = strings.Join(strings.Fields(c.String("fio")), " ")
 	if c.Bool("json") {
@@ -144,30 +159,42 @@ func explainedGuest(c *cli.Context) (flushpath.Config, error) {
 	return guest, nil
 }
 
-// domainXML reads the XML of a domain or a file, and returns what to call it as well.
-func domainXML(c *cli.Context, arg string) (name string, doc []byte, err error) {
+// known returns a version as text; empty where it is not known.
+func known(v flushpath.Version) string {
+	if !v.Known() {
+		return ""
+	}
+	return v.String()
+}
+
+// domainXML reads the XML of a domain or a file, and returns what to call it as well. Of a domain's host the facts come with it.
+func domainXML(c *cli.Context, arg string) (name string, doc []byte, facts hypervisor.Facts, err error) {
 	if isFile(arg) {
-		return readDomain(c, arg)
+		name, doc, err = readDomain(c, arg)
+		return name, doc, facts, err
 	}
 	uri, err := libvirtURI(c)
 	if err != nil {
-		return "", nil, err
+		return "", nil, facts, err
 	}
 	host, err := hypervisor.Connect(c.Context, uri)
 	if err != nil {
-		return "", nil, err
+		return "", nil, facts, err
 	}
 	defer host.Close()
 	domain, err := host.Lookup(c.Context, arg)
 	if errors.Is(err, hypervisor.ErrGone) {
-		return "", nil, &errUsage{fmt.Sprintf("explain: %s is neither a domain of %s nor a file; virsh -c %s list --all shows the domains", arg,
+		return "", nil, facts, &errUsage{fmt.Sprintf("explain: %s is neither a domain of %s nor a file; virsh -c %s list --all shows the domains", arg,
 			uri, uri)}
 	}
 	if err != nil {
-		return "", nil, err
+		return "", nil, facts, err
+	}
+	if facts, err = host.Facts(c.Context); err != nil {
+		return "", nil, facts, err
 	}
 	text, err := domain.XML(c.Context)
-	return arg, []byte(text), err
+	return arg, []byte(text), facts, err
 }
 
 // isFile says that an argument names a file and no domain.

@@ -24,16 +24,18 @@ func lintCommand() *cli.Command {
 		Category:  "judge",
 		Description: `Reads domain XML files ("-" is standard input) and prints what the policy and platter's rules have against their
 disks, one line each: FILE:LINE:COLUMN: LEVEL: MESSAGE [RULE]. docs/lint.md has the rules and says how to label a disk as
-ephemeral. Nothing is asked of libvirt and nothing is touched.
+ephemeral. Nothing is asked of libvirt and nothing is touched. What a disk may lose depends on QEMU: it is taken to be the one
+that is installed here unless --qemu names a version, and findings say so.
 
 With --json one object is printed:
-   {"schema": 1, "policy": its name, "files": how many were judged,
+   {"schema": 1, "policy": its name, "qemu": the version judged for, "qemu_assumed", "files": how many were judged,
     "findings": [{"rule", "level", "message", "file", "line", "column", "domain", "disk"}],
     "failures": [{"file", "message"}]}
 A SARIF file names the XML files relative to the current directory: run it at the top of the repository.
 
 EXAMPLES:
    platter lint domains/*.xml
+   platter lint --qemu 11.1.3 domains/*.xml                what an upgrade would change
    platter lint --policy policy.yaml --sarif lint.sarif domains/*.xml
    virsh dumpxml --inactive vm | platter lint - --level warning
 
@@ -42,12 +44,12 @@ EXIT STATUS:
    1    at least one is
    2    usage or bad input: a policy with a mistake, a file that is no domain XML (the others are judged all the same)
    3    the result could not be written`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			policyFlag(),
 			&cli.StringFlag{Name: "level", Usage: "print findings from this `LEVEL` on: error, warning or note", Value: lint.LevelNote},
 			&cli.StringFlag{Name: "sarif", Usage: "write all findings to `FILE` as SARIF 2.1.0, too"},
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object"},
-		},
+		}, versionFlags()...),
 		Before: lateFlags,
 		Action: lintAction,
 	}
@@ -78,11 +80,16 @@ func lintAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	findings, failures := lintFiles(c, policy, files)
+	facts, assumed, err := versions(c, "", "")
+	if err != nil {
+		return err
+	}
+	on := lint.Hypervisor{QEMU: facts.QEMU, Libvirt: facts.Libvirt, Assumed: assumed}
+	findings, failures := lintFiles(c, policy, on, files)
 	if err := writeSARIF(c.String("sarif"), findings, failures); err != nil {
 		return err
 	}
-	report := lintReport{Schema: 1, Policy: policy.Name, Files: len(files) - len(failures), Findings: []lint.Finding{}, Failures: failures}
+	report := lintReport{Schema: 1, Policy: policy.Name, QEMU: known(on.QEMU), Assumed: on.Assumed, Files: len(files) - len(failures), Findings: []lint.Finding{}, Failures: failures}
 	for _, f := range findings {
 		if slices.Index(levels(), f.Level) <= shown {
 			report.Findings = append(report.Findings, f)
@@ -95,13 +102,13 @@ func lintAction(c *cli.Context) error {
 }
 
 // lintFiles judges file after file; one that cannot be read does not keep the others from it.
-func lintFiles(c *cli.Context, policy *policy.Policy, files []string) (findings []lint.Finding, failures []lint.Failure) {
+func lintFiles(c *cli.Context, policy *policy.Policy, on lint.Hypervisor, files []string) (findings []lint.Finding, failures []lint.Failure) {
 	failures = []lint.Failure{}
 	for _, file := range files {
 		name, doc, err := readDomain(c, file)
 		var found []lint.Finding
 		if err == nil {
-			found, err = lint.Check(policy, name, doc)
+			found, err = lint.Check(policy, on, name, doc)
 		}
 		if err != nil {
 			failures = append(failures, lint.Failure{File: file, Message: err.Error()})
@@ -151,6 +158,8 @@ func writeSARIF(file string, findings []lint.Finding, failures []lint.Failure) e
 type lintReport struct {
 	Schema   int            `json:"schema"`
 	Policy   string         `json:"policy"`
+	QEMU     string         `json:"qemu"`         // its version; empty where it is not known
+	Assumed  bool           `json:"qemu_assumed"` // it is that of the QEMU which is installed here, or not known
 	Files    int            `json:"files"`
 	Findings []lint.Finding `json:"findings"`
 	Failures []lint.Failure `json:"failures"`
