@@ -114,7 +114,7 @@ func drawLoss(m *Model, r SafetyRow) (*drawnLoss, error) {
 	}
 	i := slices.IndexFunc(m.Manifest.Cells, func(c cell.Cell) bool { return c.ID == r.Cell })
 	return &drawnLoss{Name: labelOf(r.Axes) + ": " + questionName(m, r.Answers()), Timeline: line, Facts: TimelineFacts(line),
-		Again: Reproduce(m.Manifest.Cells[i], m.Manifest.Host, line), Text: b.String()}, nil
+		Again: Reproduce(m.Manifest.Cells[i], m.Manifest.HypervisorOf(m.Manifest.Cells[i]), line), Text: b.String()}, nil
 }
 
 // viewTimeline is a timeline for page.js: positions among its steps instead of events, -1 for what is behind or before all of them.
@@ -180,12 +180,14 @@ func newViewTimeline(l drawnLoss) viewTimeline {
 				last = v.step(s.To)
 			}
 			label := ""
-			if s.Kind == replay.SpanFlush {
-				label = "flush"
-			} else if s.Sequence > 0 {
+			if s.Sequence > 0 {
 				label = fmt.Sprint(s.Sequence)
 			}
-			w.Spans = append(w.Spans, [6]any{s.Kind, max(0, v.step(s.From)), last, s.Lost, s.Text, label})
+			first := v.step(s.From)
+			if first < 0 || v.Events[first] < s.From { // it began among events that are left out
+				first = min(first+1, last)
+			}
+			w.Spans = append(w.Spans, [6]any{s.Kind, first, last, s.Lost, s.Text, label})
 		}
 		for _, k := range lane.Marks {
 			w.Marks = append(w.Marks, [4]any{k.Kind, v.step(k.Event), k.Lost, k.Text})

@@ -3,13 +3,16 @@ package reports
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 
+	"platter/cell"
 	"platter/results"
 )
 
@@ -18,6 +21,26 @@ func recordedRun(t testing.TB) *results.Run {
 	t.Helper()
 	run, err := results.Read("../cmd/platter/testdata/schema1/run")
 	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// firstWriteRun is a made-up run with the log of a real campaign under QEMU 10.
+func firstWriteRun(t testing.TB) *results.Run {
+	t.Helper()
+	run := withSafety(6)
+	run.Dir = t.TempDir()
+	run.Manifest.Host.QEMU = "10.0.13"
+	run.Manifest.Host.Libvirt = "11.3.0"
+	id := "disk.cache=writethrough,fio.fsync=1"
+	run.Safety = []results.Safety{{Cell: id, Class: cell.PowerLoss, DriveCache: cell.Volatile, Status: results.OK, Verdict: results.Loses,
+		Predicted: results.Safe, CrashPoints: 32, Promises: 5, PromisesLost: 1, Writes: 5, Worst: &results.CrashPoint{Point: 3, MS: 1761.9}}}
+	dir := filepath.Join(run.Dir, results.SafetyDir(id))
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, os.DirFS(firstWriteCampaign)); err != nil {
 		t.Fatal(err)
 	}
 	return run
@@ -102,7 +125,7 @@ func TestAReportWithoutTheLogsSaysHowToGetThem(t *testing.T) {
 
 func TestABrowserDrawsALoss(t *testing.T) {
 	needBrowser(t)
-	path := reportFile(t, recordedRun(t))
+	path := reportFile(t, firstWriteRun(t))
 	for _, view := range []struct {
 		scheme string
 		width  int64
@@ -119,7 +142,7 @@ func TestABrowserDrawsALoss(t *testing.T) {
 			t.Fatalf("%s, %d wide: %+v", view.scheme, view.width, drawn)
 		}
 		said := strings.Join(drawn.Texts, " ")
-		for _, want := range []string{"job 0", "page cache", "medium", "cut"} {
+		for _, want := range []string{"job 0", "flushes", "page cache", "medium", "cut"} {
 			if !strings.Contains(said, want) {
 				t.Errorf("%d wide: no %q in the chart: %s", view.width, want, said)
 			}
@@ -130,16 +153,26 @@ func TestABrowserDrawsALoss(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		keep(t, "timeline-"+view.scheme+".png", image)
-		rows := evaluate[int](t, b, `document.querySelectorAll("#run1-timeline-numbers tbody tr").length`)
-		if rows < 20 {
-			t.Errorf("%d lines in the table", rows)
+		keep(t, fmt.Sprintf("timeline-%s-%d.png", view.scheme, view.width), image)
+		numbers := b.numbers(t, "run1-timeline-numbers")
+		cut := slices.IndexFunc(numbers, func(row []string) bool { return row[0] == "cut" })
+		if cut != 4 || !strings.HasPrefix(numbers[cut-1][2], "lost: job 0: writes up to 1 are promised") ||
+			!slices.ContainsFunc(numbers[cut:], func(row []string) bool { return strings.HasPrefix(row[2], "flush takes effect: write 1 of job 0") }) {
+			t.Errorf("the promise, the cut and the flush do not stand in this order: %q", numbers)
+		}
+		// The red shapes are the write, the promise and where the write lay: in flight, in the page cache, and later on the medium.
+		if red := evaluate[int](t, b, `document.querySelectorAll("#run1-timeline svg path[fill='var(--bad)']").length`); red < 4 {
+			t.Errorf("%d red shapes", red)
 		}
 		// Along time the same operations are drawn.
 		b.choose(t, "run1-timeline-axis", 1)
 		if name := evaluate[string](t, b, `document.querySelector("#run1-timeline svg").textContent`); !strings.Contains(name, "ms since the log") {
 			t.Errorf("across is %s", name)
 		}
+		if image, err = chromedp.Run(b.ctx, chromedp.Screenshot(chromedp.CSS("#shot"))); err != nil {
+			t.Fatal(err)
+		}
+		keep(t, fmt.Sprintf("timeline-time-%s-%d.png", view.scheme, view.width), image)
 		if overflow := evaluate[int](t, b, `document.documentElement.scrollWidth - innerWidth`); overflow > 0 {
 			t.Errorf("the page is %d pixels wider than the window", overflow)
 		}

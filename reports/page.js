@@ -453,7 +453,7 @@
       const most = Math.max(1, ...bytes);
       runs(bytes, rows.indexOf(name), (v, row, from, to) => add(row, from, to, "level", "var(--edge)", 0.25 + 0.6 * v / most, `${name}: ${group(v)} bytes that are not below it`));
     }
-    runs(t.w, 0, (v, _, from, to) => add(rows.indexOf(holders[v]), from, to, "held", "var(--bad)", 0.3, `the lost write: ${holders[v]}`));
+    runs(t.w, 0, (v, _, from, to) => add(rows.indexOf(holders[v]), from, to, "held", v === "medium" ? "var(--read)" : "var(--bad)", 0.3, `the lost write: ${holders[v]}`));
     const room = width - left - 16;
     return {
       height: 118 + 26 * rows.length, left, right: 16, top: 22, bottom: 84,
@@ -475,7 +475,7 @@
           const rect = (top, height, style) => r > l && { type: "rect", shape: { x: l, y: top, width: r - l, height, r: 1 }, style };
           if (shape === "span") {
             const bar = rect(y - h * part / 2, h * part, { fill: ink, opacity: ink === "var(--bad)" ? 1 : 0.75 });
-            if (!bar || r - l < 8 + 7 * label.length) return bar;
+            if (!bar || !label || r - l < 8 + 7 * label.length) return bar;
             return { type: "group", children: [bar, words(label, (l + r) / 2, y, "var(--paper)", 600, "center")] };
           }
           if (shape === "level") return rect(y + h * 0.42 - h * part, h * part, { fill: ink, opacity: 0.6 });

@@ -25,7 +25,7 @@ const (
 
 // Reproduce returns how a loss of a cell is shown without a guest. Which QEMU loses what was tried with qemu-io 7.2.22, 10.0.13 and 11.1.3
 // (docs/reports.md has what the lines print there).
-func Reproduce(c cell.Cell, host results.Host, t *replay.Timeline) Reproduction {
+func Reproduce(c cell.Cell, by results.Hypervisor, t *replay.Timeline) Reproduction {
 	none := func(format string, args ...any) Reproduction {
 		return Reproduction{Text: "There is no reproduction without a guest: " + fmt.Sprintf(format, args...) + "."}
 	}
@@ -47,16 +47,16 @@ func Reproduce(c cell.Cell, host results.Host, t *replay.Timeline) Reproduction 
 		return none("QEMU's NVMe device drops the FUA bit of the guest's write before the block layer, where qemu-io begins, sees it")
 	case !threads:
 		return none("QEMU is not known to lose with io=%s: what lost it is above QEMU's block layer", c.Settings.Text("disk.io"))
-	case through && major(host.QEMU) < 10 && major(host.Libvirt) < 11:
+	case through && major(by.QEMU) < 10 && major(by.Libvirt) < 11:
 		return none("QEMU %s with a raw format node, as libvirt %s makes it, is not known to lose: what lost it is above its block layer",
-			host.QEMU, host.Libvirt)
+			by.QEMU, by.Libvirt)
 	case through && t.Fate != nil && !t.Fate.First && c.Jobs() > 1:
-		return r.overlapping()
+		return r.overlapping(major(by.Libvirt) >= 11)
 	case through:
 		r.ask = reproducedWrite
-		return r.first(major(host.Libvirt) >= 11)
+		return r.first(major(by.Libvirt) >= 11)
 	case mode == "none" || mode == "writeback" || mode == "":
-		if c.Bus() != "scsi" || major(host.QEMU) < 10 {
+		if c.Bus() != "scsi" || major(by.QEMU) < 10 {
 			return none("the guest's flushes arrive at QEMU, which is not known to lose them under this cache mode")
 		}
 		r.ask = "-c 'write -f -P 17 0 4k'"
@@ -113,8 +113,7 @@ type reproduction struct {
 // first shows that the first write after a start or a flush is acknowledged with no sync behind it.
 func (r reproduction) first(noRawNode bool) Reproduction {
 	if noRawNode {
-		r.format = "--image-opts"
-		r.image = `driver=file,filename="$d/disk.img"`
+		r.withoutRawNode()
 		return r.lines("There is no raw format node, as libvirt 11 and newer leave it out: on QEMU 7.2, 10.0 and 11.1 the last line fails with " +
 			"“Pattern verification failed”: the first write was answered without a sync behind it.")
 	}
@@ -124,13 +123,24 @@ func (r reproduction) first(noRawNode bool) Reproduction {
 
 // overlapping shows that a write that ends while another's fdatasync is answered is acknowledged with no sync behind it. The end of the
 // fdatasync is delayed: by itself QEMU is in that state for some µs.
-func (r reproduction) overlapping() Reproduction {
+func (r reproduction) overlapping(noRawNode bool) Reproduction {
 	r.before = "strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:delay_exit=1000000 "
 	r.ask = "-c 'write -P 15 0 4k' -c 'aio_write -P 16 4k 4k' -c 'sleep 500' -c 'aio_write -P 17 8k 4k' -c aio_flush"
 	r.read = "-c 'read -P 17 8k 4k'"
-	return r.lines("strace holds the answer to the second write's fdatasync back for a second, in which the third write comes. " +
-		"On QEMU 10.0.3 and newer the last line fails with “Pattern verification failed”: the third write was answered without a sync of " +
-		"its own. On QEMU 7.2 it is kept.")
+	const held = "strace holds the answer to the second write's fdatasync back for a second, in which the third write comes. "
+	if noRawNode {
+		r.withoutRawNode()
+		return r.lines(held + "There is no raw format node, as libvirt 11 and newer leave it out: on QEMU 7.2, 10.0 and 11.1 the last line " +
+			"fails with “Pattern verification failed”: the third write was answered without a sync of its own.")
+	}
+	return r.lines(held + "On QEMU 10.0.3 and newer the last line fails with “Pattern verification failed”: the third write was answered " +
+		"without a sync of its own. On QEMU 7.2 it is kept.")
+}
+
+// withoutRawNode lets qemu-io open the image by the file driver alone.
+func (r *reproduction) withoutRawNode() {
+	r.format = "--image-opts"
+	r.image = `driver=file,filename="$d/disk.img"`
 }
 
 // lines returns the whole: a disk, qemu-io on it, which kills itself before it can flush, the cut, and what is left.

@@ -94,17 +94,6 @@ type timelineDrawing struct {
 	at    map[int64]int
 }
 
-// column returns the column of an event, or of the last one before it that has one; -1 where there is none.
-func (d *timelineDrawing) column(event int64) int {
-	found := -1
-	for column, i := range d.steps {
-		if i >= 0 && d.Steps[i].Event <= event {
-			found = column
-		}
-	}
-	return found
-}
-
 func (d *timelineDrawing) write(p *text.Printer, look SparkLook) {
 	d.ruler(p)
 	for _, l := range d.Lanes {
@@ -194,13 +183,8 @@ func (d *timelineDrawing) lane(l replay.Lane) []byte {
 		case s.Kind == replay.SpanFlush:
 			body = '~'
 		}
-		end := len(row) - 1
-		if s.To > 0 {
-			end = d.column(s.To)
-		}
-		begin := max(0, d.column(s.From))
-		for column := begin; column <= end; column++ {
-			if d.steps[column] >= 0 {
+		for column, i := range d.steps {
+			if i >= 0 && d.Steps[i].Event > s.From && (s.To == 0 || d.Steps[i].Event < s.To) {
 				row[column] = body
 			}
 		}

@@ -14,10 +14,14 @@ import (
 	"platter/text"
 )
 
-// unsafeRun is a run whose campaign was made by a real guest under cache=unsafe.
-const unsafeCampaign = "../cmd/platter/testdata/schema1/run/raw/disk.cache=unsafe,fio.fsync=1/safety/"
+// Where campaigns of real guests lie: under cache=unsafe on QEMU 7.2, and the beginning of one under cache=writethrough on QEMU 10.0.13.
+const (
+	unsafeCampaign     = "../cmd/platter/testdata/schema1/run/raw/disk.cache=unsafe,fio.fsync=1/safety/"
+	firstWriteCampaign = "testdata/first-write/"
+	overlapsCampaign   = "testdata/overlaps/" // the same with four jobs
+)
 
-// timelines are two: of a made-up log, which replay's own golden file holds, and of a real one.
+// timelines are of a made-up log, which replay's own golden file holds, and of real ones.
 func timelines(t testing.TB) map[string]*replay.Timeline {
 	t.Helper()
 	content, err := os.ReadFile("../powercut/replay/testdata/timeline.json")
@@ -28,7 +32,15 @@ func timelines(t testing.TB) map[string]*replay.Timeline {
 	if err := json.Unmarshal(content, made); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(unsafeCampaign + "campaign.json")
+	return map[string]*replay.Timeline{"made": made, "unsafe": recordedTimeline(t, unsafeCampaign, 100),
+		"first-write": recordedTimeline(t, firstWriteCampaign, 3),
+		"overlaps":    recordedTimeline(t, overlapsCampaign, 162)}
+}
+
+// recordedTimeline is of a power loss at a point of a campaign's log.
+func recordedTimeline(t testing.TB, dir string, point int64) *replay.Timeline {
+	t.Helper()
+	f, err := os.Open(dir + "campaign.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,12 +49,25 @@ func timelines(t testing.TB) map[string]*replay.Timeline {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := replay.At{Point: 100, Question: cell.Question{Class: cell.PowerLoss, DriveCache: cell.Volatile}}
-	recorded, err := replay.TimelineFile(replay.File(unsafeCampaign+"oplog.gz"), c, at, TimelineSteps)
+	at := replay.At{Point: point, Question: cell.Question{Class: cell.PowerLoss, DriveCache: cell.Volatile}}
+	line, err := replay.TimelineFile(replay.File(dir+"oplog.gz"), c, at, TimelineSteps)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string]*replay.Timeline{"first": made, "unsafe": recorded}
+	return line
+}
+
+// QEMU 10 tells the application that its first write is durable 2.4 ms before the sync that makes it so.
+func TestTheFirstWritesPromiseComesBeforeItsFlush(t *testing.T) {
+	f := recordedTimeline(t, firstWriteCampaign, 3).Fate
+	if f == nil || !f.First || f.Flushed == nil || f.Promised.Event != 3 || f.Flushed.Event != 10 {
+		t.Errorf("%+v", f)
+	}
+	// So it is later with a write that came just behind another's sync.
+	f = recordedTimeline(t, overlapsCampaign, 162).Fate
+	if f == nil || f.First || f.Flushed == nil || f.Job != 2 || f.Promised.Event != 162 || f.Flushed.Event <= 162 {
+		t.Errorf("%+v", f)
+	}
 }
 
 func TestTimelinesAreDrawnForATerminal(t *testing.T) {
@@ -97,13 +122,13 @@ func TestALongTimelineHasAsManyColumnsAsFit(t *testing.T) {
 func TestReproductionsAreThoseThatAreKnown(t *testing.T) {
 	lost := &replay.Timeline{Class: cell.PowerLoss, DriveCache: cell.Volatile, Lost: 1, Fate: &replay.Fate{First: true}}
 	later := &replay.Timeline{Class: cell.HostCrash, DriveCache: cell.Protected, Lost: 1, Fate: &replay.Fate{}}
-	old := results.Host{QEMU: "7.2.22", Libvirt: "9.0.0"}
-	newer := results.Host{QEMU: "10.0.13", Libvirt: "9.0.0"}
-	bare := results.Host{QEMU: "7.2.22", Libvirt: "11.3.0"}
+	old := results.Hypervisor{QEMU: "7.2.22", Libvirt: "9.0.0"}
+	newer := results.Hypervisor{QEMU: "10.0.13", Libvirt: "9.0.0"}
+	bare := results.Hypervisor{QEMU: "7.2.22", Libvirt: "11.3.0"}
 	for _, test := range []struct {
 		name string
 		axes cell.Settings
-		host results.Host
+		host results.Hypervisor
 		line *replay.Timeline
 		want string // part of the lines, or of the text where there are none
 	}{

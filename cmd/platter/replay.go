@@ -234,8 +234,8 @@ func (r *replayed) timeline(c *cli.Context, run *results.Run) error {
 	if err != nil {
 		return badLog(err)
 	}
-	again := reports.Reproduce(run.Manifest.Cells[slices.IndexFunc(run.Manifest.Cells, func(o cell.Cell) bool { return o.ID == r.cell })],
-		run.Manifest.Host, t)
+	of := run.Manifest.Cells[slices.IndexFunc(run.Manifest.Cells, func(o cell.Cell) bool { return o.ID == r.cell })]
+	again := reports.Reproduce(of, run.Manifest.HypervisorOf(of), t)
 	if c.String("output") != "" {
 		if err := r.write(c.String("output")); err != nil {
 			return err

@@ -248,21 +248,23 @@ func TestTheLinesReproduceTheLossWithoutAGuest(t *testing.T) {
 		}
 		return s
 	}
-	ten := results.Host{QEMU: "10.0.13", Libvirt: "9.0.0"}
+	ten := results.Hypervisor{QEMU: "10.0.13", Libvirt: "9.0.0"}
 	for _, test := range []struct {
 		name  string
 		axes  cell.Settings
-		host  results.Host
+		host  results.Hypervisor
 		class string
 		first bool
 		loses bool
 	}{
 		{"unsafe", setting("disk.cache", "unsafe"), ten, cell.PowerLoss, true, true},
-		{"no raw node", setting("disk.cache", "directsync"), results.Host{QEMU: "7.2.22", Libvirt: "11.3.0"}, cell.PowerLoss, true, true},
-		{"no raw node, writethrough", setting("disk.cache", "writethrough"), results.Host{Libvirt: "11.3.0"}, cell.HostCrash, true, true},
+		{"no raw node", setting("disk.cache", "directsync"), results.Hypervisor{QEMU: "7.2.22", Libvirt: "11.3.0"}, cell.PowerLoss, true, true},
+		{"no raw node, writethrough", setting("disk.cache", "writethrough"), results.Hypervisor{Libvirt: "11.3.0"}, cell.HostCrash, true, true},
 		{"the first write", setting("disk.cache", "writethrough"), ten, cell.HostCrash, true, newer},
 		{"FUA", setting("disk.cache", "none", "disk.bus", "scsi"), ten, cell.PowerLoss, true, newer},
 		{"overlapping", setting("disk.cache", "writethrough", "fio.numjobs", "4"), ten, cell.PowerLoss, false, newer},
+		{"overlapping, no raw node", setting("disk.cache", "writethrough", "fio.numjobs", "4"), results.Hypervisor{Libvirt: "12.9.0"},
+			cell.PowerLoss, false, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			again := reports.Reproduce(cell.Cell{Settings: test.axes}, test.host, &replay.Timeline{Class: test.class, DriveCache: cell.Volatile,
