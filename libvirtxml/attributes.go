@@ -20,7 +20,7 @@ type attribute struct {
 
 // attributes returns the attributes of diskDriver, virtioOptions and diskTarget in libvirt's domaincommon.rng and storagecommon.rng,
 // in the order in which libvirt writes them. From the schema's values those are left out that libvirt's QEMU driver
-// refuses when it parses ("luks" as a type, "uml" as a bus). discard_no_unref came with libvirt 9.5.
+// refuses when it parses ("luks" as a type, "uml" as a bus). discard_no_unref came with libvirt 9.5, nvme with 11.5.
 func attributes() []attribute {
 	onOff := []string{"on", "off"}
 	return []attribute{
@@ -44,7 +44,7 @@ func attributes() []attribute {
 		{name: "ats", values: onOff},
 		{name: "packed", values: onOff},
 		{name: "page_per_vq", values: onOff},
-		{name: busAttr, values: []string{"virtio", "scsi", "sata", "ide", "usb", "fdc", "sd", "xen"}},
+		{name: busAttr, values: []string{"virtio", "scsi", "sata", "ide", "usb", "fdc", "sd", "xen", "nvme"}},
 	}
 }
 

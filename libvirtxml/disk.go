@@ -123,14 +123,14 @@ func (e *diskElement) sourceOf() Source {
 }
 
 // derivedBus returns the bus that libvirt takes when <target> names none (virDomainDiskDefParseXML in its domain_conf.c; tried
-// with libvirt 9.0).
+// with libvirt 9.0 and, of nvme, 12.9).
 func derivedBus(device, target string) string {
 	if device == "floppy" {
 		return "fdc"
 	}
 	target = strings.TrimPrefix(target, "ioemu:")
 	for _, known := range []struct{ prefix, bus string }{
-		{"hd", "ide"}, {"sd", "scsi"}, {"vd", "virtio"}, {"xvd", "xen"}, {"ubd", "uml"},
+		{"hd", "ide"}, {"sd", "scsi"}, {"vd", "virtio"}, {"xvd", "xen"}, {"ubd", "uml"}, {"nvme", "nvme"},
 	} {
 		if strings.HasPrefix(target, known.prefix) {
 			return known.bus

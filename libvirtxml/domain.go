@@ -51,6 +51,9 @@ type Domain struct {
 	SparePorts int  // free PCIe ports for hot-plug; 0 means DefaultSparePorts
 	SCSI       bool // with a virtio-scsi controller, number 0
 
+	// Scratch is a disk that is there from the start; nil for none. libvirt adds the controller that its bus needs, behind a spare port.
+	Scratch *ScratchDisk
+
 	// RunDir is the run's work directory. It is written into the domain's metadata, where ParseOwner finds it.
 	RunDir string
 }
@@ -66,7 +69,9 @@ func (d Domain) XML() (string, error) {
 	root.CreateAttr("xmlns:qemu", qemuNamespace)
 	d.addIdentity(root)
 	d.addMachine(root)
-	d.addDevices(root.CreateElement("devices"))
+	if err := d.addDevices(root.CreateElement("devices")); err != nil {
+		return "", fmt.Errorf("domain %q: %w", d.Name, err)
+	}
 	d.addNetwork(root.CreateElement("qemu:commandline"))
 	return written(doc)
 }
@@ -153,11 +158,16 @@ func (d Domain) addCPU(root *etree.Element) {
 }
 
 // addDevices adds everything that libvirt shall know of.
-func (d Domain) addDevices(devices *etree.Element) {
+func (d Domain) addDevices(devices *etree.Element) error {
 	if d.Emulator != "" {
 		addText(devices, "emulator", d.Emulator)
 	}
 	d.addRoot(devices)
+	if d.Scratch != nil {
+		if err := d.Scratch.addTo(devices); err != nil {
+			return err
+		}
+	}
 	add(devices, "controller", "type", "usb", "index", "0", "model", "none")
 	d.addPorts(devices)
 	if d.SCSI {
@@ -169,6 +179,7 @@ func (d Domain) addDevices(devices *etree.Element) {
 	add(devices, "memballoon", "model", "none")
 	rng := add(devices, "rng", "model", "virtio")
 	add(rng, "backend", "model", "random").SetText("/dev/urandom")
+	return nil
 }
 
 // addRoot adds the root disk.

@@ -147,6 +147,31 @@ func TestADomainThatCannotBeIsRefused(t *testing.T) {
 	}
 }
 
+func TestADiskThatMustBeThereFromTheStartStandsInTheDomain(t *testing.T) {
+	nvme := ScratchDisk{Source: Source{Kind: "file", Path: "/runs/a.img"}, Format: "raw", Target: "nvme0n1", Bus: "nvme", Serial: "scratch",
+		Driver: []Attr{{"cache", "none"}}}
+	scsi := scratchDisks()["scsi"]
+	if !nvme.Cold() || scsi.Cold() {
+		t.Errorf("NVMe is cold: %t, SCSI: %t", nvme.Cold(), scsi.Cold())
+	}
+	d := domains()["kvm"]
+	d.Scratch = &nvme
+	got, err := d.XML()
+	for _, want := range []string{"<target dev='nvme0n1' bus='nvme'/>", "<source file='/runs/a.img'/>", "<serial>scratch</serial>"} {
+		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("%v: no %s in\n%s", err, want, got)
+		}
+	}
+	nvme.Source.Path = "a.img"
+	if _, err := d.XML(); err == nil || !strings.Contains(err.Error(), "not an absolute path") {
+		t.Errorf("a disk that cannot be: %v", err)
+	}
+	scsi.DPOFUA = "off"
+	if got, err := scsi.XML(); err != nil || !strings.Contains(got, "bus='scsi' dpofua='off'/>") {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
 func TestAScratchDiskThatCannotBeIsRefused(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -158,7 +183,13 @@ func TestAScratchDiskThatCannotBeIsRefused(t *testing.T) {
 		{"an unknown attribute", func(s *ScratchDisk) { s.Driver[0].Name = "chache" }, `unknown attribute "chache"`},
 		{"an unknown format", func(s *ScratchDisk) { s.Format = "qcow3" }, `type cannot be "qcow3"`},
 		{"no format", func(s *ScratchDisk) { s.Format = "" }, "format and bus must be given"},
-		{"an unknown bus", func(s *ScratchDisk) { s.Bus = "nvme" }, `bus cannot be "nvme"`},
+		{"an unknown bus", func(s *ScratchDisk) { s.Bus = "mmc" }, `bus cannot be "mmc"`},
+		{"an I/O thread on NVMe", func(s *ScratchDisk) { s.Bus = "nvme" }, "libvirt refuses iothread on bus nvme"},
+		{"dpofua without SCSI", func(s *ScratchDisk) { s.DPOFUA = "on" }, "only a SCSI disk has dpofua"},
+		{"an unknown dpofua", func(s *ScratchDisk) { s.DPOFUA = "yes" }, `dpofua cannot be "yes"`},
+		{"an NVMe target without a namespace", func(s *ScratchDisk) { s.Target = "nvme0" }, `target "nvme0" must be nvme0n1`},
+		{"an NVMe target with a leading zero", func(s *ScratchDisk) { s.Target = "nvme00n1" }, `target "nvme00n1" must be nvme0n1`},
+		{"the 257th NVMe target", func(s *ScratchDisk) { s.Target = "nvme256n1" }, `target "nvme256n1" must be nvme0n1`},
 		{"the bus among the attributes", func(s *ScratchDisk) { s.Driver[0] = Attr{"bus", "scsi"} }, "bus has its own field"},
 		{"an I/O thread on another bus", func(s *ScratchDisk) { s.Bus = "sata" }, "libvirt refuses iothread on bus sata"},
 		{"a relative path", func(s *ScratchDisk) { s.Source.Path = "a.img" }, `image "a.img" is not an absolute path`},

@@ -71,6 +71,9 @@ func TestLibvirtsSchemaAcceptsEachValueThatRewriteSets(t *testing.T) {
 			if a.name == busAttr && value == "fdc" {
 				continue // for floppies only
 			}
+			if a.name == busAttr && value == "nvme" {
+				continue // libvirt 11.5; the schema may be older
+			}
 			out, err := Rewrite("", []byte(doc), "vda", set)
 			if err != nil {
 				t.Fatal(err)

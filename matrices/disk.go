@@ -14,8 +14,9 @@ func attributes() []attribute {
 			about: "How QEMU uses the host's page cache and whether it passes flushes on."},
 		{name: "io", values: []string{"threads", "native", "io_uring"},
 			about: "How QEMU does its reads and writes; native needs cache none or directsync."},
-		{name: "bus", values: []string{"virtio", "scsi", "sata"},
-			about: "The device that the guest sees; sata cannot be plugged into a running guest."},
+		{name: "bus", values: []string{"virtio", "scsi", "sata", "nvme"},
+			about: "The device that the guest sees; sata cannot be plugged into a running guest, nor nvme (libvirt 11.5), which gets a guest " +
+				"started for it."},
 		{name: "discard", values: []string{"ignore", "unmap"},
 			about: "Whether the guest's trims reach the image."},
 		{name: "detect_zeroes", values: []string{"off", "on", "unmap"},
@@ -57,9 +58,12 @@ func virtioOnly() []string {
 // emulatorPath is what may stand in a domain's <emulator>: an absolute path.
 var emulatorPath = regexp.MustCompile(`^/[^\x00-\x1f\x7f]+$`)
 
-// diskNamespace has the attributes of the disk's driver, and the QEMU that stands behind them.
+// diskNamespace has the attributes of the disk's driver, and of its target and the QEMU behind it those that domains are not compared by.
 func diskNamespace() namespace {
 	return attributeNamespace("disk", "attributes", append(attributes(), attribute{
+		name: "dpofua", values: onOff(),
+		about: "Whether a SCSI disk tells the guest that it takes FUA writes (libvirt 11.10); QEMU's own choice unless it is said.",
+	}, attribute{
 		name: "emulator", pattern: emulatorPath, example: "the absolute path of a QEMU, for example /opt/qemu/bin/qemu-system-x86_64",
 		about: "The path of another QEMU than the hypervisor's own, which runs the guest; another value needs another boot.",
 	}))

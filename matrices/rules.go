@@ -112,6 +112,11 @@ func diskRules() []rule {
 			effect: exclude,
 			reason: "copy_on_read=on copies from a backing file, and the scratch disk has none",
 			source: "libvirt, formatdomain, driver copy_on_read",
+		}, {
+			cell:   func(c cell.Cell) bool { return c.Settings.Text("disk.dpofua") != "" && c.Bus() != "scsi" },
+			effect: exclude,
+			reason: "only a SCSI disk has dpofua",
+			source: "libvirt 12.9, formatdomain, target dpofua",
 		},
 	}
 	for _, name := range virtioOnly() {
@@ -142,7 +147,9 @@ func guestRules() []rule {
 			reason: "xfs has no option to turn barriers off since Linux 4.19",
 			source: "Linux, Documentation/admin-guide/xfs.rst, removed mount options",
 		}, {
-			cell:   func(c cell.Cell) bool { return c.CacheType() != cell.AsDevice && c.Settings.Text("disk.bus") == "sata" },
+			cell: func(c cell.Cell) bool {
+				return c.CacheType() != cell.AsDevice && (c.Settings.Text("disk.bus") == "sata" || c.Settings.Text("disk.bus") == "nvme")
+			},
 			effect: exclude,
 			reason: "cache_type is changed on virtio and SCSI disks, and this one is neither",
 			source: "Linux, drivers/block/virtio_blk.c and drivers/scsi/sd.c, cache_type",

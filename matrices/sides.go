@@ -68,8 +68,11 @@ func mapped(settings cell.Settings) yaml.MapSlice {
 	return s
 }
 
-// isDisk reports whether a setting is one of those that a domain XML says of a disk. The emulator is the domain's.
-func isDisk(full string) bool { return strings.HasPrefix(full, "disk.") && full != "disk.emulator" }
+// isDisk reports whether a setting is one of those that two domains' disks are compared by.
+func isDisk(full string) bool {
+	name, is := strings.CutPrefix(full, "disk.")
+	return is && slices.Contains(DiskSettings(), name)
+}
 
 // without leaves some settings out of a mapping. m was parsed: it is one.
 func without(axes any, some func(full string) bool) yaml.MapSlice {

@@ -84,6 +84,11 @@ func (l *liveLab) Boot(ctx context.Context, b Boot) (Machine, error) {
 
 // start boots a guest from its kernel.
 func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
+	return l.startWith(ctx, b, nil)
+}
+
+// startWith boots a guest that has a scratch disk from the start; nil for none.
+func (l *liveLab) startWith(ctx context.Context, b Boot, disk *libvirtxml.ScratchDisk) (*liveMachine, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
 	for try := 1; ; try++ {
@@ -92,7 +97,9 @@ func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
 		if err != nil {
 			return nil, err
 		}
-		doc, err := l.domain(b, port).XML()
+		described := l.domain(b, port)
+		described.Scratch = disk
+		doc, err := described.XML()
 		if err != nil {
 			return nil, fmt.Errorf("write domain XML: %w", err)
 		}
@@ -104,7 +111,7 @@ func (l *liveLab) start(ctx context.Context, b Boot) (*liveMachine, error) {
 			}
 			return nil, err
 		}
-		m, err := l.meet(ctx, domain, port, true)
+		m, err := l.meet(ctx, b, domain, port, true)
 		if err != nil {
 			return nil, err
 		}
@@ -144,8 +151,8 @@ func checkClock(uptime string, since time.Duration) error {
 }
 
 // meet connects to a guest that was just restored, or started if it boots, and ends it if that fails.
-func (l *liveLab) meet(ctx context.Context, domain *hypervisor.Domain, port int, boots bool) (*liveMachine, error) {
-	m := &liveMachine{domain: domain, console: l.consolePath()}
+func (l *liveLab) meet(ctx context.Context, b Boot, domain *hypervisor.Domain, port int, boots bool) (*liveMachine, error) {
+	m := &liveMachine{lab: l, boot: b, domain: domain, console: l.consolePath()}
 	waiting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go m.watchDeath(waiting, cancel)
@@ -209,7 +216,7 @@ func (l *liveLab) domainName() string  { return l.work.domainName() + l.tag }
 func (l *liveLab) consolePath() string { return l.work.consolePath() + l.tag }
 
 // restore wakes the saved guest.
-func (l *liveLab) restore(ctx context.Context, b Boot) (Machine, error) {
+func (l *liveLab) restore(ctx context.Context, b Boot) (*liveMachine, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(restoreLimit, restoreBoots*l.took))
 	defer cancel()
 	doc, err := l.host.SavedXML(ctx, l.saved[b])
@@ -224,11 +231,7 @@ func (l *liveLab) restore(ctx context.Context, b Boot) (Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := l.meet(ctx, domain, port, false)
-	if err != nil {
-		return nil, err
-	}
-	return m, nil
+	return l.meet(ctx, b, domain, port, false)
 }
 
 // domain describes the throw-away guest.
@@ -283,12 +286,16 @@ func freePort() (int, error) {
 
 // liveMachine is a guest on libvirt.
 type liveMachine struct {
+	lab     *liveLab
+	boot    Boot
 	domain  *hypervisor.Domain
 	client  *guest.Client // nil until the guest answered
 	console string
 	disks   []libvirtxml.ScratchDisk // that are attached: the scratch disk, and the witness's
 	mounted bool                     // whether the disk's file system is mounted in the guest
 	fio     *guest.Fio               // waits for its job; nil before the first disk
+	ended   bool                     // the guest went with a disk that could not be unplugged; the next disk brings another
+	plain   string                   // XML of the guest before such a disk
 }
 
 // startFio starts the fio that will wait for the next job, while the disk is being plugged in.
@@ -300,11 +307,19 @@ func (m *liveMachine) startFio(ctx context.Context) {
 
 // Attach implements crash.Disks.
 func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) error {
-	m.startFio(ctx)
 	doc, err := disk.XML()
 	if err != nil {
 		return &hypervisor.Error{Op: "attach scratch disk", Fault: fault.Refused, Message: err.Error(), Err: err}
 	}
+	if disk.Cold() {
+		return m.restart(ctx, disk)
+	}
+	if m.ended {
+		if err := m.replace(ctx, nil); err != nil {
+			return err
+		}
+	}
+	m.startFio(ctx)
 	if err := m.domain.Attach(ctx, doc); err != nil {
 		return m.explain(ctx, err)
 	}
@@ -312,10 +327,64 @@ func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) e
 	return nil
 }
 
-// Detach implements crash.Disks. The disk that was attached last goes first.
+// restart has a disk that must be there from the start: another guest with it takes the place of the one at hand. Where that is refused, one
+// without a disk does.
+func (m *liveMachine) restart(ctx context.Context, disk libvirtxml.ScratchDisk) error {
+	if len(m.disks) > 0 {
+		return fault.New(fault.Rig, "a disk on %s is there from the start, and %s is attached already", disk.Bus, m.disks[0].Target)
+	}
+	plain, err := m.XML(ctx)
+	if err != nil {
+		return err
+	}
+	err = m.replace(ctx, &disk)
+	if fault.Of(err) == fault.Refused {
+		return errors.Join(err, m.replace(ctx, nil))
+	}
+	if err != nil {
+		return err
+	}
+	m.disks = append(m.disks, disk)
+	m.plain = plain
+	m.startFio(ctx)
+	return nil
+}
+
+// replace ends the guest and starts another one like it, with a disk or, with nil, without one.
+func (m *liveMachine) replace(ctx context.Context, disk *libvirtxml.ScratchDisk) error {
+	if err := m.Close(ctx); err != nil {
+		return err
+	}
+	if disk == nil && m.lab.saved[m.boot] != "" {
+		other, err := m.lab.restore(ctx, m.boot)
+		if err == nil {
+			*m = *other
+		}
+		return err
+	}
+	other, err := m.lab.startWith(ctx, m.boot, disk)
+	if err == nil {
+		*m = *other
+	}
+	return err
+}
+
+// Detach implements crash.Disks. The disk that was attached last goes first. One that cannot be unplugged goes with its guest.
 func (m *liveMachine) Detach(ctx context.Context) error {
 	for len(m.disks) > 0 {
 		last := m.disks[len(m.disks)-1]
+		if last.Cold() {
+			if m.mounted {
+				if err := m.client.Release(ctx); err != nil {
+					return m.explain(ctx, err)
+				}
+			}
+			if err := m.Close(ctx); err != nil {
+				return err
+			}
+			m.mounted, m.ended, m.disks = false, true, nil
+			return nil
+		}
 		if last.Serial == scratch.Serial {
 			m.startFio(ctx)
 			if m.mounted {
@@ -392,7 +461,12 @@ func (m *liveMachine) Read(ctx context.Context) (scratch.Reading, error) {
 }
 
 // XML implements Machine.
-func (m *liveMachine) XML(ctx context.Context) (string, error) { return m.domain.XML(ctx) }
+func (m *liveMachine) XML(ctx context.Context) (string, error) {
+	if m.ended { // the next guest will be like the one before that disk
+		return m.plain, nil
+	}
+	return m.domain.XML(ctx)
+}
 
 // How much of the console goes into the record of a failed trial: the last lines, within the last bytes.
 const (

@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/fault"
 	"platter/matrices"
 	"platter/orchestrator/crash"
 	"platter/orchestrator/scratch"
@@ -52,6 +54,8 @@ func AxisKind(axis string) string {
 		return "another simulated disk, 0.1 s"
 	case strings.HasPrefix(axis, "storage."):
 		return "another image, filled once"
+	case axis == "disk.bus":
+		return "hot-plug: the disk is plugged in anew for each trial, 0.2 s; nvme: a guest is started anew, 9 s"
 	case strings.HasPrefix(axis, "disk."):
 		return "hot-plug: the disk is plugged in anew for each trial, 0.2 s"
 	default:
@@ -134,8 +138,33 @@ const (
 
 // NewPlan draws the order of a run. The matrix was checked when it was read: at least one cell is measured.
 func NewPlan(m *matrices.Matrix, trials int, seed uint64) Plan {
-	cells := m.Cells()
-	p := Plan{Cells: cells, Seed: seed, Trials: trials, Safety: m.Safety}
+	return planOf(m.Cells(), m.Safety, trials, seed)
+}
+
+// On returns the plan where hypervisors have these versions of libvirt, by their names: cells that need a newer one are excluded, with the
+// reason. It fails when no cell is left.
+func (p Plan) On(libvirt map[string]string) (Plan, error) {
+	cells := slices.Clone(p.Cells)
+	first, left := "", false
+	for i, c := range cells {
+		if c.Excluded == "" {
+			cells[i].Excluded = matrices.Unsupported(c, libvirt[c.Hypervisor()])
+			first = cmp.Or(first, cells[i].Excluded)
+		}
+		left = left || cells[i].Excluded == ""
+	}
+	switch {
+	case first == "":
+		return p, nil
+	case !left:
+		return p, fault.New(fault.Usage, "no cell can be measured: %s: run it on a newer one, for example: platter hypervisor build "+
+			"trixie-backports, then platter run --hypervisor trixie-backports", first)
+	}
+	return planOf(cells, p.Safety, p.Trials, p.Seed), nil
+}
+
+func planOf(cells []cell.Cell, safety *matrices.Safety, trials int, seed uint64) Plan {
+	p := Plan{Cells: cells, Seed: seed, Trials: trials, Safety: safety}
 	for _, c := range cells {
 		if c.Excluded == "" {
 			p.common.IOThreads = max(p.common.IOThreads, c.IOThread())
@@ -285,6 +314,9 @@ func stepEstimate(s Step) time.Duration {
 	run := s.Cell.Runtime()
 	if run == 0 {
 		run = time.Duration(float64(s.Cell.WorkingSet()) / estimatedWork * float64(time.Second))
+	}
+	if s.Cell.Bus() == "nvme" {
+		run += estimatedBoot
 	}
 	return run + s.Cell.Ramp() + estimatedOverhead
 }

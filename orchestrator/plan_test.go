@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"testing"
 
+	"platter/cell"
+	"platter/fault"
 	"platter/matrices"
 )
 
@@ -120,5 +122,43 @@ safety: {classes: [host_crash, power_loss], drive_cache: [volatile, protected], 
 	// For two classes: on two cells of ext4 behind the first drive cache, on four of xfs behind both.
 	if want := 2 * 2 * (2 + 4*2); p.Cuts() != want {
 		t.Errorf("%d live cuts in all, want %d", p.Cuts(), want)
+	}
+}
+
+func TestCellsThatAHypervisorsLibvirtCannotHaveAreExcludedFromThePlan(t *testing.T) {
+	m, err := matrices.Parse("m.yaml", []byte(`name: m
+axes:
+  host.hypervisor: [host, trixie-backports]
+  disk.bus: [virtio, nvme]
+fio: {rw: randwrite, bs: 4k, runtime: 1}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := NewPlan(m, 3, 1)
+	old, err := plan.On(map[string]string{"host": "9.0.0", "trixie-backports": "12.9.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range old.Cells {
+		if want := c.Hypervisor() == "host" && c.Bus() == "nvme"; (c.Excluded != "") != want {
+			t.Errorf("%s: excluded %q", c.ID, c.Excluded)
+		}
+	}
+	if len(old.Steps) != 9 || len(plan.Steps) != 12 {
+		t.Errorf("%d and %d steps", len(old.Steps), len(plan.Steps))
+	}
+	same, err := plan.On(map[string]string{"host": "11.5.0", "trixie-backports": "12.9.0"})
+	if err != nil || len(same.Steps) != 12 {
+		t.Errorf("%d steps, %v", len(same.Steps), err)
+	}
+	for i := range plan.Cells {
+		if plan.Cells[i].Excluded != "" {
+			t.Errorf("the plan that was asked has lost %s", plan.Cells[i].ID)
+		}
+		plan.Cells[i].Settings = plan.Cells[i].Settings.With("disk.dpofua", cell.Value{V: "on"})
+	}
+	if _, err := plan.On(map[string]string{"host": "9.0.0", "trixie-backports": "11.3.0"}); fault.Of(err) != fault.Usage {
+		t.Errorf("no cell is left: %v", err)
 	}
 }

@@ -59,11 +59,6 @@ type Outcome struct {
 // whatever happened; finished trials are in the run directory. If ctx ends it returns ctx's cause.
 func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 	plan := NewPlan(s.Matrix, s.Trials, s.Seed)
-	for i, c := range plan.Campaigns {
-		if _, mutant := s.Mutants[c.Cell.ID]; mutant { // some lie to the log as well: only a live cut tells
-			plan.Campaigns[i].LiveCuts = plan.Safety.Live
-		}
-	}
 	trees, err := s.preflight(plan)
 	if err != nil {
 		return o, err
@@ -74,6 +69,18 @@ func Execute(ctx context.Context, s Settings) (o Outcome, err error) {
 		return o, err
 	}
 	defer func() { err = errors.Join(err, site.Close()) }()
+	versions := map[string]string{cell.HostHypervisor: site.facts.Libvirt}
+	for _, t := range trees {
+		versions[t.Name] = t.Libvirt
+	}
+	if plan, err = plan.On(versions); err != nil {
+		return o, err
+	}
+	for i, c := range plan.Campaigns {
+		if _, mutant := s.Mutants[c.Cell.ID]; mutant { // some lie to the log as well: only a live cut tells
+			plan.Campaigns[i].LiveCuts = plan.Safety.Live
+		}
+	}
 	for _, c := range plan.Cells {
 		if c.Excluded != "" {
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"platter/cell"
@@ -21,7 +22,7 @@ type ShellSettings struct {
 	Boot     Boot              // memory and vcpus
 	Shape    scratch.Shape     // of the scratch disk; a file system is made, not mounted
 	Driver   []libvirtxml.Attr // attributes of the scratch disk's driver element
-	Bus      string            // "virtio" or "scsi"
+	Bus      string            // "virtio", "scsi" or "nvme"
 	Terminal *os.File          // where the person sits; nil runs Command without a terminal
 	Command  string            // run instead of a prompt; empty for a prompt
 	Stdin    io.Reader
@@ -99,8 +100,8 @@ func unready(ctx context.Context, err error) error {
 
 // check refuses what could not work before anything is made.
 func (s ShellSettings) check() error {
-	if s.Bus != "virtio" && s.Bus != "scsi" {
-		return fault.New(fault.Usage, "bus %q: it is virtio or scsi", s.Bus)
+	if !slices.Contains([]string{"virtio", "scsi", "nvme"}, s.Bus) {
+		return fault.New(fault.Usage, "bus %q: it is virtio, scsi or nvme", s.Bus)
 	}
 	if _, err := scratch.Plain(scratch.FileSource("/scratch"), s.Shape.Format, s.Bus, s.Driver).XML(); err != nil {
 		return fault.New(fault.Usage, "%v", err)

@@ -240,7 +240,7 @@ func (x *Campaigns) readMounted(ctx context.Context, c cell.Cell, rec *recording
 	if err != nil {
 		return loss, "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, scratch.AttachLimit+scratch.PrepareLimit+runSlack)
+	ctx, cancel := context.WithTimeout(ctx, scratch.AttachLimit+scratch.ColdLimit+scratch.PrepareLimit+runSlack)
 	defer cancel()
 	if err := m.Attach(ctx, scratch.Cached(scratch.FileSource(path), format, "unsafe")); err != nil {
 		return loss, "", fmt.Errorf("attach the survivor: %w", err)

@@ -98,7 +98,7 @@ func (x *Campaigns) record(ctx context.Context, c cell.Cell, w Witness, drive st
 
 // run plugs the disks in and runs the witness on them.
 func (x *Campaigns) run(ctx context.Context, c cell.Cell, rec *recording, m Machine, path, watch string, end ending) error {
-	limit := scratch.AttachLimit + scratch.PrepareLimit + time.Duration(x.Safety.Seconds*float64(time.Second)) + runSlack
+	limit := scratch.AttachLimit + scratch.ColdLimit + scratch.PrepareLimit + time.Duration(x.Safety.Seconds*float64(time.Second)) + runSlack
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := m.Attach(ctx, scratch.Disk(c, scratch.FileSource(path))); err != nil {
@@ -154,6 +154,9 @@ func (x *Campaigns) run(ctx context.Context, c cell.Cell, rec *recording, m Mach
 	dsync := counted.DsyncWrites - countedBefore.DsyncWrites
 	qemu := after.Counters.FlushOps - before.Counters.FlushOps
 	rec.path = results.FlushPath{Fio: &rec.work.Syncs, QEMU: &qemu, Image: &image, ImageDsyncWrites: &dsync}
+	if c.Bus() == "nvme" { // QEMU's NVMe device does not count its flushes
+		rec.path.QEMU = nil
+	}
 	if c.Sync() != cell.NoSync {
 		rec.path.FioDsyncWrites = &rec.work.Writes
 	}

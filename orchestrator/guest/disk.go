@@ -36,8 +36,9 @@ type Disk struct {
 const findScript = `
 disk=
 while [ -z "$disk" ]; do
-	for f in /sys/block/*/serial /sys/block/*/device/vpd_pg80; do
+	for f in /sys/block/*/serial /sys/block/*/device/serial /sys/block/*/device/vpd_pg80; do
 		[ -r "$f" ] || continue
+		case $f in /sys/block/nvme*c*n*) continue ;; esac # a path of a disk, which has no device of its own
 		v=
 		case $f in
 		*/vpd_pg80) v=$(tail -c +5 "$f") ;;

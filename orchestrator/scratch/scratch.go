@@ -57,6 +57,7 @@ type Reading struct {
 // How long an emulated guest may take for the steps with a disk: it takes fractions of a second for each but making a file system.
 const (
 	AttachLimit  = 30 * time.Second
+	ColdLimit    = 150 * time.Second // beside AttachLimit, of a disk for which a guest is started
 	PrepareLimit = 120 * time.Second
 	FormatLimit  = 2 * time.Minute
 )
@@ -77,18 +78,25 @@ const witnessTarget = "vdy"
 func Disk(c cell.Cell, source libvirtxml.Source) libvirtxml.ScratchDisk {
 	d := Plain(source, c.Format(), c.Bus(), nil)
 	for _, s := range c.Settings.Of("disk") {
-		if s.Name != "bus" && s.Name != "emulator" {
+		switch s.Name {
+		case "bus", "emulator":
+		case "dpofua":
+			d.DPOFUA = s.Value.String()
+		default:
 			d.Driver = append(d.Driver, libvirtxml.Attr{Name: s.Name, Value: s.Value.String()})
 		}
 	}
 	return d
 }
 
-// Plain returns a disk on a bus, "virtio" or "scsi", with attributes of its driver that no cell asked for.
+// Plain returns a disk on a bus, "virtio", "scsi" or "nvme", with attributes of its driver that no cell asked for.
 func Plain(source libvirtxml.Source, format, bus string, driver []libvirtxml.Attr) libvirtxml.ScratchDisk {
 	d := libvirtxml.ScratchDisk{Source: source, Format: format, Bus: bus, Target: "vdb", Serial: Serial, Driver: driver}
-	if bus == "scsi" {
+	switch bus {
+	case "scsi":
 		d.Target = "sda"
+	case "nvme":
+		d.Target = "nvme0n1"
 	}
 	return d
 }
