@@ -73,8 +73,9 @@ func Open(cache, name string) (*Tree, error) {
 		return t, err
 	}
 	if _, err := os.Stat(filepath.Join(cache, trees, name+building)); err == nil {
-		if pids := holders(lockPath(cache, name)); len(pids) > 0 {
-			return nil, fault.New(fault.Rig, "hypervisor %s is being built by %s: wait until it is", name, processes(pids))
+		if isBuilt(cache, name) {
+			return nil, fault.New(fault.Rig, "hypervisor %s is being built by %s: wait until it is", name,
+				processes(holders(lockPath(cache, name))))
 		}
 		return nil, fault.New(fault.Rig, "hypervisor %s is half built, its build was ended: platter hypervisor build %s", name, name)
 	}
@@ -140,7 +141,7 @@ func Unfinished(cache string) []string {
 		dirs, _ := filepath.Glob(filepath.Join(cache, trees, "*"+ending))
 		for _, dir := range dirs {
 			name := strings.TrimSuffix(filepath.Base(dir), ending)
-			if len(holders(lockPath(cache, name))) == 0 {
+			if !isBuilt(cache, name) {
 				found = append(found, dir)
 			}
 		}
@@ -221,6 +222,16 @@ func hold(cache, name string, how int) (*os.File, error) {
 		return nil, fault.New(fault.Rig, "hypervisor %s is being built or changed by %s: wait until that has ended", name, who)
 	}
 	return nil, fault.New(fault.Rig, "hypervisor %s is in use by %s: wait until that has ended", name, who)
+}
+
+// isBuilt reports whether a living process builds, changes or removes the tree.
+func isBuilt(cache, name string) bool {
+	f, err := os.Open(lockPath(cache, name))
+	if err != nil {
+		return false // nobody ever did
+	}
+	defer f.Close()
+	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
 }
 
 // holders returns the processes that hold a lock on the file, as far as the kernel tells: those that took it, also when they passed it on.
