@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
+	"slices"
+	"sync"
 
 	"platter/results"
 )
@@ -81,6 +84,7 @@ func Explore(a, b *SampledRun) *Exploration {
 	for _, c := range b.Manifest.Cells {
 		other[c.ID] = c.Excluded
 	}
+	var ids []string
 	for _, c := range a.Manifest.Cells {
 		excluded, both := other[c.ID]
 		delete(other, c.ID)
@@ -92,9 +96,21 @@ func Explore(a, b *SampledRun) *Exploration {
 				e.Warnings = append(e.Warnings, fmt.Sprintf("only one run measures the cell %s: %s", c.ID, c.Excluded+excluded))
 			}
 		default:
-			e.cell(c.ID, ofA[c.ID], ofB[c.ID])
+			ids = append(ids, c.ID)
 		}
 	}
+	compared := make([][]CellComparison, len(ids))
+	var comparing sync.WaitGroup
+	processors := runtime.GOMAXPROCS(0)
+	for first := range processors {
+		comparing.Go(func() {
+			for i := first; i < len(ids); i += processors {
+				compared[i] = compareCell(ids[i], ofA[ids[i]], ofB[ids[i]])
+			}
+		})
+	}
+	comparing.Wait()
+	e.Cells = slices.Concat(compared...)
 	for _, c := range b.Manifest.Cells {
 		if _, left := other[c.ID]; left {
 			e.Warnings = append(e.Warnings, "only the second run has the cell "+c.ID)
@@ -113,7 +129,8 @@ func (r *SampledRun) byCell() map[string][]*Sample {
 	return samples
 }
 
-func (e *Exploration) cell(id string, a, b []*Sample) {
+func compareCell(id string, a, b []*Sample) []CellComparison {
+	var all []CellComparison
 	for i, m := range Explored {
 		va, whyA := values(i, a)
 		vb, whyB := values(i, b)
@@ -133,10 +150,10 @@ func (e *Exploration) cell(id string, a, b []*Sample) {
 				c.Ratio.Warnings = append(c.Ratio.Warnings, fmt.Sprintf("%d of %d trials are without a figure: %v", len(a)+len(b)-len(va)-len(vb),
 					len(a)+len(b), why))
 			}
-			e.Tests++
 		}
-		e.Cells = append(e.Cells, c)
+		all = append(all, c)
 	}
+	return all
 }
 
 // values are those that the metric at an index of Explored has, and the first reason why a trial has none.
@@ -174,6 +191,7 @@ func (e *Exploration) adjust() {
 			p = append(p, c.Ratio.P)
 		}
 	}
+	e.Tests = len(p)
 	adjusted := Holm(p)
 	for i := range e.Cells {
 		if e.Cells[i].Missing == "" {

@@ -135,15 +135,16 @@ func (h Histogram) Percentile(p float64) (int64, bool) {
 	if h.count == 0 || !(p > 0 && p <= 100) {
 		return 0, false
 	}
-	rank := nearestRank(p, h.count)
-	var below int64
-	for b := range h.Buckets() {
-		below = addCounts(below, b.Count)
-		if below >= rank {
-			return b.NS, true
-		}
+	rank := uint64(nearestRank(p, h.count))
+	var ns, upTo uint64
+	for at := 0; upTo < rank; { // each count is an int64, as the rank is: there is no overflow, and the rank is reached
+		var rise, count uint64
+		rise, at = uvarint(h.packed, at)
+		count, at = uvarint(h.packed, at)
+		ns += rise
+		upTo += count
 	}
-	return 0, false
+	return int64(ns), true
 }
 
 // nearestRank returns ⌈p·n/100⌉ in 1…n. A product that a rounding error has pushed just above a whole number is that

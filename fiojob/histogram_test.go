@@ -229,3 +229,19 @@ func TestTheFastReaderAgreesWithTheCarefulOne(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkReadHistogram reads a histogram as the trial of a minute has it: journals are mostly these.
+func BenchmarkReadHistogram(b *testing.B) {
+	var p packer
+	for i := range int64(250) {
+		p.add(Bucket{NS: 100_000 + 1024*i, Count: 1 + 37*i%500})
+	}
+	text := []byte(p.histogram().String())
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		h, _, ok := ReadHistogram(text)
+		if _, known := h.Percentile(99); !ok || !known {
+			b.Fatal(h)
+		}
+	}
+}

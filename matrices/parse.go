@@ -28,9 +28,15 @@ const (
 // Parse reads a matrix file. File is its name for messages. Every error is a *strictyaml.Error and says where; the first one
 // found is given.
 func Parse(file string, text []byte) (*Matrix, error) {
+	m, _, err := ParseCells(file, text)
+	return m, err
+}
+
+// ParseCells is Parse, and returns the matrix's Cells, too: they are worked out to be checked, and need not be once more.
+func ParseCells(file string, text []byte) (*Matrix, []cell.Cell, error) {
 	src, root, err := readYAML(file, text)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r := reader{
 		source: src, vocabulary: newVocabulary(), places: map[string]strictyaml.Position{},
@@ -51,9 +57,13 @@ func Parse(file string, text []byte) (*Matrix, error) {
 		},
 	}
 	if err := r.read(root); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return r.matrix, nil
+	cells := r.matrix.cells(r.vocabulary)
+	if err := r.checkCells(cells); err != nil {
+		return nil, nil, err
+	}
+	return r.matrix, cells, nil
 }
 
 // reader fills a matrix from the nodes of its file. Its methods give a *strictyaml.Error with the place, or nil.
@@ -99,7 +109,7 @@ func (r *reader) read(root *node) error {
 	if len(m.Fio) == 0 {
 		return r.at(root.pos, problemf("the matrix has neither workload nor fio").withHint("%s", atLeast))
 	}
-	return r.checkCells()
+	return nil
 }
 
 // sections reads a mapping: unknown keys are refused first, then the sections are read in the order given here, so that
@@ -346,8 +356,7 @@ func joined(values []cell.Value) string {
 }
 
 // checkCells applies the rules that refuse a matrix for one of its cells, and wants one cell that is measured.
-func (r *reader) checkCells() error {
-	cells := r.matrix.cells(r.vocabulary)
+func (r *reader) checkCells(cells []cell.Cell) error {
 	if !slices.ContainsFunc(cells, func(c cell.Cell) bool { return c.Excluded == "" }) {
 		return r.at(r.places["axes"], problemf("every cell is excluded, the first one because: %s", cells[0].Excluded).
 			withHint("change the axes, or the exclusions"))

@@ -10,12 +10,12 @@ import (
 // resolve gives the cells of a manifest of schema 1, which has their axis values alone, the settings that follow from the matrix.
 // It says why it cannot where this version reads the matrix otherwise, or not at all; the cells are then as the manifest has them.
 func (m *Manifest) resolve() (why string) {
-	matrix, err := matrices.Parse(m.MatrixFile, []byte(m.Matrix))
+	_, cells, err := matrices.ParseCells(m.MatrixFile, []byte(m.Matrix))
 	if err != nil {
 		return fmt.Sprintf("its manifest is of schema 1, and this version cannot read its matrix (%v): what follows from it is left out", err)
 	}
 	known := map[string]cell.Cell{}
-	for _, c := range matrix.Cells() {
+	for _, c := range cells {
 		known[c.ID] = c
 	}
 	resolved := make([]cell.Cell, len(m.Cells))
