@@ -398,7 +398,7 @@ func TestBlocksHoldEveryMeasuredCellOnceInAnOrderMadeByTheSeed(t *testing.T) {
 
 func TestAnUnknownBuiltInMatrixIsAnsweredWithTheKnownOnes(t *testing.T) {
 	_, err := Builtin("cache")
-	if want := `there is no built-in matrix "cache": the built-in ones are ab-quick, barriers, cache-modes, demo, dirty-memory, fsync-interval, page-cache, safety, safety-quick, sync-semantics`; err == nil || err.Error() != want {
+	if want := `there is no built-in matrix "cache": the built-in ones are ab-quick, barriers, cache-modes, demo, dirty-memory, fsync-interval, hypervisors, page-cache, safety, safety-quick, sync-semantics`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -88,18 +88,23 @@ func newLossTable(m *Model) lossTable {
 	for i, c := range m.Cells {
 		var row []loss
 		for _, v := range columns {
-			l := loss{Text: v.texts[i]}
-			if r := m.Safety.row(c.ID, v.first); r != nil && r.Status == results.OK {
-				l.Class = map[string]string{results.Safe: "safe", results.Loses: "loses", results.Invalid: "invalid"}[r.Safety.Verdict]
-				if r.Safety.Verdict == results.Loses {
-					l.Replay = r.Replay
-				}
-			}
-			row = append(row, l)
+			row = append(row, newLoss(v.texts[i], m.Safety.row(c.ID, v.first)))
 		}
 		t.Rows = append(t.Rows, row)
 	}
 	return t
+}
+
+// newLoss returns a verdict's text with the style of its record, nil for one that is not there.
+func newLoss(text string, r *SafetyRow) loss {
+	l := loss{Text: text}
+	if r != nil && r.Status == results.OK {
+		l.Class = map[string]string{results.Safe: "safe", results.Loses: "loses", results.Invalid: "invalid"}[r.Safety.Verdict]
+		if r.Safety.Verdict == results.Loses {
+			l.Replay = r.Replay
+		}
+	}
+	return l
 }
 
 // markedWarning is a warning with the letter that stands at the cells that it concerns.
@@ -458,6 +463,9 @@ type phaseRow struct {
 	Name, Seconds, Share string
 }
 
+// switchingPhase is a phase that only runs on several hypervisors have.
+const switchingPhase = "switching hypervisors"
+
 // PhaseRows says where the wall time went, with what no phase accounts for.
 func (s section) PhaseRows() []phaseRow {
 	p := s.Phases
@@ -468,12 +476,15 @@ func (s section) PhaseRows() []phaseRow {
 		name    string
 		seconds float64
 	}{
-		{"booting guests", p.BootS}, {"plugging the disk in", p.AttachS}, {"preparing it in the guest", p.PrepareS},
+		{"booting guests", p.BootS}, {switchingPhase, p.SwitchS}, {"plugging the disk in", p.AttachS}, {"preparing it in the guest", p.PrepareS},
 		{"filling it", p.PrefillS}, {"ramp time", p.RampS}, {"measuring", p.MeasureS}, {"collecting counters", p.CollectS},
 	}
 	var table []phaseRow
 	rest := p.WallS
 	for _, n := range named {
+		if n.name == switchingPhase && n.seconds == 0 {
+			continue // most runs have one hypervisor
+		}
 		rest -= n.seconds
 		r := phaseRow{n.name, absent, absent}
 		if n.seconds > 0 {

@@ -27,8 +27,15 @@ type (
 		Claims   []jsonClaim   `json:"claims"` // those that the run has cells for
 		Answer   []string      `json:"answer"` // in sentences
 	}
+	// jsonOn is there where a run has several hypervisors.
+	jsonOn struct {
+		Hypervisor string `json:"hypervisor"`
+		Emulator   string `json:"emulator,omitempty"`
+		QEMU       string `json:"qemu_version"`
+	}
 	jsonSafety struct {
-		Cell         string           `json:"cell"`
+		Cell string `json:"cell"`
+		*jsonOn
 		Axes         map[string]any   `json:"axes"`
 		Class        string           `json:"class"`
 		DriveCache   string           `json:"drive_cache"`
@@ -73,22 +80,25 @@ type (
 		Why     string         `json:"why,omitempty"`
 	}
 	jsonFacts struct {
-		Name    string          `json:"name"`
-		Tool    string          `json:"tool"`
-		Started string          `json:"started"`
-		Seed    uint64          `json:"seed"`
-		Trials  int             `json:"trials"` // planned for each cell
-		Banners []string        `json:"banners,omitempty"`
-		Host    results.Host    `json:"host"`
-		Guest   results.Guest   `json:"guest"`
-		Storage results.Storage `json:"storage"`
+		Name    string       `json:"name"`
+		Tool    string       `json:"tool"`
+		Started string       `json:"started"`
+		Seed    uint64       `json:"seed"`
+		Trials  int          `json:"trials"` // planned for each cell
+		Banners []string     `json:"banners,omitempty"`
+		Host    results.Host `json:"host"`
+		// Hypervisors are those that the cells name; absent where they name none. Of several each cell and record says its own.
+		Hypervisors []results.Hypervisor `json:"hypervisors,omitempty"`
+		Guest       results.Guest        `json:"guest"`
+		Storage     results.Storage      `json:"storage"`
 	}
 	jsonPhases struct {
 		results.Phases
 		MeasuringShare float64 `json:"measuring_share"` // of the wall time after boot
 	}
 	jsonCell struct {
-		ID        string                 `json:"id"`
+		ID string `json:"id"`
+		*jsonOn
 		Axes      map[string]any         `json:"axes"`
 		Trials    int                    `json:"trials"`
 		IOPS      *jsonSummary           `json:"iops,omitempty"`
@@ -131,7 +141,7 @@ func JSON(w io.Writer, m *Model) error {
 		Schema: jsonSchema,
 		Run: jsonFacts{Name: m.Manifest.Name, Tool: m.Manifest.Tool, Started: m.Manifest.Started.Format("2006-01-02T15:04:05Z07:00"),
 			Seed: m.Manifest.Seed, Trials: m.Manifest.Trials, Banners: m.Banners,
-			Host: m.Manifest.Host, Guest: m.Manifest.Guest, Storage: m.Manifest.Storage},
+			Host: m.Manifest.Host, Hypervisors: m.Manifest.Hypervisors, Guest: m.Manifest.Guest, Storage: m.Manifest.Storage},
 		Phases: jsonPhases{m.Phases.Phases, m.Phases.MeasuringShare},
 		Cells:  []jsonCell{},
 	}
@@ -139,15 +149,26 @@ func JSON(w io.Writer, m *Model) error {
 	for _, f := range m.Failures {
 		failures[f.Cell] = append(failures[f.Cell], jsonFailure{f.Block, f.Fault, f.Message, f.Console})
 	}
+	on := map[string]*jsonOn{}
+	if len(m.Manifest.Hypervisors) > 1 {
+		for _, c := range m.Manifest.Cells {
+			h := m.Manifest.HypervisorOf(c)
+			on[c.ID] = &jsonOn{h.Name, h.Emulator, h.QEMU}
+		}
+	}
 	for _, c := range m.Cells {
-		r.Cells = append(r.Cells, newJSONCell(c, failures[c.ID]))
+		j := newJSONCell(c, failures[c.ID])
+		j.jsonOn = on[c.ID]
+		r.Cells = append(r.Cells, j)
 	}
 	for _, c := range m.Excluded {
 		r.Excluded = append(r.Excluded, jsonExclude{c.ID, axisValues(c.Axes), c.Excluded})
 	}
 	r.Safety, r.Claims, r.Answer = []jsonSafety{}, []jsonClaim{}, m.Answer
 	for _, row := range m.Safety.Rows {
-		r.Safety = append(r.Safety, newJSONSafety(row))
+		j := newJSONSafety(row)
+		j.jsonOn = on[row.Cell]
+		r.Safety = append(r.Safety, j)
 	}
 	for _, c := range m.Safety.Claims {
 		r.Claims = append(r.Claims, jsonClaim{c.Name, c.Text, c.Kind, c.Over, c.Outcome, c.Figures, c.Why})

@@ -18,6 +18,10 @@ func Markdown(w io.Writer, m *Model) error {
 	for _, a := range m.Answer {
 		d.Linef("**%s**\n", text.EscapeMarkdown(a))
 	}
+	if lines := hypervisorLines(m); len(lines) > 0 {
+		d.Linef("Hypervisors: %s\n", text.EscapeMarkdown(strings.Join(lines, "; ")))
+	}
+	markdownHypervisors(d, m)
 	markdownSafety(d, m)
 	markdownCells(d, m)
 	markdownClaims(d, m)
@@ -56,7 +60,9 @@ func markdownSafety(d *text.Markdown, m *Model) {
 			d.Linef("- %s", text.EscapeMarkdown(some.mark+line))
 		}
 	}
-	d.Linef("- controls, which must lose: %s", text.EscapeMarkdown(s.ControlsText()))
+	if len(m.ByHypervisor.Rows) == 0 { // else they stand with each hypervisor
+		d.Linef("- controls, which must lose: %s", text.EscapeMarkdown(s.ControlsText()))
+	}
 	d.Linef("- %s", text.EscapeMarkdown(pointsText(s)))
 	if line := s.FewText(); line != "" {
 		d.Linef("- %s", text.EscapeMarkdown(line))

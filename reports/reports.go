@@ -31,10 +31,13 @@ type Model struct {
 	Cells    []Cell // the measured ones, in the order of the matrix
 	Excluded []cell.Cell
 	Phases   Phases
+	Switches int // of hypervisors, each in a phase of a trial
 	OK       int // trials that went well
 	Failed   int
 	Torn     bool
 	Safety   Safety
+	// ByHypervisor is the promises lost on each hypervisor, where the run has several.
+	ByHypervisor HypervisorLosses
 	// Sides are what the two sides of a change set on the disk, by their names, in a run that measured both; else nil.
 	Sides map[string]string
 	// Change says of such a run what the verdict on the change was and what a crash takes only after it; the first lines of Answer.
@@ -127,6 +130,9 @@ func New(run *results.Run) *Model {
 		t := &run.Trials[i]
 		trials[t.Cell] = append(trials[t.Cell], t)
 		m.Phases.add(t.Phases)
+		if t.Phases.SwitchS > 0 {
+			m.Switches++
+		}
 		if t.Status == results.OK {
 			m.OK++
 			continue
@@ -150,6 +156,7 @@ func New(run *results.Run) *Model {
 	}
 	m.Warnings = warnings(m, run.Trials)
 	m.Safety = newSafety(run, m.Cells)
+	m.ByHypervisor = newHypervisorLosses(m)
 	m.planned = plannedVerdicts(m)
 	m.Change = changeLines(m, run.Judgement)
 	m.answerAgainst(theDefault(run.Manifest.Axes))
@@ -162,7 +169,7 @@ func (p *Phases) add(t results.Phases) {
 		sum *float64
 		s   float64
 	}{
-		{&p.BootS, t.BootS}, {&p.AttachS, t.AttachS}, {&p.PrepareS, t.PrepareS}, {&p.PrefillS, t.PrefillS},
+		{&p.BootS, t.BootS}, {&p.SwitchS, t.SwitchS}, {&p.AttachS, t.AttachS}, {&p.PrepareS, t.PrepareS}, {&p.PrefillS, t.PrefillS},
 		{&p.RampS, t.RampS}, {&p.MeasureS, t.MeasureS}, {&p.CollectS, t.CollectS}, {&p.WallS, t.WallS},
 	} {
 		*f.sum = math.Round((*f.sum+f.s)*1000) / 1000
@@ -176,6 +183,12 @@ func banners(m results.Manifest) []string {
 	}
 	if m.Host.Accel == "tcg" {
 		b = append(b, "emulated (TCG): compare ratios between cells, not absolute numbers; "+m.Host.AccelReason)
+	}
+	for _, h := range m.Hypervisors {
+		if h.Accel != m.Host.Accel {
+			b = append(b, fmt.Sprintf("guests ran under %s on %s and under %s on %s: their speeds do not compare; %s", m.Host.Accel,
+				m.Hypervisors[0].Name, h.Accel, h.Name, h.AccelReason))
+		}
 	}
 	if m.SimulatedTrials {
 		b = append(b, "speed was measured on a simulated disk: its latencies are settings, and its figures say nothing about a real one")

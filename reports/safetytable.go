@@ -40,7 +40,9 @@ func safetyTable(p *text.Printer, m *Model) error {
 	some(p, "≠ ", s.Surprises())
 	some(p, "", s.Unseen())
 	some(p, "x ", s.Invalids())
-	p.Item("", "controls, which must lose: "+s.ControlsText())
+	if len(m.ByHypervisor.Rows) == 0 { // else they stand with each hypervisor
+		p.Item("", "controls, which must lose: "+s.ControlsText())
+	}
 	p.Item("", pointsText(s))
 	if shown := s.CutsText(); shown != "" {
 		p.Item("", "real: "+shown)

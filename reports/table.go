@@ -54,13 +54,26 @@ func Table(w io.Writer, m *Model) error {
 	if err := safetyTable(p, m); err != nil {
 		return err
 	}
+	if err := hypervisorTable(p, m); err != nil {
+		return err
+	}
 	claimLines(p, m.Safety.Claims)
+	if lines := hypervisorLines(m); len(lines) > 0 {
+		p.Linef("")
+		p.Item("", "hypervisors: "+strings.Join(lines, "; "))
+	}
 	p.Linef("")
 	for _, a := range m.Answer {
 		p.Item("", a)
 	}
 	if s := m.Phases; s.WallS > 0 {
-		p.Item("", fmt.Sprintf("Wall time of the trials %.0f s: boot %.0f, fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, "+
+		switching := ""
+		if s.SwitchS > 0 {
+			switching = fmt.Sprintf("switching hypervisors %.0f (%s, %.1f s each), ", s.SwitchS, text.Plural(m.Switches, "time"),
+				s.SwitchS/float64(m.Switches))
+		}
+		p.Item("", fmt.Sprintf("Wall time of the trials %.0f s: boot %.0f, "+switching+
+			"fill %.0f, attach %.0f, prepare %.0f, ramp %.0f, measuring %.0f, "+
 			"collect %.0f; %.0f %% of the time after boot spent measuring.",
 			s.WallS, s.BootS, s.PrefillS, s.AttachS, s.PrepareS, s.RampS, s.MeasureS, s.CollectS, 100*s.MeasuringShare))
 	}
