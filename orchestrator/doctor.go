@@ -41,8 +41,9 @@ func fail(name, mend, format string, args ...any) Check {
 	return Check{Name: name, Status: CheckFailed, Message: fmt.Sprintf(format, args...), Mend: mend}
 }
 
-// Examine checks whether a run would work with this libvirt URI, storage and cache directory. It may boot a guest.
-func Examine(ctx context.Context, uri, storage, cache string) []Check {
+// Examine checks whether a run would work with this libvirt URI, storage and cache directory, and whether the installed QEMU keeps what it
+// acknowledges. It may boot a guest. program is the path of platter's own executable.
+func Examine(ctx context.Context, program, uri, storage, cache string) []Check {
 	var checks []Check
 	add := func(c ...Check) { checks = append(checks, c...) }
 	host, err := hypervisor.Connect(ctx, uri)
@@ -50,7 +51,7 @@ func Examine(ctx context.Context, uri, storage, cache string) []Check {
 		add(fail("libvirt", "", "%v", err))
 	} else {
 		defer host.Close()
-		add(examineLibvirt(ctx, host, storage, cache)...)
+		add(examineLibvirt(ctx, host, program, storage, cache)...)
 	}
 	add(examineTool("fio", "fio --version"), examineFUSE())
 	add(examineStorage(storage)...)
@@ -59,7 +60,7 @@ func Examine(ctx context.Context, uri, storage, cache string) []Check {
 	return append(checks, examineLeftovers(ctx, host, storage))
 }
 
-func examineLibvirt(ctx context.Context, host *hypervisor.Host, storage, cache string) []Check {
+func examineLibvirt(ctx context.Context, host *hypervisor.Host, program, storage, cache string) []Check {
 	facts, err := host.Facts(ctx)
 	if err != nil {
 		return []Check{fail("libvirt", "", "%v", err)}
@@ -71,16 +72,17 @@ func examineLibvirt(ctx context.Context, host *hypervisor.Host, storage, cache s
 	if facts.KVMProblem != "" {
 		checks = append(checks, warn("/dev/kvm", "", "%s", facts.KVMProblem))
 	}
-	image, err := guest.Open(cache)
-	if err != nil {
-		return append(checks, fail("guest", "platter guest build", "%v", err))
-	}
-	checks = append(checks, ok("guest", "kernel %s, fio %s in %s", image.Kernel, image.Fio, image.Dir))
 	work, err := newWorkdir(storage)
 	if err != nil {
 		return append(checks, fail("storage", "name another directory with --storage", "%v", err))
 	}
 	defer work.Close()
+	checks = append(checks, examineDurability(ctx, facts, program, work.path))
+	image, err := guest.Open(cache)
+	if err != nil {
+		return append(checks, fail("guest", "platter guest build", "%v", err))
+	}
+	checks = append(checks, ok("guest", "kernel %s, fio %s in %s", image.Kernel, image.Fio, image.Dir))
 	if err := searchable(work.path, facts); err != nil {
 		return append(checks, fail("storage", "name a directory that QEMU's user can enter with --storage", "%v", err))
 	}

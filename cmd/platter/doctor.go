@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,7 +16,9 @@ func doctorCommand() *cli.Command {
 		Name:     "doctor",
 		Usage:    "check that a run would work on this host, and say how to mend what would not",
 		Category: "set up",
-		Description: `One line a check, with its mend. Whether KVM really runs a guest is found out by booting one.
+		Description: `One line a check, with its mend. Whether KVM really runs a guest is found out by booting one. Whether the installed QEMU makes a
+writethrough write durable before it acknowledges it is tried with a QEMU without a guest, on the simulated disk: what it does
+counts over what its version says, for a distribution may have mended it.
 
 EXAMPLES:
    platter doctor
@@ -33,7 +36,11 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			checks := orchestrator.Examine(c.Context, uri, storage, cacheDir())
+			program, err := os.Executable()
+			if err != nil {
+				return fault.New(fault.Rig, "find platter's own executable: %v", err)
+			}
+			checks := orchestrator.Examine(c.Context, program, uri, storage, cacheDir())
 			if err := c.Context.Err(); err != nil {
 				return err
 			}
