@@ -16,7 +16,7 @@ import (
 
 // Change is what differs between two domain XML files.
 type Change struct {
-	Disks     []Disk   // whose settings differ, in the order of the document with the change
+	Disks     []Disk   // to measure: those whose settings differ, in the order of the document with the change
 	Elsewhere []string // what may matter to a disk and is not measured, a line each
 	Beside    []string // what else differs, a line each: it decides nothing
 }
@@ -41,6 +41,16 @@ func (e *NoDiskError) Error() string {
 // Between returns what differs between two domain XML documents; the names stand in errors. Only, if it is not empty, is the target of
 // the one disk to compare; a *NoDiskError says that the second document lacks it. A *libvirtxml.Error is for what is no domain XML.
 func Between(beforeName string, before []byte, afterName string, after []byte, only string) (*Change, error) {
+	return between(beforeName, before, afterName, after, only, false)
+}
+
+// BetweenAll is Between for a change of what lies below the disks: those whose settings are the same on both sides are among Disks, too,
+// where platter's scratch disk can be like them. One that cannot stands among Elsewhere.
+func BetweenAll(beforeName string, before []byte, afterName string, after []byte, only string) (*Change, error) {
+	return between(beforeName, before, afterName, after, only, true)
+}
+
+func between(beforeName string, before []byte, afterName string, after []byte, only string, all bool) (*Change, error) {
 	old, oldRoot, err := sideDisks(beforeName, before)
 	if err != nil {
 		return nil, err
@@ -67,7 +77,7 @@ func Between(beforeName string, before []byte, afterName string, after []byte, o
 		case i < 0:
 			ch.Beside = append(ch.Beside, d.Target+": is new and has no other side: lint has looked at it, and nothing else")
 		default:
-			ch.disk(old[i], d)
+			ch.disk(old[i], d, all)
 		}
 	}
 	for _, o := range old {
@@ -156,8 +166,8 @@ func sideDisks(name string, doc []byte) ([]sideDisk, *element, error) {
 	return all, meaning(root), nil
 }
 
-// disk compares a disk of both sides.
-func (ch *Change) disk(before, after sideDisk) {
+// disk compares a disk of both sides. all takes one that did not change for one that is to be measured.
+func (ch *Change) disk(before, after sideDisk, all bool) {
 	say := func(to *[]string, format string, args ...any) {
 		*to = append(*to, after.Target+": "+fmt.Sprintf(format, args...))
 	}
@@ -169,7 +179,9 @@ func (ch *Change) disk(before, after sideDisk) {
 	}
 	c, names := changed(before, after)
 	switch unlike := cmp.Or(before.unlike(), after.unlike()); {
-	case len(names) == 0:
+	case len(names) == 0 && !all:
+	case len(names) == 0 && unlike != "":
+		say(&ch.Elsewhere, "is not measured: platter's scratch disk is nothing like %s", unlike)
 	case unlike != "":
 		for _, line := range c.Lines() {
 			ch.Elsewhere = append(ch.Elsewhere, line+differs+": platter's scratch disk is nothing like "+unlike)

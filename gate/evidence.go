@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"platter/cell"
 	"platter/results"
 )
 
@@ -34,7 +35,7 @@ func (j *judge) fitness() {
 
 func source(r *results.Run) Source {
 	m := r.Manifest
-	return Source{r.Dir, m.Name, m.Tool, m.Started, m.Host.Name, m.Host.QEMU, m.Host.Kernel, len(r.Trials), len(r.Safety), m.Command}
+	return Source{r.Dir, m.Name, m.Tool, m.Started, m.Host.Name, m.QEMUs(), m.Host.Kernel, len(r.Trials), len(r.Safety), m.Command}
 }
 
 func (j *judge) fit(run *results.Run) {
@@ -69,12 +70,20 @@ func (j *judge) fit(run *results.Run) {
 	if j.here.Host != "" && j.here.Host == m.Host.Name {
 		present := map[string]string{"qemu": j.here.QEMU, "kernel": j.here.Kernel, "guest_image": j.here.GuestImage}
 		for _, name := range e.Same {
+			was := sameFact(name, run)
+			if name == "qemu" && len(m.Hypervisors) > 0 {
+				i := slices.IndexFunc(m.Hypervisors, func(h results.Hypervisor) bool { return h.Name == cell.HostHypervisor && h.Emulator == "" })
+				if i < 0 {
+					continue // nothing ran on the host's own, and a root tree changes only when it is built anew
+				}
+				was = m.Hypervisors[i].QEMU
+			}
 			switch is := present[name]; {
 			case is == "":
 				j.warn("%s was measured on this host, whose %s could not be found out: whether it has expired is not known", run.Dir, fact(name))
-			case is != sameFact(name, run):
+			case is != was:
 				j.inconclusive("%s has expired: it was measured with %s %s, and this host has %s",
-					run.Dir, fact(name), orUnset(sameFact(name, run)), is)
+					run.Dir, fact(name), orUnset(was), is)
 			}
 		}
 	}
@@ -111,7 +120,7 @@ func fact(name string) string {
 func sameFact(name string, r *results.Run) string {
 	switch name {
 	case "qemu":
-		return r.Manifest.Host.QEMU
+		return r.Manifest.QEMUs()
 	case "kernel":
 		return r.Manifest.Host.Kernel
 	case "guest_image":
@@ -216,6 +225,6 @@ func hostFacts(r *results.Run) map[string]string {
 // softFacts are what may differ between two sides, and then is what changed.
 func softFacts(r *results.Run) map[string]string {
 	m := r.Manifest
-	return map[string]string{"QEMU": m.Host.QEMU, "libvirt": m.Host.Libvirt, "host kernel": m.Host.Kernel, "governor": m.Host.Governor,
+	return map[string]string{"QEMU": m.QEMUs(), "libvirt": m.Host.Libvirt, "host kernel": m.Host.Kernel, "governor": m.Host.Governor,
 		"guest image": m.Guest.ImageDigest, "guest kernel": m.Guest.Kernel, "fio": m.Guest.Fio, "tool": m.Tool}
 }

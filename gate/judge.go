@@ -112,7 +112,8 @@ func JudgeAB(p *policy.Policy, run *results.Run, now time.Time, here Facts) *Ver
 		j.unfit = append(j.unfit, "the run did not measure both sides of every cell")
 	}
 	j.pairs = pairs
-	j.v.Changes = changes(pairs)
+	j.v.Changes = changes(run.Manifest, pairs)
+	j.sameAccel(run.Manifest)
 	j.looksFit(run)
 	j.facts()
 	return j.judge()
@@ -298,13 +299,33 @@ func (j *judge) looked() string {
 	return strings.Join(parts, "; ")
 }
 
+// sameAccel refuses to compare the speed of two sides of which one was emulated.
+func (j *judge) sameAccel(m results.Manifest) {
+	for _, p := range j.pairs {
+		before, after := m.HypervisorOf(p.before), m.HypervisorOf(p.after)
+		if before.Accel != after.Accel {
+			j.inconclusive("guests ran under %s on %s and under %s on %s: their speeds are not compared", before.Accel, before.Name, after.Accel,
+				after.Name)
+			j.unfit = append(j.unfit, "the sides ran under different accelerators")
+			return
+		}
+	}
+}
+
 // changes are the settings that differ between the two sides, by the first pair of cells that has both.
-func changes(pairs []cellPair) []string {
+func changes(m results.Manifest, pairs []cellPair) []string {
 	if len(pairs) == 0 {
 		return nil
 	}
 	var lines []string
+	before, after := m.HypervisorOf(pairs[0].before), m.HypervisorOf(pairs[0].after)
+	if before != after {
+		lines = append(lines, fmt.Sprintf("hypervisor: %s → %s", before, after))
+	}
 	for _, d := range cell.Differences(pairs[0].before, pairs[0].after) {
+		if d.Name == "host.hypervisor" || d.Name == "disk.emulator" {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("%s: %s → %s", d.Name, orUnset(d.Before), orUnset(d.After)))
 	}
 	return lines

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/cell"
 	"platter/change"
 	"platter/gate"
 	"platter/lint"
@@ -24,12 +26,16 @@ import (
 func abCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "ab",
-		Usage:     "measure both sides of a change of domain XML, interleaved, and judge it by a policy",
-		ArgsUsage: "MATRIX",
+		Usage:     "measure both sides of a change of domain XML or of the hypervisor, interleaved, and judge it by a policy",
+		ArgsUsage: "[DOMAIN-XML] MATRIX",
 		Category:  "judge",
 		Description: `Reads a domain XML from before a change and one with it, finds what differs for each disk, measures every cell of
 MATRIX with both on platter's own guest and a scratch disk, interleaved in one run, and judges. The disk's settings of the two files
 take the place of MATRIX's own. Nothing of the domain itself is touched or needed.
+
+An upgrade of the hypervisor is a change like any other: with --hypervisor-before and --hypervisor-after each disk of DOMAIN-XML is
+measured as it is on both (host is the installed one, the others are root trees: platter hypervisor build). With --before and --after the
+XML changes with it, and every disk is measured, changed or not.
 
 What lint calls an error in the new file is FAIL, and a change that means nothing to a disk PASS, both without a run. What may matter to
 a disk and cannot be measured (machine type, CPU, iotune, …) is named, and nothing with it passes: it is INCONCLUSIVE, or FAIL by
@@ -37,6 +43,7 @@ what was measured.
 
 EXAMPLES:
    platter ab --before old.xml --after new.xml ab-quick
+   platter ab --hypervisor-before host --hypervisor-after trixie-backports domain.xml ab-quick
    platter ab --before old.xml --after new.xml --disk vdb --policy policy.yaml --markdown "$GITHUB_STEP_SUMMARY" -o ab my-matrix.yaml
 
 EXIT STATUS:
@@ -49,6 +56,8 @@ EXIT STATUS:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "before", Usage: "domain XML `FILE` from before the change"},
 			&cli.StringFlag{Name: "after", Usage: "domain XML `FILE` with the change"},
+			&cli.StringFlag{Name: "hypervisor-before", Usage: "hypervisor `NAME` from before the change; default host"},
+			&cli.StringFlag{Name: "hypervisor-after", Usage: "hypervisor `NAME` after it; default that from before"},
 			&cli.StringFlag{Name: "disk", Usage: "judge this `TARGET` alone, for example vdb"},
 			policyFlag(), uriFlag(), storageFlag(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"},
@@ -75,20 +84,20 @@ func ab(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	name, err := oneArg(c, "MATRIX", "a file or a built-in name, for example ab-quick; platter matrices lists those")
+	sides, err := readSides(c)
 	if err != nil {
 		return err
 	}
-	matrix, err := openMatrix(name)
+	matrix, err := openMatrix(sides.matrix)
 	if err != nil {
 		return err
 	}
-	diff, afterDoc, err := readChange(c.String("before"), c.String("after"), c.String("disk"))
+	diff, afterDoc, err := sides.change(c.String("disk"))
 	if err != nil {
 		return err
 	}
 	if !c.Bool("measure-anyway") {
-		if v, err := lintedVerdict(policy, diff, filepath.Clean(c.String("after")), afterDoc, c.String("disk")); v != nil || err != nil {
+		if v, err := lintedVerdict(policy, diff, filepath.Clean(sides.after), afterDoc, c.String("disk")); v != nil || err != nil {
 			return orTell(c, v, err)
 		}
 	}
@@ -114,6 +123,7 @@ func orTell(c *cli.Context, v *gate.Verdict, err error) error {
 func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, matrix *matrices.Matrix, diff *change.Change,
 	out string) (*gate.Verdict, error) {
 	alike := diff.Alike()
+	var upgrade []string
 	var worst *gate.Verdict
 	var reasons []gate.Reason
 	for _, disks := range alike {
@@ -134,6 +144,11 @@ func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, ma
 			}
 			reasons = append(reasons, r)
 		}
+		for _, line := range v.Changes { // the settings are diff's to say, and only the run knows versions
+			if strings.HasPrefix(line, "hypervisor: ") && !slices.Contains(upgrade, line) {
+				upgrade = append(upgrade, line)
+			}
+		}
 		if worst == nil || severity(v.Outcome) > severity(worst.Outcome) {
 			worst = v
 		}
@@ -148,7 +163,7 @@ func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, ma
 	if worst.Outcome != gate.Pass {
 		reasons = slices.DeleteFunc(reasons, func(r gate.Reason) bool { return r.Outcome == gate.Pass })
 	}
-	worst.Reasons, worst.Changes = reasons, diff.Lines()
+	worst.Reasons, worst.Changes = reasons, append(upgrade, diff.Lines()...)
 	return worst, nil
 }
 
@@ -252,21 +267,72 @@ func unmeasured(policy *policy.Policy, diff *change.Change) *gate.Verdict {
 	return v
 }
 
-// readChange reads both files and finds what differs, of all disks or of one.
-func readChange(before, after, only string) (found *change.Change, afterDoc []byte, err error) {
-	if before == "" || after == "" {
-		return nil, nil, &errUsage{"ab: --before and --after are needed: the domain XML files from before the change and with it"}
+// sides are the two sides of a change as the command line names them.
+type sides struct {
+	before, after         string // domain XML files
+	hypervisors           bool   // whether the hypervisor is part of the change
+	hypervisor, candidate string // its names on both sides
+	matrix                string
+}
+
+// readSides reads what the command line says of both sides.
+func readSides(c *cli.Context) (sides, error) {
+	s := sides{before: c.String("before"), after: c.String("after")}
+	s.hypervisors = c.IsSet("hypervisor-before") || c.IsSet("hypervisor-after")
+	s.hypervisor = cmp.Or(c.String("hypervisor-before"), cell.HostHypervisor)
+	s.candidate = cmp.Or(c.String("hypervisor-after"), s.hypervisor)
+	words, err := arguments(c)
+	switch {
+	case err != nil:
+		return s, err
+	case s.hypervisors && s.before == "" && s.after == "":
+		if len(words) != 2 {
+			return s, &errUsage{"ab: with --hypervisor-before and --hypervisor-after and without --before and --after it takes DOMAIN-XML " +
+				"and MATRIX"}
+		}
+		if s.hypervisor == s.candidate {
+			return s, &errUsage{fmt.Sprintf("ab: both sides are on %s: name another with --hypervisor-after", s.hypervisor)}
+		}
+		s.before, s.after = words[0], words[0]
+		words = words[1:]
+	case s.before == "" || s.after == "":
+		return s, &errUsage{"ab: --before and --after are needed: the domain XML files from before the change and with it; or " +
+			"--hypervisor-before and --hypervisor-after"}
 	}
+	if len(words) != 1 {
+		s.matrix, err = oneArg(c, "MATRIX", "a file or a built-in name, for example ab-quick; platter matrices lists those")
+		return s, err
+	}
+	s.matrix = words[0]
+	return s, nil
+}
+
+// change reads the files and finds what differs, of all disks or of one. Where the hypervisor is part of the change its disks are all
+// those that can be measured, and each has its side's.
+func (s sides) change(only string) (found *change.Change, afterDoc []byte, err error) {
 	var docs [2][]byte
-	for i, path := range []string{before, after} {
+	for i, path := range []string{s.before, s.after} {
 		if docs[i], err = os.ReadFile(path); err != nil {
 			return nil, nil, &errUsage{fmt.Sprintf("ab: read domain XML: %v", err)}
 		}
 	}
-	found, err = change.Between(before, docs[0], after, docs[1], only)
+	between := change.Between
+	if s.hypervisors {
+		between = change.BetweenAll
+	}
+	found, err = between(s.before, docs[0], s.after, docs[1], only)
 	var noDisk *change.NoDiskError
 	if errors.As(err, &noDisk) {
 		return nil, nil, &errUsage{"ab: " + noDisk.Error()}
 	}
+	if err == nil && s.hypervisors {
+		for i, d := range found.Disks {
+			found.Disks[i].Before = d.Before.With(hypervisorSetting, cell.Value{V: s.hypervisor})
+			found.Disks[i].After = d.After.With(hypervisorSetting, cell.Value{V: s.candidate})
+		}
+	}
 	return found, docs[1], err
 }
+
+// hypervisorSetting is the setting of a cell that names its hypervisor.
+const hypervisorSetting = "host.hypervisor"

@@ -37,7 +37,7 @@ func TestARunIsNotKeptAsPassWhereNotAllOfTheChangeWasMeasured(t *testing.T) {
 
 func TestADiskThatIsNotThereIsAMistakeOfUsage(t *testing.T) {
 	const path = "../../change/testdata/web.xml"
-	_, _, err := readChange(path, path, "vdz")
+	_, _, err := sides{before: path, after: path}.change("vdz")
 	var usage *errUsage
 	if !errors.As(err, &usage) || !strings.Contains(err.Error(), "ab: the domain with the change has no disk vdz: it has vda") {
 		t.Errorf("got %v", err)
