@@ -221,7 +221,7 @@ func hold(cache, name string, how int) (*os.File, error) {
 	if how == unix.LOCK_SH {
 		return nil, fault.New(fault.Rig, "hypervisor %s is being built or changed by %s: wait until that has ended", name, who)
 	}
-	return nil, fault.New(fault.Rig, "hypervisor %s is in use by %s: wait until that has ended", name, who)
+	return nil, fault.New(fault.Rig, "hypervisor %s is in use by %s, which builds or runs it: wait until that has ended", name, who)
 }
 
 // isBuilt reports whether a living process builds, changes or removes the tree.
@@ -248,7 +248,7 @@ func holders(path string) []int {
 }
 
 // parseLocks returns the process ids of the flock(2) locks on the file in /proc/locks (proc_locks(5)). file is MAJOR:MINOR:INODE as it
-// stands there. Lines of processes that wait for a lock ("1: -> FLOCK") do not count.
+// stands there. Lines of processes that wait for a lock ("1: -> FLOCK") do not count, nor of those that are dead or of another namespace.
 func parseLocks(locks, file string) []int {
 	var pids []int
 	for line := range strings.Lines(locks) {
@@ -256,7 +256,7 @@ func parseLocks(locks, file string) []int {
 		if len(f) < 6 || f[1] != "FLOCK" || f[5] != file {
 			continue
 		}
-		if pid, err := strconv.Atoi(f[4]); err == nil && !slices.Contains(pids, pid) {
+		if pid, err := strconv.Atoi(f[4]); err == nil && pid > 0 && !slices.Contains(pids, pid) {
 			pids = append(pids, pid)
 		}
 	}
