@@ -123,15 +123,15 @@ func byName(claims []Claim) map[string]Claim {
 	return all
 }
 
-func TestTheTwelveClaimsAreRead(t *testing.T) {
+func TestTheThirteenClaimsAreRead(t *testing.T) {
 	all := hypotheses()
-	if len(all) != 12 {
+	if len(all) != 13 {
 		t.Errorf("%d claims", len(all))
 	}
 }
 
 func TestAWorldAsClaimedConfirmsTheClaims(t *testing.T) {
-	got := byName(Evaluate(runOf(t, trials(builtin(t, "safety"), 10), world{accel: "kvm", speed: asClaimed})))
+	got := byName(Evaluate(runOf(t, trials(builtin(t, "safety"), 11), world{accel: "kvm", speed: asClaimed})))
 	for _, name := range []string{"writeback-as-safe-as-writethrough", "none-without-flush", "writeback-without-flush",
 		"unsafe-breaks-promises",
 		"no-barriers-no-promise", "no-barriers-protected-drive", "fsync-interval", "grouped-flushes", "order-of-safety", "order-of-speed"} {
@@ -147,7 +147,7 @@ func TestAWorldAsClaimedConfirmsTheClaims(t *testing.T) {
 }
 
 func TestSpeedIsNeverConfirmedUnderEmulationOrOnTheSimulatedDisk(t *testing.T) {
-	text := trials(builtin(t, "safety"), 10)
+	text := trials(builtin(t, "safety"), 11)
 	run := runOf(t, text, world{accel: "tcg", speed: asClaimed})
 	for _, want := range []Outcome{ConsistentEmulated, ConsistentSimulated} {
 		for _, c := range Evaluate(run) {
@@ -161,7 +161,7 @@ func TestSpeedIsNeverConfirmedUnderEmulationOrOnTheSimulatedDisk(t *testing.T) {
 
 func TestSpeedIsNeverRefutedUnderEmulationOrOnTheSimulatedDisk(t *testing.T) {
 	reversed := func(c cell.Cell) float64 { return 1e8 / asClaimed(c) }
-	run := runOf(t, trials(builtin(t, "safety"), 10), world{accel: "tcg", speed: reversed})
+	run := runOf(t, trials(builtin(t, "safety"), 11), world{accel: "tcg", speed: reversed})
 	for _, want := range []Outcome{InconsistentEmulated, InconsistentSimulated} {
 		if c := byName(Evaluate(run))["order-of-speed"]; c.Outcome != want || c.Why == "" {
 			t.Errorf("%s: %s", c.Outcome, c.Why)
@@ -273,7 +273,7 @@ func TestEachClaimAboutSafetyCanBeRefuted(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := byName(Evaluate(runOf(t, trials(builtin(t, "safety"), 10), world{accel: "kvm", speed: asClaimed, record: change})))
+			got := byName(Evaluate(runOf(t, trials(builtin(t, "safety"), 11), world{accel: "kvm", speed: asClaimed, record: change})))
 			if c := got[name]; c.Outcome != Refuted || c.Why == "" || !slices.Contains(c.Figures, c.Why) {
 				t.Errorf("%+v", c)
 			}
@@ -312,7 +312,7 @@ func TestANoisyRunDecidesNothing(t *testing.T) {
 }
 
 func TestWhatWasNotValidlyJudgedLeavesAClaimOpen(t *testing.T) {
-	text := trials(builtin(t, "safety"), 10)
+	text := trials(builtin(t, "safety"), 11)
 	for name, change := range map[string]func(r *results.Safety){
 		"campaign failed": func(r *results.Safety) {
 			*r = results.Safety{Cell: r.Cell, Class: r.Class, DriveCache: r.DriveCache, Status: results.Failed,

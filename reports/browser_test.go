@@ -281,8 +281,8 @@ func TestABrowserDrawsTheReportWithoutAWordOrARequest(t *testing.T) {
 					t.Errorf("no verdict %q among %q", want, verdicts)
 				}
 			}
-			if claims := evaluate[int](t, b, `document.querySelectorAll(".claims > li").length`); claims != 6 {
-				t.Errorf("%d claims, want 6", claims)
+			if claims := evaluate[int](t, b, `document.querySelectorAll(".claims > li").length`); claims != 7 {
+				t.Errorf("%d claims, want 7", claims)
 			}
 			if overflow := evaluate[int](t, b, `document.documentElement.scrollWidth - innerWidth`); overflow > 0 {
 				t.Errorf("the page is %d pixels wider than the window", overflow)
