@@ -160,10 +160,16 @@ func hypervisorRun(c *cli.Context) error {
 			return err
 		}
 	}
-	go func() { // a command that waits for libvirt may not end by itself
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() { // a command that goes on without libvirt may never end; of one that ends it is the reason
 		<-s.Dead()
-		if err := s.Err(); err != nil {
-			fmt.Fprintf(c.App.ErrWriter, "platter: %s\n", text.Line(err.Error()))
+		select {
+		case <-ended:
+		case <-time.After(2 * time.Second):
+			if err := s.Err(); err != nil {
+				fmt.Fprintf(c.App.ErrWriter, "platter: %s\n", text.Line(err.Error()))
+			}
 		}
 	}()
 	args := words[1:]

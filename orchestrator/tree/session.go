@@ -141,8 +141,8 @@ func (t *Tree) enter(ctx context.Context, program string, share []string, change
 		}
 	case <-limit.Done():
 		s.Close()
-		if err := canceled(ctx); err != nil {
-			return nil, err
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		return nil, fault.New(fault.Rig, "hypervisor %s was not entered within %v: run it again", t.Name, entering)
 	}

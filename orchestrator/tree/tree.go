@@ -6,7 +6,6 @@
 package tree
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -289,12 +288,4 @@ func upstream(version string) string {
 	}
 	version, _, _ = strings.Cut(version, "+")
 	return version
-}
-
-// canceled is the error of a context that ended, or nil.
-func canceled(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
 }
