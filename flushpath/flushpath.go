@@ -52,6 +52,8 @@ type Config struct {
 	FUA string
 	// Machine is the version of the machine type, 10.1 of pc-q35-10.1; where it is not known, SCSI is taken to have no FUA.
 	Machine Version
+	// Sector is what the drive writes whole or not at all, in bytes; 0 is 512.
+	Sector int
 	// WritethroughUntilFlush says that rbd_cache_writethrough_until_flush is known to be in effect. It is Ceph's default,
 	// but some builds of QEMU turn it off, so that it is not assumed.
 	WritethroughUntilFlush bool
@@ -163,5 +165,6 @@ func Of(c cell.Cell, f Facts) Config {
 		WriteCache: knob(c.WriteCache()), CacheType: knob(c.CacheType()), Direct: c.Direct(), Sync: c.Sync(),
 		Fsync: c.Fsync(), Fdatasync: c.Fdatasync(), Grows: c.Appends(), Writers: c.Writers(),
 		IO: c.IO(), QEMU: f.QEMU, NoRawNode: LeavesRawOut(f.Libvirt), FUA: f.FUA,
+		Sector: c.Device().Sector,
 	}
 }

@@ -269,9 +269,34 @@ func TestAFileSystemThatMovesBlocksHoldsWhereTheyAreUntilASync(t *testing.T) {
 		if p := Predict(c, cell.GuestCrash, cell.Volatile); outcome(p) != tc.want {
 			t.Errorf("%s, direct %t: %s, want %s: %+v", tc.filesystem, tc.direct, outcome(p), tc.want, p)
 		}
-		c.Cache, c.Barrier = "none", false
+		c.Cache, c.Barrier, c.Sector = "none", false, 4096
 		if p := Predict(c, cell.PowerLoss, cell.Volatile); p.Verdict != Loses || !strings.Contains(p.Because, "nobarrier") {
 			t.Errorf("%s, nobarrier: %+v", tc.filesystem, p)
+		}
+	}
+}
+
+func TestF2fsLosesToTornNodeBlocksWhereTheDriveWritesLessThanThemWhole(t *testing.T) {
+	for _, tc := range []struct {
+		filesystem, cache, class, drive string
+		sector                          int
+		want                            string
+	}{
+		{"f2fs", "none", cell.PowerLoss, cell.Volatile, 0, Loses},
+		{"f2fs", "none", cell.PowerLoss, cell.Volatile, 512, Loses},
+		{"f2fs", "directsync", cell.PowerLoss, cell.Volatile, 0, Loses},
+		{"f2fs", "none", cell.PowerLoss, cell.Volatile, 4096, Safe},
+		{"f2fs", "none", cell.PowerLoss, cell.Protected, 0, Safe},
+		{"f2fs", "none", cell.HostCrash, cell.Volatile, 0, Safe},
+		{"f2fs", "writeback", cell.HostCrash, cell.Volatile, 0, Loses},
+		{"f2fs", "writeback", cell.GuestCrash, cell.Volatile, 0, Safe},
+		{"ext4", "none", cell.PowerLoss, cell.Volatile, 0, Safe},
+		{"btrfs", "none", cell.PowerLoss, cell.Volatile, 0, Safe},
+	} {
+		c := base(tc.cache)
+		c.Filesystem, c.Barrier, c.Sector = tc.filesystem, true, tc.sector
+		if p := Predict(c, tc.class, tc.drive); p.Verdict != tc.want {
+			t.Errorf("%+v: %+v", tc, p)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package flushpath
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,8 +72,26 @@ func Predict(c Config, class, driveCache string) Prediction {
 		p.Verdict = Safe
 	}
 	p.Because, p.Source = because(c, path, promised, exposed)
+	if p.Verdict == Safe && tears(c, path, class) {
+		p.Promises, p.Verdict = Lost, Loses
+		p.Because = fmt.Sprintf("f2fs has no checksum over a node block: one that the crash leaves in part, which a drive with sectors of %d bytes "+
+			"may, is taken for whole, and promised writes that it leads to are lost", sectorBytes(c))
+		p.Source = sourceNode
+	}
 	return p
 }
+
+// tears reports whether what leads to promised writes may be lost with a newer version of itself that was not promised: f2fs writes node
+// blocks of 4 KiB anew, and after a crash recovers from those that bear its mark, whatever else of them arrived.
+func tears(c Config, path Path, class string) bool {
+	return c.Filesystem == "f2fs" && sectorBytes(c) < f2fsBlock && slices.ContainsFunc(path.Layers, func(l Layer) bool {
+		return l.Where == InHost && l.Holds && slices.Contains(l.TakenBy, class)
+	})
+}
+
+const f2fsBlock = 4096 // bytes
+
+func sectorBytes(c Config) int { return cmp.Or(c.Sector, 512) }
 
 // because returns the reason in a line, and where the deciding rule comes from.
 func because(c Config, path Path, promised, exposed []Layer) (why, source string) {

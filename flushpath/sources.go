@@ -5,6 +5,7 @@ package flushpath
 const (
 	sourceOpen        = "open(2), O_DIRECT, O_DSYNC"
 	sourceFsync       = "fsync(2)"
+	sourceNode        = "Linux, fs/f2fs/recovery.c, find_fsync_dnodes and recover_inode: only the footer is looked at; tried with 6.1"
 	sourceFilesystem  = "Linux, Documentation/block/writeback_cache_control.rst, file systems"
 	sourceBlock       = "Linux, Documentation/block/writeback_cache_control.rst"
 	sourceWriteCache  = "Linux, Documentation/ABI/stable/sysfs-block, queue/write_cache"
