@@ -81,6 +81,22 @@ func TestTheNewestPromisesAreLostWhereQEMUsFlushLeavesTheirWriteOut(t *testing.T
 	}
 }
 
+func TestWithoutAPromiseTheNewestWritesAreExposed(t *testing.T) {
+	c := on(qemu111, "writethrough", "")
+	c.Fsync = 0
+	if p := Predict(c, cell.HostCrash, cell.Volatile); p.Verdict != NoPromise || !p.Exposed || !p.Newest {
+		t.Errorf("%+v", p)
+	}
+	c.Direct = false
+	if p := Predict(c, cell.HostCrash, cell.Volatile); !p.Exposed || p.Newest {
+		t.Errorf("what rests in the guest's page cache is more than the newest: %+v", p)
+	}
+	c.Cache, c.Direct = "writeback", true
+	if p := Predict(c, cell.HostCrash, cell.Volatile); !p.Exposed || p.Newest {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestSeveralWritersRiskMoreThanTheFirstWrite(t *testing.T) {
 	const more = "and any that ends while another's fdatasync runs"
 	one, four := on(qemu111, "directsync", ""), on(qemu111, "directsync", "")

@@ -28,8 +28,8 @@ const (
 type Prediction struct {
 	Promises string `json:"promises"` // Kept, Lost or NoPromises
 	Exposed  bool   `json:"exposed"`  // acknowledged writes without a promise may be lost
-	// Newest says that of the promises only the newest may be lost, those of the writes that a flush has left out: a loss that is rare, and that
-	// a campaign may miss.
+	// Newest says that of the promises, or without any of the acknowledged writes, only the newest may be lost, which a flush has left out: a
+	// loss that is rare, and that a campaign may miss.
 	Newest  bool   `json:"newest,omitempty"`
 	Verdict string `json:"verdict"` // Safe, Loses or NoPromise
 	Because string `json:"because"`
@@ -63,6 +63,8 @@ func Predict(c Config, class, driveCache string) Prediction {
 	case !any:
 		p.Promises = NoPromises
 		p.Verdict = NoPromise
+		writeback, _, _ := Effective(c)
+		p.Newest = path.late.Reason != "" && !writeback && p.Exposed && !slices.ContainsFunc(exposed, func(l Layer) bool { return l.Where == InGuest })
 	case len(promised) > 0:
 		p.Promises = Lost
 		p.Verdict = Loses

@@ -157,7 +157,7 @@ func (r SafetyRow) Surprise() string {
 		return fmt.Sprintf("%s: measured %s, and the model predicts %s", where, r.Verdict, r.PredictedText())
 	case r.Exposure.Writes > 0 && !r.PredictedExposed:
 		return fmt.Sprintf("%s: %s acknowledged writes exposed (%s), and the model predicts none", where, text.Count(r.Exposure.Writes), r.Age())
-	case r.Exposure.Writes == 0 && r.PredictedExposed && r.Verdict == results.NoPromise:
+	case r.Exposure.Writes == 0 && r.PredictedExposed && !r.PredictedNewest && r.Verdict == results.NoPromise:
 		return fmt.Sprintf("%s: no acknowledged write exposed, and the model predicts some", where)
 	}
 	return ""

@@ -36,7 +36,8 @@ type Safety struct {
 	// Reason is why the verdict is INVALID, in a line.
 	Reason string `json:"reason,omitempty"`
 	// Predicted is the model's verdict and PredictedExposed whether it expects acknowledged, unpromised writes to be lost.
-	// PredictedNewest says of a predicted LOSES that only the newest promises are at risk: rarely, so that a campaign may miss it.
+	// PredictedNewest says of a predicted LOSES that only the newest promises are at risk, and of NO_PROMISE the same of what is exposed: rarely,
+	// so that a campaign may miss it.
 	Predicted        string `json:"predicted,omitempty"`
 	PredictedExposed bool   `json:"predicted_exposed"`
 	PredictedNewest  bool   `json:"predicted_newest,omitempty"`
@@ -87,9 +88,9 @@ func (s Safety) Unpredicted() bool {
 	switch {
 	case s.Status != OK || s.Verdict == "" || s.Verdict == Invalid || s.Predicted == "":
 		return false
-	case s.PredictedNewest && s.Verdict == Safe:
+	case s.PredictedNewest && s.Predicted == Loses && s.Verdict == Safe:
 		return false
-	case s.PredictedNewest && s.Verdict == Loses:
+	case s.PredictedNewest && s.Predicted == Loses && s.Verdict == Loses:
 		return float64(s.PromisesLost) > max(1, newestShare*float64(s.Promises))
 	}
 	return s.Verdict != s.Predicted
@@ -97,7 +98,7 @@ func (s Safety) Unpredicted() bool {
 
 // PredictedText returns the model's verdict in words: "LOSES the newest promises, rarely", "SAFE".
 func (s Safety) PredictedText() string {
-	if s.PredictedNewest {
+	if s.PredictedNewest && s.Predicted == Loses {
 		return s.Predicted + " the newest promises, rarely"
 	}
 	return s.Predicted

@@ -198,3 +198,47 @@ func TestTheRawFilesOfACampaignAreFoundWhereTheyWerePut(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAVerdictIsHeldAgainstThePrediction(t *testing.T) {
+	for _, tc := range []struct {
+		verdict, predicted string
+		newest             bool
+		lost, promises     int64
+		want               bool
+	}{
+		{Safe, Safe, false, 0, 900, false},
+		{Loses, Safe, false, 1, 900, true},
+		{Safe, Loses, false, 0, 900, true},
+		{Loses, Loses, false, 900, 900, false},
+		{Safe, Loses, true, 0, 900, false},   // rare, and not seen
+		{Loses, Loses, true, 3, 900, false},  // as predicted
+		{Loses, Loses, true, 800, 900, true}, // not the newest alone
+		{Loses, Loses, true, 1, 2, false},
+		{NoPromise, Loses, true, 0, 0, true},
+		{Loses, NoPromise, true, 1, 900, true},
+		{Invalid, Safe, false, 0, 900, false},
+		{Safe, "", false, 0, 900, false},
+	} {
+		s := Safety{Status: OK, Verdict: tc.verdict, Predicted: tc.predicted, PredictedNewest: tc.newest, PromisesLost: tc.lost, Promises: tc.promises}
+		if got := s.Unpredicted(); got != tc.want {
+			t.Errorf("%+v: %v", tc, got)
+		}
+	}
+}
+
+func TestFewPromisesAreThoseOfASafeCellThatCouldHardlyHaveLost(t *testing.T) {
+	for _, tc := range []struct {
+		s    Safety
+		want bool
+	}{
+		{Safety{Status: OK, Verdict: Safe, Promises: EnoughPromises - 1}, true},
+		{Safety{Status: OK, Verdict: Safe, Promises: EnoughPromises}, false},
+		{Safety{Status: OK, Verdict: Loses, Promises: 1}, false},
+		{Safety{Status: Failed, Verdict: Safe}, false},
+		{Safety{Status: OK, Verdict: Safe, Method: Live, Live: &LiveCuts{Promises: EnoughPromises}}, false},
+	} {
+		if got := tc.s.FewPromises(); got != tc.want {
+			t.Errorf("%+v: %v", tc.s, got)
+		}
+	}
+}
