@@ -106,7 +106,7 @@ EXAMPLES:
    platter hypervisor run trixie -- platter run safety-quick -o safety-trixie
    platter hypervisor run trixie-backports -- qemu-system-x86_64 --version
    platter hypervisor run --keep trixie -- apt-get install -y make npm
-   platter hypervisor run --share /usr/local/go --share ~/go trixie -- make test
+   platter hypervisor run --share /usr/local/go --share ~/go --share /var/tmp trixie -- env TMPDIR=/var/tmp make test
 
 EXIT STATUS:
    that of COMMAND, 128+N when signal N ended it; or

@@ -57,7 +57,7 @@ func (s *Session) StartLibvirt(ctx context.Context) error {
 func (s *Session) startDaemon(name string) error {
 	d := &daemon{name: name, cmd: exec.Command(name), gone: make(chan struct{})}
 	d.cmd.Dir = "/"
-	d.cmd.Env = append(environment(nil), "HOME=/root")
+	d.cmd.Env = append(environment(nil, nil), "HOME=/root")
 	d.cmd.Stdout = &d.said
 	d.cmd.Stderr = &d.said
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -47,7 +47,7 @@ func (s *Session) Run(ctx context.Context, c Command) error {
 	cmd.Stdin = c.Stdin
 	cmd.Stdout = c.Stdout
 	cmd.Stderr = c.Stderr
-	cmd.Env = environment(os.Environ())
+	cmd.Env = environment(os.Environ(), s.shared)
 	if hasTerminal(c.Stdin) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 		cmd.Cancel = func() error { return nil }
@@ -93,8 +93,8 @@ func hasTerminal(r io.Reader) bool {
 const programs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // environment is what a process in a session gets of the given variables: none that names a daemon, directory or language that
-// the tree does not have.
-func environment(given []string) []string {
+// the tree does not have. TMPDIR stays where it lies in a shared directory.
+func environment(given, shared []string) []string {
 	env := []string{"LC_ALL=C.UTF-8"}
 	path := programs
 	for _, v := range given {
@@ -102,7 +102,8 @@ func environment(given []string) []string {
 		switch {
 		case name == "PATH":
 			path = value + ":" + programs
-		case name == "TMPDIR", name == "XDG_RUNTIME_DIR", name == "LANG", name == "LANGUAGE":
+		case name == "TMPDIR" && !slices.ContainsFunc(shared, func(dir string) bool { return value == dir || strings.HasPrefix(value, dir+"/") }):
+		case name == "XDG_RUNTIME_DIR", name == "LANG", name == "LANGUAGE":
 		case strings.HasPrefix(name, "LC_"), strings.HasPrefix(name, "LD_"), strings.HasPrefix(name, "LIBVIRT_"),
 			strings.HasPrefix(name, "DBUS_"), strings.HasPrefix(name, "SYSTEMD_"):
 		default:

@@ -29,6 +29,8 @@ type Session struct {
 	stdin io.Closer
 	pidfd *os.File
 
+	shared []string // directories and files of the host that were given to Enter
+
 	dead   chan struct{}
 	ending sync.Once
 	err    error         // why it is dead; to be read after dead is closed
@@ -97,10 +99,11 @@ func (t *Tree) enter(ctx context.Context, program string, share []string, change
 	if change {
 		args = append(args, "change")
 	}
-	s := &Session{tree: t, init: exec.Command(program, args...), dead: make(chan struct{}), gone: make(chan struct{})}
+	s := &Session{tree: t, init: exec.Command(program, args...), shared: share,
+		dead: make(chan struct{}), gone: make(chan struct{})}
 	s.init.Stderr = &said
 	s.init.ExtraFiles = []*os.File{lock}
-	s.init.Env = environment(nil)
+	s.init.Env = environment(nil, nil)
 	s.init.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC,
 		Setpgid:    true, // an interrupt at the terminal is for us and the command in it

@@ -105,10 +105,14 @@ func TestWhatASystemIsMadeOfIsNotShared(t *testing.T) {
 }
 
 func TestNothingOfTheHostsDaemonsReachesASession(t *testing.T) {
-	env := environment([]string{"HOME=/root", "LIBVIRT_DEFAULT_URI=qemu:///session", "LANG=de_DE.UTF-8", "TMPDIR=/x", "PATH=/opt/go/bin"})
+	given := []string{"HOME=/root", "LIBVIRT_DEFAULT_URI=qemu:///session", "LANG=de_DE.UTF-8", "TMPDIR=/work/x", "PATH=/opt/go/bin"}
+	env := environment(given, []string{"/work/xy"})
 	want := []string{"LC_ALL=C.UTF-8", "HOME=/root", "PATH=/opt/go/bin:" + programs}
 	if !slices.Equal(env, want) {
 		t.Errorf("got %q", env)
+	}
+	if env := environment(given, []string{"/work"}); !slices.Contains(env, "TMPDIR=/work/x") {
+		t.Errorf("a temporary directory that is shared is left out: %q", env)
 	}
 }
 
