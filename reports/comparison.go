@@ -166,7 +166,7 @@ var facts = []struct {
 	{"host: memory", func(m *results.Manifest) string { return text.Bytes(float64(m.Host.MemoryBytes)) }},
 	{"libvirt", func(m *results.Manifest) string { return m.Host.Libvirt }},
 	{"libvirt URI", func(m *results.Manifest) string { return m.Host.URI }},
-	{"QEMU", func(m *results.Manifest) string { return m.Host.QEMU }},
+	{"QEMU", func(m *results.Manifest) string { return m.QEMUs() }},
 	{"acceleration", func(m *results.Manifest) string { return m.Host.Accel }},
 	{"guest: image", func(m *results.Manifest) string { return m.Guest.ImageDigest }},
 	{"guest: kernel", func(m *results.Manifest) string { return m.Guest.Kernel }},

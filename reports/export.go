@@ -188,7 +188,7 @@ func exportBenchfmt(w io.Writer, run *results.Run) error {
 			name += "/" + benchName(short(a.Name)) + "=" + benchName(a.Value.String())
 		}
 		r := &benchfmt.Result{Name: benchfmt.Name(name), Iters: 1}
-		for _, c := range [][2]string{{"matrix", run.Manifest.Name}, {"host", run.Manifest.Host.Name}, {"qemu", run.Manifest.Host.QEMU},
+		for _, c := range [][2]string{{"matrix", run.Manifest.Name}, {"host", run.Manifest.Host.Name}, {"qemu", run.Manifest.QEMUs()},
 			{"accel", run.Manifest.Host.Accel}} {
 			r.Config = append(r.Config, benchfmt.Config{Key: c[0], Value: []byte(strings.Join(strings.Fields(c[1]), " ")), File: true})
 		}

@@ -168,7 +168,7 @@ func runFamilies(m *Model, run []string) []*family {
 	labels := slices.Clip(run)
 	for _, fact := range [][2]string{{"matrix", x.Name}, {"tool", x.Tool}, {"host", x.Host.Name}, {"kernel", x.Host.Kernel},
 		{"cpu", x.Host.CPU},
-		{"libvirt", x.Host.Libvirt}, {"qemu", x.Host.QEMU}, {"accel", x.Host.Accel}, {"guest_kernel", x.Guest.Kernel}, {"fio", x.Guest.Fio}} {
+		{"libvirt", x.Host.Libvirt}, {"qemu", x.QEMUs()}, {"accel", x.Host.Accel}, {"guest_kernel", x.Guest.Kernel}, {"fio", x.Guest.Fio}} {
 		if fact[1] != "" {
 			labels = append(labels, fact[0], fact[1])
 		}
