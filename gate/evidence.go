@@ -21,6 +21,7 @@ func (j *judge) fitness() {
 			if !seen[v] {
 				seen[v] = true
 				j.fit(v.run)
+				j.whole(v)
 			}
 		}
 	}
@@ -46,9 +47,6 @@ func (j *judge) fit(run *results.Run) {
 	}
 	if len(run.Trials) == 0 && len(run.Safety) == 0 {
 		j.inconclusive("%s has neither trials nor safety records", run.Dir)
-	}
-	if run.Torn {
-		j.warn("%s: the last line of a journal was cut short, as a crash leaves it; it does not count", run.Dir)
 	}
 	if run.Unresolved != "" {
 		j.warn("%s: %s", run.Dir, run.Unresolved)
@@ -86,6 +84,40 @@ func (j *judge) fit(run *results.Run) {
 					run.Dir, fact(name), orUnset(was), is)
 			}
 		}
+	}
+}
+
+// whole demands of a run the trials that were planned: whoever stops a run that turns out slow must gain nothing by it. A run that may end
+// early is held against its looks instead (looksFit).
+func (j *judge) whole(v *view) {
+	m, allowed := v.run.Manifest, j.policy.Evidence.MissingTrials
+	missing, planned, worst := 0, 0, 0
+	for _, c := range m.Cells {
+		if c.Excluded != "" || m.Looks != nil {
+			continue
+		}
+		done := map[int]bool{}
+		for _, t := range v.trials[c.ID] {
+			if t.Block >= 0 && t.Block < m.Trials {
+				done[t.Block] = true
+			}
+		}
+		lacks := m.Trials - len(done)
+		planned, missing, worst = planned+m.Trials, missing+lacks, max(worst, lacks)
+	}
+	const rounding = 1e-9
+	if text := fmt.Sprintf("%s is not whole: %d of %d planned trials are missing", v.run.Dir, missing, planned); missing > 0 {
+		if float64(worst) > allowed*float64(m.Trials)+rounding {
+			j.inconclusive("%s; go on with platter run --resume %s, or say in the policy how many may be (evidence: missing_trials)", text,
+				v.run.Dir)
+		} else {
+			j.warn("%s, and the policy allows it", text)
+		}
+	}
+	if torn := v.run.Dir + ": the last line of a journal was cut short, as a crash leaves it; it does not count"; v.run.Torn && allowed == 0 {
+		j.inconclusive("%s, and the run is not whole: go on with platter run --resume %s", torn, v.run.Dir)
+	} else if v.run.Torn {
+		j.warn("%s", torn)
 	}
 }
 

@@ -255,6 +255,30 @@ func TestWhatIsWrongWithARunNeverPasses(t *testing.T) {
 		{"no trials", func(r *results.Run, _ *policy.Policy) { r.Trials = nil }, Inconclusive, "there is no trial"},
 		{"nothing", func(r *results.Run, _ *policy.Policy) { r.Trials, r.Safety = nil, nil }, Inconclusive, "neither trials nor safety"},
 		{"a cell without trials", func(r *results.Run, _ *policy.Policy) { r.Trials = r.Trials[:30] }, Inconclusive, "there is no trial"},
+		{"a run that was stopped", func(r *results.Run, p *policy.Policy) {
+			p.Evidence.Trials = 0 // the blocks that are there are enough for the test
+			r.Trials = slices.DeleteFunc(r.Trials, func(t results.Trial) bool { return t.Block >= 7 })
+		}, Inconclusive, "12 of 40 planned trials are missing"},
+		{"a run that was stopped in its last block", func(r *results.Run, p *policy.Policy) {
+			p.Evidence.Trials, p.Evidence.MissingTrials = 0, 0.29
+			r.Trials = slices.DeleteFunc(r.Trials, func(t results.Trial) bool { return t.Block >= 7 })
+		}, Inconclusive, "12 of 40 planned trials are missing"},
+		{"as much of a run as the policy wants", func(r *results.Run, p *policy.Policy) {
+			p.Evidence.Trials, p.Evidence.MissingTrials = 0, 0.3
+			r.Trials = slices.DeleteFunc(r.Trials, func(t results.Trial) bool { return t.Block >= 7 })
+			r.Torn = true
+		}, Pass, "1 rule"},
+		{"a trial twice instead of another", func(r *results.Run, p *policy.Policy) {
+			p.Evidence.Trials = 0
+			for i := range r.Trials {
+				r.Trials[i].Block = min(r.Trials[i].Block, 8)
+			}
+		}, Inconclusive, "4 of 40 planned trials are missing"},
+		{"a torn journal", func(r *results.Run, _ *policy.Policy) { r.Torn = true }, Inconclusive, "cut short"},
+		{"a broken promise in a run that was stopped", func(r *results.Run, _ *policy.Policy) {
+			r.Trials, r.Torn = r.Trials[:3], true
+			after(r).PromisesLost = 1
+		}, Fail, "1 of 1\u202f900"},
 		{"a failed trial", func(r *results.Run, _ *policy.Policy) {
 			r.Trials[2].Status, r.Trials[2].Metrics = results.Failed, nil
 		}, Inconclusive, "1 of 10 trials have no iops"},
@@ -366,6 +390,19 @@ func TestBetweenRunsTheRunIsTheUnit(t *testing.T) {
 			wants(t, Judge(p, c.baseline, c.candidate, today, Facts{}), c.outcome, c.says)
 		})
 	}
+}
+
+// Of eight blocks of which the first was fast, stopping after it must not help.
+func TestStoppingASlowRunNeverHelps(t *testing.T) {
+	p := iopsPolicy(false)
+	p.Performance.Margin = 0.02
+	baseline := []*results.Run{newRun(shape{seed: 1, cells: 1, blocks: 8, noise: 0.001, factor: 1})}
+	run := newRun(shape{seed: 2, cells: 1, blocks: 8, noise: 0.001, factor: 0.5, start: time.Hour})
+	run.Trials[0] = newTrial(run.Trials[0].Cell, 0, 1000)
+	wants(t, Judge(p, baseline, []*results.Run{run}, today, Facts{}), Fail, "worse")
+	run.Trials = run.Trials[:1]
+	wants(t, Judge(p, baseline, []*results.Run{run}, today, Facts{}), Inconclusive, "run-2 is not whole: 7 of 8 planned trials are missing")
+	wants(t, Judge(p, []*results.Run{run}, baseline, today, Facts{}), Inconclusive, "run-2 is not whole")
 }
 
 func TestRunsThatDoNotCompareNeverPass(t *testing.T) {

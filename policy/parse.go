@@ -308,6 +308,7 @@ func (r *policyReader) evidence(what string, n ast.Node) error {
 	var trials, cuts int64
 	err := r.mapping(what, n, []field{
 		{"trials", r.whole(&trials, 0, 1000), false},
+		{"missing_trials", r.ratio(&e.MissingTrials, 0.99), false},
 		{"crash_points", r.whole(&e.CrashPoints, 0, math.MaxInt32), false},
 		{"live_cuts", r.whole(&cuts, 0, 100000), false},
 		{"max_age", r.age(&e.MaxAge), false},

@@ -73,10 +73,12 @@ func (p *Policy) RuleFor(domain, target, serial, label string) *DiskRule {
 
 // Evidence is what a verdict must rest on.
 type Evidence struct {
-	Trials      int
-	CrashPoints int64
-	LiveCuts    int
-	MaxAge      time.Duration // 0: any
+	Trials int
+	// MissingTrials is how large a part of a cell's planned trials may be missing, from 0 to 0.99: of a run that was stopped, for example.
+	MissingTrials float64
+	CrashPoints   int64
+	LiveCuts      int
+	MaxAge        time.Duration // 0: any
 	// Same are facts that must be those of the present host, or of both sides: "qemu", "kernel", "guest_image".
 	Same []string
 }

@@ -41,11 +41,12 @@ func policySchema() schema {
 			"reason": textSchema("Why; unsafe needs one."),
 		}), "cache")),
 		"evidence": section("What a verdict must rest on.", schema{
-			"trials":       wholeSchema("Trials of each cell and side."),
-			"crash_points": wholeSchema("Crash points judged of each cell and class."),
-			"live_cuts":    wholeSchema("Live cuts of each cell and class."),
-			"max_age":      schema{"description": "How old it may be: days (30d) or hours (12h).", "type": "string", "pattern": ageText.String()},
-			"same":         wordsSchema("What must not have changed since.", sameFacts()),
+			"trials":         wholeSchema("Trials of each cell and side."),
+			"missing_trials": ratioSchema("How large a part of a cell's planned trials may be missing; 0 unless it is said."),
+			"crash_points":   wholeSchema("Crash points judged of each cell and class."),
+			"live_cuts":      wholeSchema("Live cuts of each cell and class."),
+			"max_age":        schema{"description": "How old it may be: days (30d) or hours (12h).", "type": "string", "pattern": ageText.String()},
+			"same":           wordsSchema("What must not have changed since.", sameFacts()),
 		}),
 	})
 	s["$schema"], s["title"] = "https://json-schema.org/draft/2020-12/schema", "platter policy"
