@@ -166,6 +166,11 @@ func TestADiskThatMustBeThereFromTheStartStandsInTheDomain(t *testing.T) {
 	if _, err := d.XML(); err == nil || !strings.Contains(err.Error(), "not an absolute path") {
 		t.Errorf("a disk that cannot be: %v", err)
 	}
+	scsi.FlushBins = []int64{0, 1000}
+	if got, err := scsi.XML(); err != nil || !strings.Contains(strings.Join(strings.Fields(got), " "),
+		"<statistics> <latency-histogram type='flush'> <bin start='0'/> <bin start='1000'/> </latency-histogram> </statistics> </driver>") {
+		t.Errorf("%v\n%s", err, got)
+	}
 	scsi.DPOFUA = "off"
 	if got, err := scsi.XML(); err != nil || !strings.Contains(got, "bus='scsi' dpofua='off'/>") {
 		t.Errorf("%v\n%s", err, got)

@@ -18,7 +18,9 @@ type ScratchDisk struct {
 	Bus    string // "virtio", "scsi" (on the virtio-scsi controller 0) or another of libvirt's
 	DPOFUA string // of a SCSI disk, "on" or "off"; empty for QEMU's choice
 	Serial string // what the guest sees as the disk's serial; optional, at most 20 bytes
-	Driver []Attr // further attributes of <driver>; those with an empty value are left out
+	// FlushBins are where the bins begin, in ns and rising from 0, of a histogram that QEMU is to keep of its flushes; none for none.
+	FlushBins []int64
+	Driver    []Attr // further attributes of <driver>; those with an empty value are left out
 }
 
 // XML returns the <disk> element as attach-device takes it. The error says which attribute libvirt does not know, or which
@@ -49,6 +51,12 @@ func (s ScratchDisk) addTo(parent *etree.Element) error {
 	for _, a := range s.Driver {
 		if a.Value != "" {
 			driver.CreateAttr(a.Name, a.Value)
+		}
+	}
+	if len(s.FlushBins) > 0 {
+		histogram := add(add(driver, "statistics"), "latency-histogram", "type", "flush")
+		for _, ns := range s.FlushBins {
+			add(histogram, "bin", "start", strconv.FormatInt(ns, 10))
 		}
 	}
 	add(disk, "source", "file", s.Source.Path)

@@ -36,6 +36,10 @@ func Unsupported(c cell.Cell, libvirt string) string {
 	return ""
 }
 
+// FlushHistograms reports whether a hypervisor with this version of libvirt keeps histograms of how long QEMU takes for a disk's flushes:
+// <statistics> with a latency-histogram, from 12.1 on (libvirt, formatdomain, driver statistics; tried with 12.9).
+func FlushHistograms(libvirt string) bool { return libvirt != "" && !older(libvirt, "12.1.0") }
+
 // older reports whether version a comes before b, number by number: "9.0.0" before "11.5.0".
 func older(a, b string) bool {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")

@@ -7,6 +7,14 @@ import (
 	"platter/cell"
 )
 
+func TestHistogramsOfFlushesAreKeptFromLibvirt12_1On(t *testing.T) {
+	for version, want := range map[string]bool{"9.0.0": false, "12.0.0": false, "12.1.0": true, "12.9.0": true, "": false} {
+		if got := FlushHistograms(version); got != want {
+			t.Errorf("libvirt %q: %t", version, got)
+		}
+	}
+}
+
 func TestSettingsThatAnOlderLibvirtDoesNotHaveAreNamedWithItsVersion(t *testing.T) {
 	of := func(name, value string) cell.Cell {
 		return cell.Cell{Settings: cell.Settings{{Name: name, Value: cell.Value{V: value}}}}

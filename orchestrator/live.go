@@ -41,6 +41,8 @@ type liveLab struct {
 	// again says that guests will be started often: the first one is saved already, and where crash says that they will run the probe, with
 	// that in it.
 	again, crash bool
+	// histograms says that the hypervisor keeps histograms of flush latencies.
+	histograms bool
 }
 
 func newLiveLab(host *hypervisor.Host, image *guest.Image, work *workdir, accel string) *liveLab {
@@ -307,6 +309,9 @@ func (m *liveMachine) startFio(ctx context.Context) {
 
 // Attach implements crash.Disks.
 func (m *liveMachine) Attach(ctx context.Context, disk libvirtxml.ScratchDisk) error {
+	if m.lab.histograms && disk.Serial == scratch.Serial {
+		disk.FlushBins = hypervisor.FlushBins()
+	}
 	doc, err := disk.XML()
 	if err != nil {
 		return &hypervisor.Error{Op: "attach scratch disk", Fault: fault.Refused, Message: err.Error(), Err: err}
@@ -451,6 +456,11 @@ func (m *liveMachine) Read(ctx context.Context) (scratch.Reading, error) {
 		return scratch.Reading{}, m.explain(ctx, err)
 	}
 	r := scratch.Reading{Flags: flags, Counters: counters}
+	if m.lab.histograms {
+		if r.FlushLatency, err = m.domain.FlushLatency(ctx, disk.Target); err != nil {
+			return scratch.Reading{}, m.explain(ctx, err)
+		}
+	}
 	if direct, err := m.domain.ImageODirect(ctx, disk.Source.Path); err == nil {
 		r.ODirect = &direct
 	}

@@ -261,6 +261,7 @@ func (l *treeLab) settle(ctx context.Context, s Settings) error {
 		}
 	}
 	l.accel, l.reason = accel.Name, accel.Reason
+	l.histograms = matrices.FlushHistograms(l.facts.Libvirt)
 	return nil
 }
 
@@ -275,7 +276,9 @@ func (site *site) leave() error {
 
 // lab is where guests run on the machine's own hypervisor.
 func (site *site) lab() *liveLab {
-	return newLiveLab(site.host, site.image, site.work, site.accel.Name)
+	lab := newLiveLab(site.host, site.image, site.work, site.accel.Name)
+	lab.histograms = matrices.FlushHistograms(site.facts.Libvirt)
+	return lab
 }
 
 // labs is where the guests of a plan run.

@@ -54,7 +54,7 @@ type Cell struct {
 	Failed int
 	IOPS   *compare.Summary // of all directions together; nil without a trial that went well, as are the next ones
 	BW     *compare.Summary // bytes/s
-	// Latency has "read", "write" and "flush" as far as they were measured, over the trials' merged histograms.
+	// Latency has "read", "write", "flush" and qemuFlush as far as they were measured, over the trials' merged histograms.
 	Latency   map[string]Latency
 	FlushPath results.FlushPath // totals over the trials
 	Writes    int64             // writes over the trials, to relate the flushes to
@@ -220,6 +220,9 @@ func newCell(c cell.Cell, trials []*results.Trial) Cell {
 		if t.Metrics.Sync != nil {
 			histograms["flush"] = append(histograms["flush"], t.Metrics.Sync.Latency)
 		}
+		if h := t.Evidence.QEMUFlushLatency; h != nil {
+			histograms[qemuFlush] = append(histograms[qemuFlush], *h)
+		}
 		paths = append(paths, t.Evidence.FlushPath)
 		shown.Effective = t.Evidence.Effective
 		shown.FUA = t.Evidence.Guest["queue/fua"]
@@ -382,7 +385,10 @@ func short(axis string) string {
 }
 
 // directions are the kinds of latency in the order in which they are shown.
-var directions = []string{"read", "write", "trim", "flush"}
+var directions = []string{"read", "write", "trim", "flush", qemuFlush}
+
+// qemuFlush is the latency of the guest's flushes in QEMU: the part of fio's that is spent there and below.
+const qemuFlush = "QEMU flush"
 
 // shown returns those kinds of latency that any of the cells has.
 func shown(cells []Cell) []string {

@@ -174,6 +174,10 @@ func (l *line) evidence(e *Evidence) {
 		l.count("flush_ops", &e.QEMU.FlushOps)
 		l.close('}')
 	}
+	if l.key("qemu_flush_latency") {
+		e.QEMUFlushLatency = new(fiojob.Histogram)
+		l.buckets(e.QEMUFlushLatency)
+	}
 	if l.key("guest") {
 		e.Guest = l.guest()
 	}
@@ -344,10 +348,15 @@ func (l *line) optional(name string) *int64 {
 
 func (l *line) histogram(into *fiojob.Histogram) {
 	if l.key("latency") {
-		h, rest, ok := fiojob.ReadHistogram(l.rest)
-		l.rest, l.wrong = rest, l.wrong || !ok
-		*into = h
+		l.buckets(into)
 	}
+}
+
+// buckets reads a histogram's pairs.
+func (l *line) buckets(into *fiojob.Histogram) {
+	h, rest, ok := fiojob.ReadHistogram(l.rest)
+	l.rest, l.wrong = rest, l.wrong || !ok
+	*into = h
 }
 
 // text reads a string.

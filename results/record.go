@@ -169,11 +169,14 @@ type FlushPath struct {
 
 // Evidence proves that the cell was what it says.
 type Evidence struct {
-	Expected  *CacheFlags       `json:"expected,omitempty"`
-	Effective *CacheFlags       `json:"effective,omitempty"`
-	FlushPath FlushPath         `json:"flush_path"`
-	QEMU      *BlockCounters    `json:"qemu,omitempty"`  // QEMU's counters over the trial
-	Guest     map[string]string `json:"guest,omitempty"` // guest sysfs of the disk, for example "queue/write_cache": "write back"
+	Expected  *CacheFlags    `json:"expected,omitempty"`
+	Effective *CacheFlags    `json:"effective,omitempty"`
+	FlushPath FlushPath      `json:"flush_path"`
+	QEMU      *BlockCounters `json:"qemu,omitempty"` // QEMU's counters over the trial
+	// QEMUFlushLatency is how long QEMU took for the guest's flushes over the trial, by its own histogram; nil where the hypervisor keeps
+	// none. A bucket stands for the geometric middle of one of QEMU's bins.
+	QEMUFlushLatency *fiojob.Histogram `json:"qemu_flush_latency,omitempty"`
+	Guest            map[string]string `json:"guest,omitempty"` // guest sysfs of the disk, for example "queue/write_cache": "write back"
 	// Mount is the kernel's mount options of the file system in the guest; empty for the raw device.
 	Mount string `json:"mount,omitempty"`
 	// AllocatedBytes is by how much the image grew on the host's file system during the trial.

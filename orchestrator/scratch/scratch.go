@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/fiojob"
 	"platter/flushpath"
 	"platter/libvirtxml"
 	"platter/orchestrator/guest"
@@ -48,6 +49,8 @@ type Counters struct {
 type Reading struct {
 	Flags    results.CacheFlags
 	Counters results.BlockCounters // since the disk was attached
+	// FlushLatency is how long QEMU took for the flushes since then; nil where it keeps no histogram.
+	FlushLatency *fiojob.Histogram
 	// ODirect is whether QEMU has the image open with O_DIRECT; nil where /proc does not tell.
 	ODirect *bool
 	// CPU is the processor time that QEMU has used since it started; 0 where /proc does not tell.
