@@ -2,10 +2,10 @@ package reports
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"platter/cell"
+	"platter/flushpath"
 	"platter/powercut/replay"
 	"platter/results"
 )
@@ -31,36 +31,45 @@ func Reproduce(c cell.Cell, by results.Hypervisor, t *replay.Timeline) Reproduct
 	}
 	mode := guestMode(c)
 	through := mode == "writethrough" || mode == "directsync"
-	threads := c.Settings.Text("disk.io") == "" || c.Settings.Text("disk.io") == "threads"
+	qemu, _ := flushpath.ParseVersion(by.QEMU) // one that is not known is taken for an old one
+	libvirt, _ := flushpath.ParseVersion(by.Libvirt)
+	late := qemu.AtLeast(10, 0, 3)
+	noRawNode := flushpath.LeavesRawOut(libvirt)
+	driveKept := t.Class == cell.HostCrash || t.DriveCache != cell.Volatile
 	r := reproduction{question: cell.Question{Class: t.Class, DriveCache: t.DriveCache}, mode: mode, format: "-f raw", image: `"$d/disk.img"`}
 	switch {
 	case t.Lost == 0 && t.Unjudged == "":
 		return none("no promised write is lost at this crash point")
+	case t.Class != cell.HostCrash && t.Class != cell.PowerLoss:
+		return none("the failure is above the host, where qemu-io begins")
 	case mode == "unsafe" && c.Format() == "raw":
 		r.ask = reproducedWrite + " -c flush"
 		return r.lines("The last line fails with “Pattern verification failed”: cache=unsafe drops the flush, on every QEMU.")
 	case c.Format() != "raw":
 		return none("qemu-io shows the loss on raw images alone, and this one is %s", c.Format())
+	case driveKept && (mode == "none" || mode == "directsync"):
+		return none("what QEMU writes with cache=%s is in the drive's cache, which this failure does not take", mode)
 	case !through && c.FlushesStopped():
 		return none("the guest sends no flush (%s), and QEMU is never asked for one", stoppedBy(c))
 	case c.Bus() == "nvme" && !through:
 		return none("QEMU's NVMe device drops the FUA bit of the guest's write before the block layer, where qemu-io begins, sees it")
-	case !threads:
-		return none("QEMU is not known to lose with io=%s: what lost it is above QEMU's block layer", c.Settings.Text("disk.io"))
-	case through && major(by.QEMU) < 10 && major(by.Libvirt) < 11:
-		return none("QEMU %s with a raw format node, as libvirt %s makes it, is not known to lose: what lost it is above its block layer",
-			by.QEMU, by.Libvirt)
+	case qemu.AtLeast(10, 0, 0) && (c.IO() == "native" || c.IO() == "io_uring"):
+		return none("QEMU %s is not known to lose with io=%s: what lost it is above its block layer", by.QEMU, c.IO())
+	case through && !late && (!noRawNode || qemu.AtLeast(10, 0, 0)):
+		return none("QEMU %s as libvirt %s starts it is not known to lose: what lost it is above its block layer", by.QEMU, by.Libvirt)
 	case through && t.Fate != nil && !t.Fate.First && c.Jobs() > 1:
-		return r.overlapping(major(by.Libvirt) >= 11)
+		return r.overlapping(noRawNode)
 	case through:
 		r.ask = reproducedWrite
-		return r.first(major(by.Libvirt) >= 11)
+		return r.first(noRawNode)
 	case mode == "none" || mode == "writeback" || mode == "":
-		if c.Bus() != "scsi" || major(by.QEMU) < 10 {
+		if c.Bus() != "scsi" || !late {
 			return none("the guest's flushes arrive at QEMU, which is not known to lose them under this cache mode")
 		}
 		r.ask = "-c 'write -f -P 17 0 4k'"
-		r.mode = "none"
+		if mode == "" {
+			r.mode = "writeback" // QEMU's own default
+		}
 		return r.lines("write -f is a write with FUA, as the guest's SCSI disk sends them. On QEMU 10.0.3 and newer the last line fails with " +
 			"“Pattern verification failed”: it was answered without a sync behind it. On QEMU 7.2 the write is kept.")
 	}
@@ -91,13 +100,6 @@ func stoppedBy(c cell.Cell) string {
 		return "its queue/write_cache says write through"
 	}
 	return "its cache_type says write through"
-}
-
-// major returns the first number of a version; 0 where there is none.
-func major(version string) int {
-	first, _, _ := strings.Cut(version, ".")
-	n, _ := strconv.Atoi(first)
-	return n
 }
 
 // reproduction is what the lines are made of.

@@ -262,6 +262,7 @@ func TestTheLinesReproduceTheLossWithoutAGuest(t *testing.T) {
 		{"no raw node, writethrough", setting("disk.cache", "writethrough"), results.Hypervisor{Libvirt: "11.3.0"}, cell.HostCrash, true, true},
 		{"the first write", setting("disk.cache", "writethrough"), ten, cell.HostCrash, true, newer},
 		{"FUA", setting("disk.cache", "none", "disk.bus", "scsi"), ten, cell.PowerLoss, true, newer},
+		{"FUA, buffered", setting("disk.cache", "writeback", "disk.bus", "scsi"), ten, cell.HostCrash, true, newer},
 		{"overlapping", setting("disk.cache", "writethrough", "fio.numjobs", "4"), ten, cell.PowerLoss, false, newer},
 		{"overlapping, no raw node", setting("disk.cache", "writethrough", "fio.numjobs", "4"), results.Hypervisor{Libvirt: "12.9.0"},
 			cell.PowerLoss, false, true},
