@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"platter/cell"
 	"platter/fault"
@@ -20,15 +21,17 @@ import (
 
 // fakeLab is a Lab without libvirt. It passes the same suite as the real one, and can be told to fail.
 type fakeLab struct {
-	boots    int
-	failBoot func(boot int) error // boot counts from 1
-	failFio  func(run int) error  // run counts from 1 over all machines
-	fioFails func(run int) bool   // fio itself ends with an error
-	fioSays  string               // its words then
-	flags    func(want results.CacheFlags) results.CacheFlags
-	runs     int
-	open     int // machines not closed
-	booted   []Boot
+	boots     int
+	failBoot  func(boot int) error // boot counts from 1
+	failFio   func(run int) error  // run counts from 1 over all machines
+	fioFails  func(run int) bool   // fio itself ends with an error
+	fioSays   string               // its words then
+	flags     func(want results.CacheFlags) results.CacheFlags
+	runs      int
+	open      int        // machines not closed
+	mu        sync.Mutex // of open: one machine may be closed while another boots
+	failClose func(b Boot) error
+	booted    []Boot
 	// formatted are the images with a file system.
 	formatted map[string]bool
 }
@@ -44,12 +47,15 @@ func (l *fakeLab) Boot(ctx context.Context, b Boot) (Machine, error) {
 			return nil, &BootError{Err: err, Console: []string{"Linux version fake", "Kernel panic - not syncing"}}
 		}
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.open++
-	return &fakeMachine{lab: l}, nil
+	return &fakeMachine{lab: l, boot: b}, nil
 }
 
 type fakeMachine struct {
 	lab      *fakeLab
+	boot     Boot
 	disk     *libvirtxml.ScratchDisk
 	counters results.BlockCounters
 	setup    guest.Setup
@@ -213,9 +219,14 @@ func (m *fakeMachine) Crash(context.Context, string) error {
 func (m *fakeMachine) Console() []string { return []string{"Linux version fake"} }
 
 func (m *fakeMachine) Close(context.Context) error {
+	m.lab.mu.Lock()
+	defer m.lab.mu.Unlock()
 	if !m.closed {
 		m.closed = true
 		m.lab.open--
+	}
+	if m.lab.failClose != nil {
+		return m.lab.failClose(m.boot)
 	}
 	return nil
 }

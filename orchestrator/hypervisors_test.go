@@ -13,6 +13,7 @@ import (
 	"platter/fault"
 	"platter/matrices"
 	"platter/orchestrator/crash"
+	"platter/results"
 )
 
 // treeMatrix has cells on three hypervisors, for two kinds of guest.
@@ -137,6 +138,41 @@ func TestASwitchOfHypervisorsHasAPhaseOfItsOwn(t *testing.T) {
 		if i > 0 && b == lab.booted[i-1] {
 			t.Errorf("guest %d was started although it ran", i)
 		}
+	}
+}
+
+// A guest that could not be ended may still have the image open: no trial is made beside it.
+func TestAGuestThatCannotBeEndedEndsTheSwitch(t *testing.T) {
+	p := NewPlan(treeMatrix(t), 2, 7)
+	stuck := false
+	lab := &fakeLab{failClose: func(b Boot) error {
+		if b.Hypervisor == "trixie" && !stuck {
+			stuck = true
+			return errors.New("device busy")
+		}
+		return nil
+	}}
+	last := p.Steps[:0:0]
+	for i, s := range p.Steps { // each guest once, and then turns
+		if i == 0 || s.Boot.under() != p.Steps[i-1].Boot.under() {
+			last = append(last, s)
+		}
+	}
+	run, err := fakeRun(t, t.Context(), lab, last, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for _, tr := range run.Trials {
+		if tr.Status == results.Failed {
+			failed++
+			if tr.Failure.Fault != string(fault.Rig) || !strings.Contains(tr.Failure.Message, "the guest could not be ended: device busy") {
+				t.Errorf("%+v", tr.Failure)
+			}
+		}
+	}
+	if failed != 1 || lab.open != 0 {
+		t.Errorf("%d trials failed, want that after the guest; %d machines open", failed, lab.open)
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 // Lab boots measuring guests, one at a time. The one on libvirt and the fake one of the tests pass the same suite.
 type Lab interface {
 	// Boot starts a guest and waits until it answers. It leaves nothing running when it fails; the error carries the
-	// end of the guest's console where there is one. It may be called again after the machine before was closed.
+	// end of the guest's console where there is one. It may be called again after the machine before was closed, and for
+	// another hypervisor while it is being closed.
 	Boot(ctx context.Context, b Boot) (Machine, error)
 }
 

@@ -210,8 +210,17 @@ func (r *Run) needMachine(ctx context.Context, b Boot) error {
 	}
 	start := time.Now()
 	switches := r.machine != nil && r.boot.under() != b.under() && r.known[b]
-	if err := r.closeMachine(ctx); err != nil {
-		return err
+	closed := make(chan error, 1)
+	if switches && (r.Simulator == nil || !r.Simulator.Died()) {
+		// Two hypervisors have nothing to do with one another: one ends its guest while the other wakes its own.
+		old := r.machine
+		r.machine = nil
+		go func() { closed <- end(ctx, old) }()
+	} else {
+		if err := r.closeMachine(ctx); err != nil {
+			return err
+		}
+		closed <- nil
 	}
 	if r.Simulator != nil && r.Simulator.Died() {
 		for shape, image := range r.images {
@@ -225,6 +234,9 @@ func (r *Run) needMachine(ctx context.Context, b Boot) error {
 		}
 	}
 	if r.silent[b] >= givenUpBoots {
+		if err := <-closed; err != nil {
+			return err
+		}
 		return fault.New(fault.Guest, "the guest failed to start %d times in a row: not tried again", r.silent[b])
 	}
 	where := ""
@@ -234,6 +246,12 @@ func (r *Run) needMachine(ctx context.Context, b Boot) error {
 	r.Tell(Event{Message: "starting the guest" + where})
 	begun := time.Now()
 	m, err := r.Lab.Boot(ctx, b)
+	if cerr := <-closed; cerr != nil { // what it has open must not be opened by another
+		if err == nil {
+			cerr = errors.Join(cerr, end(ctx, m))
+		}
+		return errors.Join(cerr, err)
+	}
 	if switches {
 		r.swapped = time.Since(start)
 	} else {
@@ -333,11 +351,16 @@ func (r *Run) closeMachine(ctx context.Context) error {
 	if r.machine == nil {
 		return nil
 	}
+	m := r.machine
+	r.machine = nil
+	return end(ctx, m)
+}
+
+// end ends a machine, also after ctx has ended.
+func end(ctx context.Context, m Machine) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()
-	err := r.machine.Close(ctx)
-	r.machine = nil
-	if err != nil {
+	if err := m.Close(ctx); err != nil {
 		return fault.New(fault.Rig, "the guest could not be ended: %v: run platter cleanup", err)
 	}
 	return nil
