@@ -48,6 +48,8 @@ func BenchmarkBesideEarlier(b *testing.B) {
 				}
 			}
 			wall, peak := [2]float64{middle(walls[0]), middle(walls[1])}, [2]float64{middle(peaks[0]), middle(peaks[1])}
+			b.Logf("medians of %d runs of each build in turn, on the same run directories of schema 1, 10,000 trials each; MiB is the most memory "+
+				"that was resident (getrusage)", runs)
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(wall[0], "s-earlier")
 			b.ReportMetric(wall[1], "s-now")
