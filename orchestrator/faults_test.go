@@ -92,7 +92,8 @@ func TestAGuestWithAnotherHostKeyIsNotSpokenTo(t *testing.T) {
 }
 
 func TestAFioThatHangsAndAQEMUThatDiesAreFailedTrialsNotHangs(t *testing.T) {
-	l, image := realLab(t)
+	l := realSharedLab(t)
+	image := realScratch(t, l)
 	booted, err := l.Boot(t.Context(), suiteBoot)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,21 +38,27 @@ func needReal(t testing.TB) {
 	}
 }
 
-// realStorage is a directory that QEMU's user can enter; the test's own temporary directory is closed to it.
+// realStorage is a directory of the test that QEMU's user can enter.
 func realStorage(t testing.TB) string {
 	t.Helper()
-	if err := os.MkdirAll("/var/cache/platter", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("/var/cache/platter", "test-")
+	dir, err := makeStorage()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
+}
+
+// makeStorage makes a directory that QEMU's user can enter; a test's own temporary directory is closed to it.
+func makeStorage() (string, error) {
+	if err := os.MkdirAll(realCache, 0o755); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(realCache, "test-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
 }
 
 const realCache = "/var/cache/platter"
@@ -60,37 +67,88 @@ const realCache = "/var/cache/platter"
 func realLab(t testing.TB) (*liveLab, string) {
 	t.Helper()
 	needReal(t)
-	ctx := context.Background()
-	host, err := hypervisor.Connect(ctx, "qemu:///system")
+	l, err := openLab(realStorage(t))
 	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := guest.Open(realCache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	work, err := newWorkdir(realStorage(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	facts, err := host.Facts(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	accel, err := probeAccel(ctx, newLiveLab(host, image, work, "kvm"), facts, filepath.Join(realCache, kvmProbeFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := scratch.NewFile(work.path, 99, rawShape(64<<20))
-	if err := file.Make(ctx); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = file.Remove(context.Background())
-		work.Close()
-		host.Close()
+		l.work.Close()
+		l.host.Close()
 	})
-	return newLiveLab(host, image, work, accel.Name), file.Source().Path
+	return l, realScratch(t, l)
+}
+
+// openLab makes a lab with its own connection whose work directory is in the storage directory.
+func openLab(storage string) (*liveLab, error) {
+	ctx := context.Background()
+	host, err := hypervisor.Connect(ctx, "qemu:///system")
+	if err != nil {
+		return nil, err
+	}
+	image, err := guest.Open(realCache)
+	if err != nil {
+		return nil, err
+	}
+	work, err := newWorkdir(storage)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := host.Facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	accel, err := probeAccel(ctx, newLiveLab(host, image, work, "kvm"), facts, filepath.Join(realCache, kvmProbeFile))
+	if err != nil {
+		return nil, err
+	}
+	return newLiveLab(host, image, work, accel.Name), nil
+}
+
+// realScratch makes a raw image of 64 MiB in the work directory of the lab.
+func realScratch(t testing.TB, l *liveLab) string {
+	t.Helper()
+	file := scratch.NewFile(l.work.path, 99, rawShape(64<<20))
+	if err := file.Make(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Remove(context.Background()) })
+	return file.Source().Path
+}
+
+// sharedLab is a lab for the tests that are not about booting: its guest is booted and saved once, with the probe in it, and restored for
+// each of them. TestMain ends it.
+var sharedLab struct {
+	once sync.Once
+	lab  *liveLab
+	err  error
+}
+
+func realSharedLab(t testing.TB) *liveLab {
+	t.Helper()
+	needReal(t)
+	sharedLab.once.Do(func() {
+		var storage string
+		if storage, sharedLab.err = makeStorage(); sharedLab.err != nil {
+			return
+		}
+		if sharedLab.lab, sharedLab.err = openLab(storage); sharedLab.err == nil {
+			sharedLab.lab.again, sharedLab.lab.crash = true, true
+		}
+	})
+	if sharedLab.err != nil {
+		t.Fatal(sharedLab.err)
+	}
+	return sharedLab.lab
+}
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if l := sharedLab.lab; l != nil {
+		l.host.Close()
+		l.work.Close()
+		os.RemoveAll(filepath.Dir(l.work.path))
+	}
+	os.Exit(status)
 }
 
 // rawShape is a raw image without a file system.
@@ -114,8 +172,7 @@ var suiteBoot = Boot{MemoryBytes: 512 << 20, VCPUs: 2}
 
 // labSuite is what every Lab must do.
 func labSuite(t *testing.T, lab Lab, image string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
+	ctx := t.Context()
 	m, err := lab.Boot(ctx, suiteBoot)
 	if err != nil {
 		t.Fatal(err)

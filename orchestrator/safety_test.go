@@ -43,18 +43,16 @@ func realProgram(t testing.TB) string {
 	return path
 }
 
-// realCrashes gives a run on the real lab that can make the campaigns of a matrix, and those campaigns.
+// realCrashes gives a run on the shared lab that can make the campaigns of a matrix, and those campaigns.
 func realCrashes(t *testing.T, matrix string) (*Run, []crash.Campaign) {
 	t.Helper()
 	program := realProgram(t)
-	l, _ := realLab(t)
+	l := realSharedLab(t)
 	m, err := matrices.Parse("test.yaml", []byte(matrix))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := NewPlan(m, 1, 7)
-	l.crash = p.Cuts() > 0
-	l.again = l.crash
 	manifest := results.Manifest{Schema: results.Schema}
 	for _, c := range p.Cells {
 		manifest.Cells = append(manifest.Cells, cell.Cell{ID: c.ID, Excluded: c.Excluded})
@@ -218,9 +216,7 @@ func TestTheRunGoesOnWhenTheSimulatedDiskDies(t *testing.T) {
 }
 
 func TestASavedGuestComesBackTwentyTimesAfterKillsWithItsRootWhole(t *testing.T) {
-	l, _ := realLab(t)
-	l.again = true // saved after the first boot
-	l.crash = true
+	l := realSharedLab(t)
 	before, err := os.ReadFile(l.image.RootPath())
 	if err != nil {
 		t.Fatal(err)
