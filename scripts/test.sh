@@ -1,15 +1,15 @@
 #!/bin/sh
 # Runs every test with the real libvirt, QEMU, guests, fio and browser, and fails if one was skipped.
-#   scripts/test.sh                      everything, the race detector included
+#   scripts/test.sh                      everything: the linter, the race detector and a newer hypervisor's tree included
 #   scripts/test.sh ./orchestrator/...   the tests of some packages, without the race detector
 #   scripts/test.sh ./reports -run Page  what go test takes
 set -eu
-real=$(mktemp)
-watched=$(mktemp)
-watching=
-trap 'rm -f "$real" "$watched"; [ -z "$watching" ] || kill "$watching" 2>/dev/null || :' EXIT
+logs=$(mktemp -d)
+trap 'for p in "$logs"/*.pid; do [ ! -f "$p" ] || { pkill -P "$(cat "$p")"; kill "$(cat "$p")"; } 2>/dev/null || :; done; rm -rf "$logs"' EXIT
 
-gotest() { go test -vet=off -count=1 -timeout 40m "$@"; } # the linter has vetted
+# Without cgo the tests share what was compiled for bin/platter. The linter vets.
+gotest() { CGO_ENABLED=0 PLATTER_REAL=1 go test -v -vet=off -count=1 -timeout 40m "$@"; }
+racetest() { CGO_ENABLED=1 PLATTER_REAL=1 go test -v -race -vet=off -count=1 -timeout 40m "$@"; }
 
 # Packages whose code starts goroutines or shares state between them. The race detector makes the judge and the simulated disk ten
 # times slower, and guests wait for both: it watches what runs without guests, and of the real tests those named below.
@@ -22,42 +22,107 @@ concurrent() {
 	done
 }
 
+# Long tests of those packages in which nothing runs at once. They run without the race detector.
+serial='^(TestLayersAreWhatTheLogSaysAfterWhateverHappens|TestAHugeDiscardTakesNoSpace|TestTheIntervalHoldsWhatItSays)$'
 # Real tests under the race detector: libvirt and SSH, the suite of the lab, a campaign whose disk dies.
 raced='^(TestTheRealLabPassesTheLabSuite|TestTheRunGoesOnWhenTheSimulatedDiskDies)$'
 connections='/orchestrator/(hypervisor|guest)$'
+# Tests in a newer hypervisor's tree.
+newer=trixie
+trees='Hypervisor|OfATree'
 
-show() { # a log, and all of it if its tests failed
-	grep -E '^(ok|FAIL|panic|\?)|^[[:space:]]*--- (FAIL|SKIP)|^WARNING: DATA RACE' "$1" || true
-	if [ "$2" -ne 0 ]; then
-		cat "$1"
-		exit "$2"
+# begin runs a chain beside the others; its output goes to a log, its end to a file.
+begin() {
+	name=$1
+	shift
+	{
+		status=0
+		"$@" || status=$?
+		echo "$status" >"$logs/$name.status"
+	} >"$logs/$name.log" 2>&1 &
+	echo $! >"$logs/$name.pid"
+}
+
+failed=0
+# finish waits for a chain and shows how its tests ended, and all it said if it failed.
+finish() {
+	wait "$(cat "$logs/$1.pid")" || :
+	rm "$logs/$1.pid"
+	status=$(cat "$logs/$1.status" 2>/dev/null || echo 1)
+	echo "$1:"
+	grep -E '^(ok|FAIL|panic|\?)|^[[:space:]]*--- (FAIL|SKIP)|^WARNING: DATA RACE' "$logs/$1.log" | grep -v 'no test' || :
+	if [ "$status" -ne 0 ]; then
+		cat "$logs/$1.log"
+		failed=1
 	fi
 }
 
-status=0
-# shellcheck disable=SC2046
+# skipped prints the tests that were skipped for another reason than that the run is not the real one.
+skipped() {
+	awk '/^[[:space:]]*--- SKIP/ && last !~ /PLATTER_REAL/ { print } { last = $0 }' "$1"
+}
+
+tree() { # made once, kept in the cache
+	nice bin/platter hypervisor build "$newer"
+}
+
+commands() {
+	gotest -skip "$trees" ./cmd/platter
+}
+
+campaigns() {
+	gotest -skip "$raced" ./orchestrator &&
+		racetest -p 1 $(go list ./... | grep -E "$connections") &&
+		racetest -run "$raced" ./orchestrator || return
+	while [ ! -f "$logs/tree.status" ]; do sleep 1; done # it was begun long ago
+	if [ "$(cat "$logs/tree.status")" -ne 0 ]; then
+		echo "there is no hypervisor $newer to test in"
+		return 1
+	fi
+	gotest ./orchestrator/tree &&
+		gotest -run "$trees" ./cmd/platter &&
+		bin/platter hypervisor run "$newer" -- platter doctor &&
+		CGO_ENABLED=0 go test -vet=off -c -o bin/hypervisor.test ./orchestrator/hypervisor &&
+		bin/platter hypervisor run --share "$PWD" "$newer" -- sh -c \
+			"cd '$PWD/orchestrator/hypervisor' && PLATTER_REAL=1 '$PWD/bin/hypervisor.test' -test.v"
+}
+
+others() {
+	# shellcheck disable=SC2046
+	gotest -p 1 $(go list ./... | grep -vE "$connections|/cmd/platter$|/orchestrator$|/orchestrator/tree$")
+}
+
+watched() {
+	# shellcheck disable=SC2046
+	CGO_ENABLED=1 nice go test -v -race -vet=off -count=1 -timeout 40m -skip "$serial" $(concurrent)
+}
+
+lint() {
+	CGO_ENABLED=0 nice make --no-print-directory lint
+}
+
 if [ $# -gt 0 ]; then
-	PLATTER_REAL=1 gotest -v "$@" >"$real" 2>&1 || status=$?
-	show "$real" "$status"
+	begin tests gotest "$@"
+	finish tests
 else
-	nice go test -race -vet=off -count=1 -timeout 40m $(concurrent) >"$watched" 2>&1 &
-	watching=$!
-	{
-		# The two packages that take longest begin together.
-		PLATTER_REAL=1 gotest -v -p 2 -skip "$raced" ./cmd/platter ./orchestrator $(go list ./... | grep -vE "$connections|/cmd/platter$|/orchestrator$") &&
-			PLATTER_REAL=1 gotest -v -race $(go list ./... | grep -E "$connections") &&
-			PLATTER_REAL=1 gotest -v -race -run "$raced" ./orchestrator/...
-	} >"$real" 2>&1 || status=$?
-	show "$real" "$status"
-	wait "$watching" || status=$?
-	watching=
-	echo 'watched by the race detector:'
-	show "$watched" "$status"
+	begin tree tree
+	begin lint lint
+	bin/platter guest build >/dev/null
+	begin commands commands
+	begin campaigns campaigns
+	begin others others
+	finish lint
+	begin watched watched
+	for chain in others watched campaigns commands tree; do finish "$chain"; done
 fi
-if grep -q -E '^[[:space:]]*--- SKIP' "$real"; then
-	echo "tests were skipped: see above" >&2
-	exit 1
-fi
+[ "$failed" -eq 0 ] || exit 1
+for log in "$logs"/*.log; do
+	if [ -n "$(skipped "$log")" ]; then
+		skipped "$log" >&2
+		echo "tests were skipped: see above" >&2
+		exit 1
+	fi
+done
 echo 'the slowest:'
-sed -n 's/^--- PASS: \(.*\) (\([0-9.]*\)s)$/\2 s  \1/p' "$real" | sort -rn | head -n 12
-echo "$(grep -c -E '^[[:space:]]*--- PASS' "$real") passed, 0 failed"
+cat "$logs"/*.log | sed -n 's/^--- PASS: \(.*\) (\([0-9.]*\)s)$/\2 s  \1/p' | sort -rn | head -n 12
+echo "$(cat "$logs"/*.log | grep -c -E '^[[:space:]]*--- PASS') passed, 0 failed"

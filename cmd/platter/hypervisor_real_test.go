@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"platter/orchestrator/tree"
+	"platter/results"
 )
 
 // aTree is the name of a hypervisor in the cache directory; trixie is built if there is none.
@@ -125,4 +126,68 @@ func childNamed(t *testing.T, parent int, name string) *os.Process {
 	}
 	t.Fatalf("process %d has no child %s", parent, name)
 	return nil
+}
+
+// Six cells on a newer hypervisor, then the upgrade to it as a change that is judged.
+func TestANewerHypervisorIsMeasuredAndTheUpgradeToItJudged(t *testing.T) {
+	r := newRig(t)
+	tr := r.aTree()
+	for name, text := range map[string]string{
+		"six.yaml": `
+name: six
+storage: {size: 64MiB}
+guest: {memory: 512MiB}
+axes: {disk.cache: [none, writethrough, unsafe], fio.fsync: [0, 1]}
+fio: {rw: randwrite, bs: 4k, ioengine: psync, direct: 1, size: 16m, runtime: 300ms}
+trials: 1
+safety: {classes: [power_loss], seconds: 1, size: 4MiB}
+`,
+		"upgrade.yaml": `
+name: upgrade
+storage: {size: 64MiB}
+guest: {memory: 512MiB}
+axes: {fio.fsync: [1]}
+fio: {rw: randwrite, bs: 4k, ioengine: psync, direct: 1, size: 16m, runtime: 300ms}
+trials: 2
+safety: {classes: [power_loss], seconds: 1, size: 4MiB}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.run(0, "run", "--hypervisor", tr.Name, "six.yaml", "-o", "six", "--storage", r.storage)
+	r.clean()
+	run, err := results.Read(filepath.Join(r.dir, "six"))
+	if err != nil || len(run.Trials) != 6 || len(run.Safety) != 6 {
+		t.Fatalf("%d trials and %d safety records, %v; want 6 of each", len(run.Trials), len(run.Safety), err)
+	}
+	for _, s := range run.Safety {
+		switch {
+		case s.Status != results.OK:
+			t.Errorf("%s: %s", s.Cell, s.Failure.Message)
+		case strings.Contains(s.Cell, "disk.cache=writethrough"): // whether it loses is what QEMU's version and chance make of it
+			if s.CrashPoints == 0 {
+				t.Errorf("%s: nothing was judged", s.Cell)
+			}
+		case s.Verdict != s.Predicted:
+			t.Errorf("%s: %s (%s), predicted %s", s.Cell, s.Verdict, s.Reason, s.Predicted)
+		}
+	}
+
+	domain, err := filepath.Abs("../../change/testdata/web.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, _ := r.run(exitInconclusive, "ab", "--hypervisor-before", "host", "--hypervisor-after", tr.Name, domain, "upgrade.yaml",
+		"-o", "upgrade", "--storage", r.storage)
+	r.clean()
+	for _, want := range []string{tr.Name, "needs 10"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("the verdict on the upgrade has no %q:\n%s", want, stdout)
+		}
+	}
+	if run, err := results.Read(filepath.Join(r.dir, "upgrade")); err != nil || len(run.Trials) != 4 || len(run.Safety) != 2 {
+		t.Errorf("%d trials and %d safety records of both sides, %v", len(run.Trials), len(run.Safety), err)
+	}
 }

@@ -130,11 +130,11 @@ func TestARunThatIsKilledAndInterruptedGoesOnAndMeasuresAllFiveModes(t *testing.
 	if stdout, _ := r.run(0, "doctor", "--storage", r.storage); !strings.Contains(stdout, "warn  leftovers") {
 		t.Errorf("the doctor does not see what is left:\n%s", stdout)
 	}
-	if stdout, _ := r.run(0, "cleanup", "--storage", r.storage, "--dry-run"); !strings.Contains(stdout, "would remove domain") ||
+	if stdout, _ := r.run(0, "cleanup", "--storage", r.storage, "--dry-run"); !strings.Contains(stdout, "would remove") ||
 		!strings.Contains(stdout, r.storage) {
 		t.Errorf("cleanup --dry-run: %s", stdout)
 	}
-	if stdout, _ := r.run(0, "cleanup", "--storage", r.storage); !strings.Contains(stdout, "removed domain") ||
+	if stdout, _ := r.run(0, "cleanup", "--storage", r.storage); !strings.Contains(stdout, "removed") ||
 		!strings.Contains(stdout, r.storage) {
 		t.Errorf("cleanup: %s", stdout)
 	}

@@ -157,8 +157,8 @@ func TestADebugfsThatCannotDoItsWorkIsNoLossOfTheCell(t *testing.T) {
 func TestSurvivorsOfAFileSystemThatMovesBlocksAreReadInAGuestAndNotByTheirPlaces(t *testing.T) {
 	broken := &guest.BrokenError{ExitError: &guest.ExitError{Status: 4, Stderr: "mount failed"}}
 	for _, fs := range []string{"btrfs", "f2fs"} {
-		x, rec, c := keptLog(t)
-		c = cellWith("guest.filesystem", fs, "fio.fsync", "1")
+		x, rec, _ := keptLog(t)
+		c := cellWith("guest.filesystem", fs, "fio.fsync", "1")
 		rec.campaign.Filesystem = fs
 		for _, try := range []struct {
 			machine fakeMachine
