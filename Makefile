@@ -7,10 +7,10 @@ PACKAGES  := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients li
 TESTPACKAGES := gcc libc6-dev git chromium libxml2-utils strace
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help setup build probe guest demo test lint bench clean
+.PHONY: help setup build probe guest demo test test-hypervisors lint bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: ## install what is missing, start libvirt (Debian family, root)
 	@scripts/setup.sh $(PACKAGES)
@@ -45,6 +45,11 @@ test: ## run every test, with real guests; nothing is skipped
 	@scripts/setup.sh $(PACKAGES) $(TESTPACKAGES)
 	@$(MAKE) --no-print-directory build
 	@scripts/test.sh
+
+test-hypervisors: ## run what is tested in a newer hypervisor's tree in the trees of all
+	@scripts/setup.sh $(PACKAGES) $(TESTPACKAGES)
+	@$(MAKE) --no-print-directory build
+	@scripts/test.sh hypervisors
 
 bench: guest ## print what platter itself costs
 	@PLATTER_REAL=1 $(GO) test -run '^$$' -bench . -benchtime 1x ./orchestrator/...

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs every test with the real libvirt, QEMU, guests, fio and browser, and fails if one was skipped.
 #   scripts/test.sh                      everything: the linter, the race detector and a newer hypervisor's tree included
+#   scripts/test.sh hypervisors          what is said of other hypervisors, in the tree of each
 #   scripts/test.sh ./orchestrator/...   the tests of some packages, without the race detector
 #   scripts/test.sh ./reports -run Page  what go test takes
 set -eu
@@ -8,7 +9,7 @@ logs=$(mktemp -d)
 trap 'for p in "$logs"/*.pid; do [ ! -f "$p" ] || { pkill -P "$(cat "$p")"; kill "$(cat "$p")"; } 2>/dev/null || :; done; rm -rf "$logs"' EXIT
 
 # Without cgo the tests share what was compiled for bin/platter. The linter vets.
-gotest() { CGO_ENABLED=0 PLATTER_REAL=1 go test -v -vet=off -count=1 -timeout 40m "$@"; }
+gotest() { CGO_ENABLED=0 PLATTER_REAL=1 PLATTER_HYPERVISOR="$hypervisor" go test -v -vet=off -count=1 -timeout 40m "$@"; }
 racetest() { CGO_ENABLED=1 PLATTER_REAL=1 go test -v -race -vet=off -count=1 -timeout 40m "$@"; }
 
 # Packages whose code starts goroutines or shares state between them. The race detector makes the judge and the simulated disk ten
@@ -30,6 +31,7 @@ connections='/orchestrator/(hypervisor|guest)$'
 # Tests in a newer hypervisor's tree.
 newer=trixie
 trees='Hypervisor|OfATree'
+hypervisor=$newer
 
 # begin runs a chain beside the others; its output goes to a log, its end to a file.
 begin() {
@@ -79,12 +81,23 @@ campaigns() {
 		echo "there is no hypervisor $newer to test in"
 		return 1
 	fi
-	gotest ./orchestrator/tree &&
-		gotest -run "$trees" ./cmd/platter &&
-		bin/platter hypervisor run "$newer" -- platter doctor &&
+	gotest ./orchestrator/tree && intree "$newer"
+}
+
+# intree tries what is said of other hypervisors in the tree of one.
+intree() {
+	hypervisor=$1
+	gotest -run "$trees" ./cmd/platter &&
+		bin/platter hypervisor run "$1" -- platter doctor &&
 		CGO_ENABLED=0 go test -vet=off -c -o bin/hypervisor.test ./orchestrator/hypervisor &&
-		bin/platter hypervisor run --share "$PWD" "$newer" -- sh -c \
+		bin/platter hypervisor run --share "$PWD" "$1" -- sh -c \
 			"cd '$PWD/orchestrator/hypervisor' && PLATTER_REAL=1 '$PWD/bin/hypervisor.test' -test.v"
+}
+
+every() {
+	for name in trixie trixie-backports sid bookworm-backports; do
+		bin/platter hypervisor build "$name" && intree "$name" || return
+	done
 }
 
 others() {
@@ -101,7 +114,11 @@ lint() {
 	CGO_ENABLED=0 nice make --no-print-directory lint
 }
 
-if [ $# -gt 0 ]; then
+if [ "${1:-}" = hypervisors ]; then
+	bin/platter guest build >/dev/null
+	begin hypervisors every
+	finish hypervisors
+elif [ $# -gt 0 ]; then
 	begin tests gotest "$@"
 	finish tests
 else

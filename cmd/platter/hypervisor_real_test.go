@@ -14,9 +14,16 @@ import (
 	"platter/results"
 )
 
-// aTree is the name of a hypervisor in the cache directory; trixie is built if there is none.
+// aTree is the hypervisor that PLATTER_HYPERVISOR names, else one in the cache directory; trixie is built if there is none.
 func (r *rig) aTree() *tree.Tree {
 	r.t.Helper()
+	if name := os.Getenv("PLATTER_HYPERVISOR"); name != "" {
+		t, err := tree.Open(cacheDir(), name)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return t
+	}
 	kept, err := tree.List(cacheDir())
 	if err != nil {
 		r.t.Fatal(err)
