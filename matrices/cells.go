@@ -13,7 +13,7 @@ const ExcludedByMatrix = "excluded by the matrix"
 // Cells are all combinations of the axis values, in the order of the matrix: the first axis changes slowest. Cells that
 // mean nothing or that libvirt refuses are among them and carry the reason in Excluded.
 func (m *Matrix) Cells() []cell.Cell {
-	return m.cells(newVocabulary())
+	return m.cells(newVocabulary(m.fio))
 }
 
 func (m *Matrix) cells(v vocabulary) []cell.Cell {

@@ -2,6 +2,8 @@ package matrices
 
 import (
 	_ "embed"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -11,11 +13,31 @@ import (
 	"platter/strictyaml"
 )
 
-// fioOptionsText lists the options of fio 3.33: a line each with the name, the kind, and min=, max=, alias=, engines=
-// and choices= where fio has them. Lines with # are comments.
+// builtInHelp is what fio 3.33 says of its options, asked as the guest's fio is (orchestrator/guest/fio-help.sh).
 //
-//go:embed fio-options.txt
-var fioOptionsText string
+//go:embed fio-help.txt
+var builtInHelp []byte
+
+// Fio is a version of fio, as far as a matrix may have its options. The zero value has none.
+type Fio struct {
+	Version string // "3.33"
+	from    string // where the list is from: the end of a sentence "there is no fio.x in fio 3.33, …"
+	options []fioOption
+}
+
+// BuiltInFio returns the fio whose options come with platter, for planning where there is no guest to ask. Why is why the guest's was not
+// asked, for messages.
+func BuiltInFio(why string) *Fio {
+	f, err := ReadFio(builtInHelp)
+	if err != nil {
+		panic(fmt.Sprintf("the built-in list of fio's options: %v", err)) // it is a part of the program, and tested
+	}
+	f.from = "whose list comes with platter: " + why
+	return f
+}
+
+// noGuest is why the built-in list is asked where nobody looked for a guest.
+const noGuest = "no guest's fio was asked"
 
 // fioOption is one option of fio, as its own --cmdhelp and --enghelp describe it.
 type fioOption struct {
@@ -24,57 +46,132 @@ type fioOption struct {
 	min     int64  // of an int; meant only when bounded
 	max     int64
 	bounded bool
-	aliases []string
+	alias   string   // another name of it
 	engines []string // the engines that have it; nil when it belongs to fio itself
 	choices []string // what the value, or its part before the first colon, may be; nil when fio does not list it
 }
 
-// fioOptions reads the embedded list.
-func fioOptions() []fioOption {
-	var options []fioOption
-	for line := range strings.Lines(fioOptionsText) {
-		words := strings.Fields(line)
-		if len(words) < 2 || words[0] == "#" {
+// maxHelp is how much help is read; fio 3.41 has 61 KB.
+const maxHelp = 4 << 20
+
+// ReadFio reads what the guest's fio said of its options: its --version, then for each a line "[option NAME]" or "[engine ENGINE NAME]"
+// and the answer to --cmdhelp=NAME or --enghelp=ENGINE,NAME. The error says at which line it is something else.
+func ReadFio(help []byte) (*Fio, error) {
+	if len(help) > maxHelp {
+		return nil, fmt.Errorf("%d bytes are more than fio has options for", len(help))
+	}
+	f := &Fio{from: "which is the guest's"}
+	at := map[string]int{} // in options
+	var current *fioOption // that the lines are about; one that is not kept, where another engine has it as well
+	n, choosing := 0, false
+	for line := range strings.Lines(string(help)) {
+		line = strings.TrimSpace(line)
+		if n++; n == 1 {
+			version, ok := strings.CutPrefix(line, "fio-")
+			if !ok || version == "" || len(version) > 40 || !settingName.MatchString(version) {
+				return nil, fmt.Errorf("line 1 is %.40q and no version of fio", line)
+			}
+			f.Version = version
 			continue
 		}
-		o := fioOption{name: words[0], kind: words[1]}
-		for _, word := range words[2:] {
-			o.set(strings.Cut(word, "="))
+		if strings.HasPrefix(line, "[") {
+			o, err := readHeading(line)
+			if err != nil {
+				return nil, fmt.Errorf("line %d: %w", n, err)
+			}
+			current, choosing = &o, false
+			switch i, known := at[o.name]; {
+			case o.name == "": // an engine, whose options follow
+			case !known:
+				at[o.name] = len(f.options)
+				f.options = append(f.options, o)
+				current = &f.options[len(f.options)-1]
+			case o.engines != nil && f.options[i].engines != nil:
+				f.options[i].engines = append(f.options[i].engines, o.engines...)
+			case o.engines == nil:
+				return nil, fmt.Errorf("line %d: the option %s stands there twice", n, o.name)
+			}
+			continue
 		}
-		options = append(options, o)
+		if current == nil && line != "" {
+			return nil, fmt.Errorf("line %d is %.40q and belongs to no option", n, line)
+		}
+		if key, text, ok := strings.Cut(line, ":"); ok {
+			choosing = choosing && key == "" || key == "valid values"
+			current.describe(strings.TrimSpace(key), strings.TrimSpace(text), choosing)
+		}
 	}
-	return options
+	if len(f.options) == 0 {
+		return nil, errors.New("it has no option")
+	}
+	return f, nil
 }
 
-// set takes one "key=value" of a line.
-func (o *fioOption) set(key, value string, _ bool) {
-	n, _ := strconv.ParseInt(value, 10, 64)
-	switch key {
-	case "min":
-		o.min, o.bounded = n, true
-		if o.max == 0 {
-			o.max = math.MaxInt64
+// readHeading reads "[option NAME]", "[engine ENGINE NAME]", or "[engine ENGINE]", which has no name.
+func readHeading(line string) (fioOption, error) {
+	words := strings.Fields(strings.Trim(line, "[]"))
+	for _, w := range words {
+		if !settingName.MatchString(w) {
+			return fioOption{}, fmt.Errorf("%.40q is no heading of an option", line)
 		}
-	case "max":
-		o.max = n
-	case "alias":
-		o.aliases = strings.Split(value, ",")
-	case "engines":
-		o.engines = strings.Split(value, ",")
-	case "choices":
-		o.choices = strings.Split(value, ",")
+	}
+	switch {
+	case len(words) == 2 && words[0] == "option":
+		return fioOption{name: words[1], kind: "text"}, nil
+	case len(words) == 2 && words[0] == "engine":
+		return fioOption{}, nil
+	case len(words) == 3 && words[0] == "engine":
+		return fioOption{name: words[2], kind: "text", engines: []string{words[1]}}, nil
+	}
+	return fioOption{}, fmt.Errorf("%.40q is no heading of an option", line)
+}
+
+// describe takes one "key: text" of fio's help; choosing is true in the list of valid values.
+func (o *fioOption) describe(key, text string, choosing bool) {
+	switch {
+	case choosing:
+		if words := strings.Fields(text); len(words) > 0 {
+			o.choices = append(o.choices, words[0])
+		}
+	case key == "type":
+		o.kind = kindOf(text)
+	case key == "alias" && settingName.MatchString(text):
+		o.alias = text
+	case key == "range" && o.kind == "int":
+		least, most, _ := strings.Cut(text, ", ")
+		n, err := strconv.ParseInt(strings.TrimPrefix(least, "min="), 10, 64)
+		if err != nil {
+			return // fio prints fractions for its floats
+		}
+		o.min, o.max, o.bounded = n, math.MaxInt64, true
+		if n, err := strconv.ParseInt(strings.TrimPrefix(most, "max="), 10, 64); err == nil && n != -1 {
+			o.max = n
+		}
 	}
 }
 
-func fioNamespace(options []fioOption) namespace {
-	n := namespace{prefix: "fio", advice: "fio --cmdhelp=all lists the options"}
+// kindOf returns the kind of an option that fio describes so.
+func kindOf(described string) string {
+	for _, k := range [][2]string{
+		{"boolean value", "bool"}, {"empty or boolean", "flag"}, {"integer value", "int"}, {"string with time postfix", "time"},
+		{"list of floating", "floats"}, {"one to three ranges", "ranges"}, {"(null)", "size"},
+	} {
+		if strings.HasPrefix(described, k[0]) {
+			return k[1]
+		}
+	}
+	return "text"
+}
+
+func fioNamespace(f *Fio) namespace {
+	n := namespace{prefix: "fio", advice: "fio --cmdhelp=all lists the options", owner: " in fio " + f.Version + ", " + f.from}
 	instead := map[string]string{}
 	byName := map[string]fioOption{}
-	for _, o := range options {
+	for _, o := range f.options {
 		n.names = append(n.names, o.name)
 		byName[o.name] = o
-		for _, alias := range o.aliases {
-			instead[alias] = o.name
+		if o.alias != "" {
+			instead[o.alias] = o.name
 		}
 	}
 	n.other = func(name string) (string, bool) { other, is := instead[name]; return other, is }

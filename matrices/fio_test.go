@@ -3,135 +3,178 @@ package matrices
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"platter/cell"
 
 	"platter/internal/golden"
 )
 
-const fioOptionsHead = `# The options of fio 3.33, as its --cmdhelp and --enghelp describe them: name, kind, and what fio says of bounds, other
-# names, engines and choices. TestTheListOfOptionsIsThatOfTheInstalledFio compares it with the installed fio.
-`
+// helps are the answers of versions of fio to fio-help.sh: the built-in one, and those of Debian 13 and of sid when it had 3.41.
+var helps = map[string]string{"3.33": "fio-help.txt", "3.39": "testdata/fio-3.39.txt", "3.41": "testdata/fio-3.41.txt"}
 
-// TestTheListOfOptionsIsThatOfTheInstalledFio asks fio for every option it has. With -update it writes the list.
-func TestTheListOfOptionsIsThatOfTheInstalledFio(t *testing.T) {
+func readHelp(t testing.TB, file string) *Fio {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := ReadFio(text)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return f
+}
+
+// TestTheInstalledFioSaysWhatIsKeptOfItsVersion asks fio for every option it has. With -update it writes the file of its version.
+func TestTheInstalledFioSaysWhatIsKeptOfItsVersion(t *testing.T) {
 	if os.Getenv("PLATTER_REAL") != "1" {
 		t.Skip("needs fio; set PLATTER_REAL=1")
 	}
-	got := fioOptionsHead + strings.Join(installedOptions(t), "\n") + "\n"
-	if golden.Updating() {
-		if err := os.WriteFile("fio-options.txt", []byte(got), 0o644); err != nil {
-			t.Fatal(err)
+	said, err := exec.Command("sh", "../orchestrator/guest/fio-help.sh").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := ReadFio(said)
+	if err != nil || len(f.options) < 200 {
+		t.Fatalf("fio's help is read as %d options: %v", len(f.options), err)
+	}
+	if file, kept := helps[f.Version]; kept {
+		golden.Equal(t, file, string(said))
+	}
+}
+
+func TestEachVersionOfFioHasTheOptionsThatItsHelpNames(t *testing.T) {
+	has := func(f *Fio, name string) bool {
+		return slices.ContainsFunc(f.options, func(o fioOption) bool { return o.name == name })
+	}
+	for version, file := range helps {
+		f := readHelp(t, file)
+		if f.Version != version {
+			t.Errorf("%s is of fio %q", file, f.Version)
 		}
-		t.Skip("fio-options.txt is written; run again to compare")
-	}
-	if diff := cmp.Diff(fioOptionsText, got); diff != "" {
-		t.Errorf("fio-options.txt is not what the installed fio says (-file +fio):\n%s", diff)
-	}
-}
-
-func installedOptions(t *testing.T) []string {
-	t.Helper()
-	var lines []string
-	for _, name := range listedNames(fioSays(t, "--cmdhelp=all")) {
-		lines = append(lines, describe(name, fioSays(t, "--cmdhelp="+name)))
-	}
-	owners := map[string][]string{}
-	described := map[string]string{}
-	var names []string
-	for _, engine := range engines() {
-		for _, name := range listedNames(fioSays(t, "--enghelp="+engine)) {
-			if owners[name] == nil {
-				names = append(names, name)
-				described[name] = describe(name, fioSays(t, "--enghelp="+engine+","+name))
-			}
-			owners[name] = append(owners[name], engine)
-		}
-	}
-	for _, name := range names {
-		lines = append(lines, described[name]+" engines="+strings.Join(owners[name], ","))
-	}
-	return lines
-}
-
-func fioSays(t *testing.T, arg string) string {
-	t.Helper()
-	out, err := exec.Command("fio", arg).CombinedOutput()
-	if err != nil && !strings.Contains(string(out), "has no options") {
-		t.Fatalf("fio %s: %v\n%s", arg, err, out)
-	}
-	return string(out)
-}
-
-func listedNames(help string) []string {
-	var names []string
-	for _, m := range regexp.MustCompile(`(?m)^ *([a-z][a-z0-9_-]*) *: `).FindAllStringSubmatch(help, -1) {
-		names = append(names, m[1])
-	}
-	return names
-}
-
-// describe makes a line of the list of what fio says about one option.
-func describe(name, help string) string {
-	line := name + " " + kindOf(field(help, "type"))
-	if strings.Contains(line, " int") {
-		if m := regexp.MustCompile(`range: min=(-?\d+)(?:, max=(-?\d+))?`).FindStringSubmatch(help); m != nil {
-			line += " min=" + m[1]
-			if m[2] != "" && m[2] != "-1" {
-				line += " max=" + m[2]
+		newer, newest := version != "3.33", version == "3.41"
+		for name, want := range map[string]bool{"fsync": true, "hipri": true, "allrandrepeat": !newer, "priohint": newer, "num_range": newer,
+			"writefua": newer, "cmdprio_hint": newer, "sprandom": newest} {
+			if has(f, name) != want {
+				t.Errorf("fio %s has %s: %v, want %v", version, name, !want, want)
 			}
 		}
 	}
-	if alias := field(help, "alias"); alias != "" {
-		line += " alias=" + alias
-	}
-	if choices := choicesOf(help); choices != nil {
-		line += " choices=" + strings.Join(choices, ",")
-	}
-	return line
-}
-
-func field(help, name string) string {
-	m := regexp.MustCompile(`(?m)^ *` + name + `: *(.*?) *$`).FindStringSubmatch(help)
-	if m == nil {
-		return ""
-	}
-	return m[1]
-}
-
-func kindOf(described string) string {
-	for _, k := range [][2]string{
-		{"boolean value", "bool"}, {"empty or boolean", "flag"}, {"integer value", "int"}, {"string with time postfix", "time"},
-		{"list of floating", "floats"}, {"one to three ranges", "ranges"}, {"(null)", "size"},
+	f := readHelp(t, "testdata/fio-3.41.txt")
+	for _, want := range []fioOption{
+		{name: "rw", kind: "text", alias: "readwrite", choices: []string{"read", "write", "trim", "randread", "randwrite", "randtrim", "rw",
+			"readwrite", "randrw", "trimwrite", "randtrimwrite"}},
+		{name: "runtime", kind: "time", alias: "timeout"},
+		{name: "nice", kind: "int", min: -20, max: 19, bounded: true},
+		{name: "iodepth", kind: "int", min: 1, max: math.MaxInt64, bounded: true},
+		{name: "fsync", kind: "int", max: math.MaxInt64, bounded: true},
+		{name: "fdatasync", kind: "int", max: math.MaxInt64, bounded: true},
+		{name: "priohint", kind: "int", max: 1023, bounded: true},
+		{name: "cmdprio_hint", kind: "int", max: 1023, bounded: true, engines: []string{"libaio", "io_uring"}},
+		{name: "size", kind: "size"},
 	} {
-		if strings.HasPrefix(described, k[0]) {
-			return k[1]
+		i := slices.IndexFunc(f.options, func(o fioOption) bool { return o.name == want.name })
+		if got := f.options[i]; !reflect.DeepEqual(got, want) {
+			t.Errorf("fio 3.41 has %+v, want %+v", got, want)
 		}
 	}
-	return "text"
 }
 
-func choicesOf(help string) []string {
-	_, list, found := strings.Cut(help, "valid values:")
-	if !found {
-		return nil
+func TestAnOptionOfTheGuestsFioIsTakenAndTheMessageNamesTheFioThatWasAsked(t *testing.T) {
+	matrix := func(option string) []byte {
+		return []byte("name: x\naxes: {fio." + option + ": [0, 1]}\nfio: {rw: randwrite, runtime: 1}\n")
 	}
-	var choices []string
-	for line := range strings.Lines(list) {
-		if words := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), ":")); len(words) > 0 {
-			choices = append(choices, words[0])
+	debian13 := readHelp(t, helps["3.39"])
+	if m, err := debian13.Parse("x.yaml", matrix("priohint")); err != nil || len(m.Cells()) != 2 || m.Cells()[1].Excluded != "" {
+		t.Errorf("fio 3.39 has priohint: %v", err)
+	} else if on, err := On(m, "host", "trixie"); err != nil || len(on.Cells()) != 4 {
+		t.Errorf("the matrix is changed, and its fio is another: %v", err)
+	}
+	for _, tc := range []struct {
+		fio          *Fio
+		option, want string
+	}{
+		{BuiltInFio("there is no guest image to ask"), "priohint",
+			"there is no fio.priohint in fio 3.33, whose list comes with platter: there is no guest image to ask"},
+		{debian13, "sprandom", "there is no fio.sprandom in fio 3.39, which is the guest's"},
+	} {
+		_, err := tc.fio.Parse("x.yaml", matrix(tc.option))
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%v, want %q", err, tc.want)
 		}
 	}
-	return choices
+	if text, err := debian13.Schema(); err != nil || !strings.Contains(string(text), `"fio.priohint"`) {
+		t.Errorf("the schema lacks an option of the guest's fio (%v)", err)
+	}
+}
+
+func TestWritefuaOfIOUringIsNoPromise(t *testing.T) {
+	text, err := os.ReadFile("testdata/newer/nvme-commands.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := readHelp(t, helps["3.39"]).Parse("nvme-commands.yaml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	writeCells(&b, m.Cells())
+	golden.Equal(t, "testdata/newer/nvme-commands.golden", b.String())
+}
+
+func TestHelpThatIsNotFiosIsRefusedWithItsLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                   "it has no option",
+		"fio-3.33\n":                         "it has no option",
+		"sh: fio: not found\n":               "line 1",
+		"fio-3.33\nrw: IO direction\n":       "line 2",
+		"fio-3.33\n[option]\n":               "line 2",
+		"fio-3.33\n[option a;b]\n":           "line 2",
+		"fio-3.33\n[option a]\n[option a]\n": "line 3: the option a stands there twice",
+		"fio-\n[option a]\n":                 "line 1",
+		strings.Repeat("x", maxHelp+1):       "4194305 bytes",
+	} {
+		if _, err := ReadFio([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func FuzzReadFio(f *testing.F) {
+	f.Add([]byte("fio-3.33\n[option rw]\n type: string (opt=bla)\n valid values: read  Sequential\n : write  Sequential\n"))
+	f.Add([]byte("fio-3.33\n[engine libaio]\n[engine libaio nowait]\n type: integer value\n range: min=1\n[engine io_uring nowait]\n"))
+	f.Add(builtInHelp)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		fio, err := ReadFio(text)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\n\r\x1b") {
+				t.Fatalf("the error is not one line: %q", err)
+			}
+			return
+		}
+		seen := map[string]bool{}
+		for _, o := range fio.options {
+			if seen[o.name] || !settingName.MatchString(o.name) {
+				t.Fatalf("an option is %+v", o)
+			}
+			seen[o.name] = true
+			if _, err := json.Marshal(o.schema()); err != nil {
+				t.Fatalf("%+v has no schema: %v", o, err)
+			}
+			if p := o.check(cell.Value{V: "1"}); p != nil && p.message == "" {
+				t.Fatalf("%+v says nothing of its value", o)
+			}
+		}
+	})
 }
 
 // TestFioReadsSizesAndTimesAsThisPackageDoes runs jobs that move nothing (the null engine) and looks at what fio did.
@@ -220,27 +263,42 @@ func TestFioTakesTheWorkloadsOfTheBuiltInMatrices(t *testing.T) {
 }
 
 func TestEveryOptionOfFioIsEitherTakenOrRefusedWithAReason(t *testing.T) {
-	v := newVocabulary()
-	var lines []string
-	for _, o := range fioOptions() {
-		if p := v.checkName("fio." + o.name); p != nil {
-			lines = append(lines, fmt.Sprintf("refused %s: %s", o.name, p.message))
-			continue
+	sentence := func(f *Fio, name string) string {
+		if p := newVocabulary(f).checkName("fio." + name); p != nil {
+			return fmt.Sprintf("refused %s: %s", name, p.message)
 		}
-		lines = append(lines, "taken   "+o.name)
+		return "taken   " + name
 	}
-	slices.Sort(lines)
-	golden.Equal(t, "testdata/options.golden", strings.Join(lines, "\n")+"\n")
+	builtIn := BuiltInFio(noGuest)
+	var old, newer []string
+	for _, o := range builtIn.options {
+		old = append(old, sentence(builtIn, o.name))
+	}
+	for _, version := range slices.Sorted(maps.Keys(helps)) {
+		f := readHelp(t, helps[version])
+		for _, o := range f.options {
+			s := sentence(f, o.name)
+			if !slices.Contains(old, s) && !slices.ContainsFunc(newer, func(n string) bool { return strings.HasSuffix(n, s) }) {
+				newer = append(newer, version+" "+s)
+			}
+		}
+	}
+	slices.Sort(old)
+	slices.Sort(newer)
+	golden.Equal(t, "testdata/options.golden", strings.Join(old, "\n")+"\n")
+	golden.Equal(t, "testdata/options-newer.golden", strings.Join(newer, "\n")+"\n")
 }
 
 func TestEveryPatternOfTheRulesMeetsAnOption(t *testing.T) {
 	known := []string{"fio.include"} // a line of job files, and no option
-	for _, n := range newVocabulary().namespaces {
-		known = append(known, n.settings()...)
+	for _, file := range helps {
+		for _, n := range newVocabulary(readHelp(t, file)).namespaces {
+			known = append(known, n.settings()...)
+		}
 	}
 	// These are refused before anybody asks whether they exist.
 	known = append(known, "disk.name", "disk.type", "disk.discard_no_unref", "disk.metadata_cache", "storage.type", "storage.size")
-	for _, r := range rules(fioOptions()) {
+	for _, r := range rules(BuiltInFio(noGuest).options) {
 		for _, pattern := range r.settings {
 			one := rule{settings: []string{pattern}}
 			if !slices.ContainsFunc(known, one.matches) {

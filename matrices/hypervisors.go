@@ -40,5 +40,5 @@ func On(m *Matrix, names ...string) (*Matrix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write matrix %s: %w", m.Name, err)
 	}
-	return Parse(m.File, text)
+	return m.fio.Parse(m.File, text)
 }

@@ -28,4 +28,5 @@ type Matrix struct {
 	Safety   *Safety // nil: no crash campaigns are asked for
 	File     string  // the name it was read from, for messages
 	Text     string  // the file itself
+	fio      *Fio    // whose options it may have
 }

@@ -107,14 +107,14 @@ func spelled(settings cell.Settings) string {
 func TestEveryRuleThatExcludesIsSeenInTheGoldenCells(t *testing.T) {
 	files, _ := filepath.Glob("testdata/cells/*.golden")
 	var seen strings.Builder
-	for _, file := range files {
+	for _, file := range append(files, "testdata/newer/nvme-commands.golden") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		seen.Write(text)
 	}
-	for _, r := range rules(fioOptions()) {
+	for _, r := range rules(BuiltInFio(noGuest).options) {
 		if r.effect == exclude && !strings.Contains(seen.String(), "excluded: "+r.reason+"\n") {
 			t.Errorf("no cell in testdata/cells is excluded because %q", r.reason)
 		}
@@ -124,14 +124,14 @@ func TestEveryRuleThatExcludesIsSeenInTheGoldenCells(t *testing.T) {
 func TestEveryRuleThatRefusesIsSeenInTheGoldenErrors(t *testing.T) {
 	files, _ := filepath.Glob("testdata/bad/*.golden")
 	var seen strings.Builder
-	for _, file := range append(files, "testdata/options.golden") {
+	for _, file := range append(files, "testdata/options.golden", "testdata/options-newer.golden") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		seen.Write(text)
 	}
-	for _, r := range rules(fioOptions()) {
+	for _, r := range rules(BuiltInFio(noGuest).options) {
 		if r.effect == refuse && !strings.Contains(seen.String(), r.reason) {
 			t.Errorf("no matrix in testdata/bad is refused because %q", r.reason)
 		}
@@ -139,7 +139,7 @@ func TestEveryRuleThatRefusesIsSeenInTheGoldenErrors(t *testing.T) {
 }
 
 func TestEveryRuleHasAReasonAndASource(t *testing.T) {
-	for _, r := range rules(fioOptions()) {
+	for _, r := range rules(BuiltInFio(noGuest).options) {
 		if r.reason == "" || r.source == "" {
 			t.Errorf("a rule about %v has the reason %q and the source %q", r.settings, r.reason, r.source)
 		}

@@ -26,20 +26,29 @@ const (
 )
 
 // Parse reads a matrix file. File is its name for messages. Every error is a *strictyaml.Error and says where; the first one
-// found is given.
+// found is given. The options of fio that it may have are those of the built-in list.
 func Parse(file string, text []byte) (*Matrix, error) {
-	m, _, err := ParseCells(file, text)
-	return m, err
+	return BuiltInFio(noGuest).Parse(file, text)
 }
 
 // ParseCells is Parse, and returns the matrix's Cells, too: they are worked out to be checked, and need not be once more.
 func ParseCells(file string, text []byte) (*Matrix, []cell.Cell, error) {
+	return BuiltInFio(noGuest).parseCells(file, text)
+}
+
+// Parse reads a matrix file as the function Parse does; the options of fio that it may have are f's.
+func (f *Fio) Parse(file string, text []byte) (*Matrix, error) {
+	m, _, err := f.parseCells(file, text)
+	return m, err
+}
+
+func (f *Fio) parseCells(file string, text []byte) (*Matrix, []cell.Cell, error) {
 	src, root, err := readYAML(file, text)
 	if err != nil {
 		return nil, nil, err
 	}
 	r := reader{
-		source: src, vocabulary: newVocabulary(), places: map[string]strictyaml.Position{},
+		source: src, vocabulary: newVocabulary(f), places: map[string]strictyaml.Position{},
 		matrix: &Matrix{
 			Fixed: cell.Settings{
 				{Name: "storage.type", Value: cell.Value{V: "file"}},
@@ -53,7 +62,7 @@ func ParseCells(file string, text []byte) (*Matrix, []cell.Cell, error) {
 				{Name: "guest.write_cache", Value: cell.Value{V: cell.AsDevice}},
 				{Name: "guest.cache_type", Value: cell.Value{V: cell.AsDevice}},
 			},
-			Trials: DefaultTrials, File: file, Text: string(text),
+			Trials: DefaultTrials, File: file, Text: string(text), fio: f,
 		},
 	}
 	if err := r.read(root); err != nil {

@@ -230,7 +230,7 @@ func fioNameRules() []rule {
 			source:   "fio HOWTO, measurements and reporting",
 		}, {
 			settings: fio("nrfiles", "filesize", "openfiles", "file_service_type", "lockfile", "create_*", "allow_file_create",
-				"overwrite", "unlink", "unlink_each_loop", "fill_device"),
+				"overwrite", "unlink", "unlink_each_loop", "fill_device", "filetype"),
 			reason: "it is about files, and the workload runs on one whole disk or in one file of it",
 			hint:   "leave it out",
 			source: "fio HOWTO, target file",
@@ -272,7 +272,7 @@ func fioNameRules() []rule {
 			source:   "fio HOWTO, measurements and reporting",
 		}, {
 			settings: fio("group_reporting", "clat_percentiles", "lat_percentiles", "slat_percentiles", "percentile_list",
-				"significant_figures", "unified_rw_reporting", "unit_base", "disk_util", "block_error_percentiles"),
+				"significant_figures", "unified_rw_reporting", "unit_base", "disk_util", "block_error_percentiles", "job_start_clock_id"),
 			reason: "platter decides how fio reports",
 			hint:   "leave it out",
 			source: "fio HOWTO, measurements and reporting",
@@ -302,10 +302,16 @@ func fioNameRules() []rule {
 			hint:     "write direct: 0 or direct: 1",
 			source:   "fio HOWTO, buffered",
 		}, {
-			settings: fio("zonecapacity", "read_beyond_wp", "max_open_zones", "job_max_open_zones", "ignore_zone_limits", "zone_reset_*"),
-			reason:   "it is about zoned disks, and the scratch disk is none",
+			settings: fio("zonecapacity", "read_beyond_wp", "max_open_zones", "job_max_open_zones", "ignore_zone_limits", "zone_reset_*",
+				"recover_zbd_write_error"),
+			reason: "it is about zoned disks, and the scratch disk is none",
+			hint:   "leave it out",
+			source: "fio HOWTO, zonemode",
+		}, {
+			settings: fio("fdp", "dataplacement", "plid_select", "plids", "dp_scheme"),
+			reason:   "it is about where NVMe drives place data, and the scratch disk does not choose",
 			hint:     "leave it out",
-			source:   "fio HOWTO, zonemode",
+			source:   "fio HOWTO, dataplacement",
 		},
 	}
 }
@@ -383,6 +389,17 @@ func fioCellRules() []rule {
 			},
 			reason: "fio syncs only after writes, and this workload has none",
 			source: "fio HOWTO, fsync",
+		}, {
+			effect: exclude,
+			cell: func(c cell.Cell) bool {
+				return slices.ContainsFunc(nvmeCommandOptions(), func(name string) bool {
+					text := c.Settings.Text("fio." + name)
+					return text != "" && text != "0"
+				})
+			},
+			reason: "fio 3.39 takes " + strings.Join(nvmeCommandOptions(), ", ") + " into the commands that its engine io_uring_cmd sends to an " +
+				"NVMe drive itself, and io_uring does nothing with them; sync=dsync makes each write wait until it is durable",
+			source: "fio HOWTO, writefua; tried with fio 3.39 and 3.41: 100 writes of io_uring with writefua=1 make no flush, with sync=dsync 100",
 		}, {
 			effect: exclude,
 			cell: func(c cell.Cell) bool {
@@ -480,6 +497,9 @@ func engineRules(options []fioOption) []rule {
 	}
 	return all
 }
+
+// nvmeCommandOptions are options of io_uring that mean something to io_uring_cmd alone.
+func nvmeCommandOptions() []string { return []string{"readfua", "writefua", "write_mode", "deac"} }
 
 // engines are those that do what the job says to the disk that it names, and nothing else.
 func engines() []string { return append(cell.SynchronousEngines(), "libaio", "io_uring", "posixaio") }

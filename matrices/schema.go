@@ -15,9 +15,9 @@ const SchemaFile = "matrix.schema.json"
 type schema map[string]any
 
 // Schema is a JSON schema (draft 2020-12) of matrix files, for editors that complete and check YAML. It is made of the same
-// vocabulary as Parse and takes every file that Parse takes, but not only those: rules over several settings are Parse's alone.
-func Schema() ([]byte, error) {
-	v := newVocabulary()
+// vocabulary as Fio.Parse and takes every file that it takes, but not only those: rules over several settings are Parse's alone.
+func (f *Fio) Schema() ([]byte, error) {
+	v := newVocabulary(f)
 	workloads, err := workloadNames()
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ import (
 // readSchema gives the schema as an editor reads it.
 func readSchema(t *testing.T) map[string]any {
 	t.Helper()
-	text, err := Schema()
+	text, err := BuiltInFio(noGuest).Schema()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func inside(t *testing.T, s map[string]any, keys ...string) map[string]any {
 func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
 
 func TestTheSchemaIsThis(t *testing.T) {
-	text, err := Schema()
+	text, err := BuiltInFio(noGuest).Schema()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestTheSchemaHasTheKeysThatParseTakesAndNoOthers(t *testing.T) {
 }
 
 func TestTheSchemaHasTheSettingsThatParseTakesAndNoOthers(t *testing.T) {
-	v := newVocabulary()
+	v := newVocabulary(BuiltInFio(noGuest))
 	names := []string{"disk.name", "disk.type", "storage.size", "storage.type", "fio.include", "fio.blocksize", "host.scheduler", "guest.fs"}
 	var options, want []string
 	for _, n := range v.namespaces {
@@ -123,7 +123,7 @@ func TestTheSchemaHasTheSettingsThatParseTakesAndNoOthers(t *testing.T) {
 }
 
 func TestEveryWordOfTheSchemaIsAValueAndEveryWordOfAnAttributeIsInTheSchema(t *testing.T) {
-	v := newVocabulary()
+	v := newVocabulary(BuiltInFio(noGuest))
 	defs := inside(t, readSchema(t), "$defs")
 	for full := range defs {
 		for _, word := range wordsOf(defs[full].(map[string]any)) {

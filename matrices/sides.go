@@ -43,7 +43,7 @@ func Sides(m *Matrix, before, after cell.Settings) (*Matrix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write matrix %s: %w", m.Name, err)
 	}
-	return Parse(m.Name+"-ab.yaml", text)
+	return m.fio.Parse(m.Name+"-ab.yaml", text)
 }
 
 // variantOf finds an axis of variants that sets one of some settings.

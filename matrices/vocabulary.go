@@ -15,6 +15,7 @@ import (
 type namespace struct {
 	prefix string
 	names  []string                                     // every setting it has
+	owner  string                                       // whose they are, where that is not plain: " in fio 3.33"
 	advice string                                       // where else to look for names
 	value  func(name string, value cell.Value) *problem // is this a value of it?
 	schema func(name string) schema                     // what its values are, for editors
@@ -28,12 +29,11 @@ type vocabulary struct {
 	rules      []rule
 }
 
-func newVocabulary() vocabulary {
-	options := fioOptions()
+func newVocabulary(f *Fio) vocabulary {
 	return vocabulary{
 		namespaces: []namespace{diskNamespace(), guestNamespace(), storageNamespace(), deviceNamespace(), hostNamespace(),
-			fioNamespace(options)},
-		rules: rules(options),
+			fioNamespace(f)},
+		rules: rules(f.options),
 	}
 }
 
@@ -64,7 +64,7 @@ func (v vocabulary) checkName(full string) *problem {
 				instead)
 		}
 	}
-	return problemf("there is no %s", full).withHint("%s", strictyaml.DidYouMean(full, space.settings(), space.advice))
+	return problemf("there is no %s%s", full, space.owner).withHint("%s", strictyaml.DidYouMean(full, space.settings(), space.advice))
 }
 
 // checkValue says what is wrong with the value of a setting whose name is known.

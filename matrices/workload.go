@@ -31,7 +31,7 @@ func Workloads() ([]*Workload, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := newVocabulary()
+	v := newVocabulary(BuiltInFio(noGuest))
 	all := make([]*Workload, len(names))
 	for i, name := range names {
 		if all[i], err = readWorkload(v, name); err != nil {

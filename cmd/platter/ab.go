@@ -88,7 +88,7 @@ func ab(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	matrix, err := openMatrix(sides.matrix)
+	matrix, err := openMatrix(c, sides.matrix)
 	if err != nil {
 		return err
 	}

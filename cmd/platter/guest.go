@@ -44,6 +44,9 @@ EXAMPLES:
 				if err != nil {
 					return err
 				}
+				if _, err := img.FioHelp(c.Context, c.App.ErrWriter); err != nil {
+					fmt.Fprintln(c.App.ErrWriter, err) // the image is good all the same
+				}
 				fmt.Fprintln(c.App.Writer, img.Dir)
 				return nil
 			},

@@ -58,14 +58,19 @@ func matricesCommand() *cli.Command {
 				return nil
 			},
 		}, {
-			Name:        "schema",
-			Usage:       "print the JSON schema of matrix files, for editors",
-			Description: "EXAMPLES:\n   platter matrices schema > matrix.schema.json\n" + exitStatusHelp,
+			Name:  "schema",
+			Usage: "print the JSON schema of matrix files, for editors",
+			Description: "It has the options of the guest's fio, or where there is no guest image those of fio 3.33.\n\n" +
+				"EXAMPLES:\n   platter matrices schema > matrix.schema.json\n" + exitStatusHelp,
 			Action: func(c *cli.Context) error {
 				if err := noArgs(c); err != nil {
 					return err
 				}
-				text, err := matrices.Schema()
+				fio, err := guestFio(c)
+				if err != nil {
+					return err
+				}
+				text, err := fio.Schema()
 				if err != nil {
 					return err
 				}

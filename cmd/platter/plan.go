@@ -43,7 +43,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			m, err := openMatrix(name)
+			m, err := openMatrix(c, name)
 			if err != nil {
 				return err
 			}

@@ -10,11 +10,14 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"platter/fault"
 	"platter/matrices"
 	"platter/orchestrator"
+	"platter/orchestrator/guest"
 	"platter/reports"
 	"platter/results"
 	"platter/strictyaml"
+	"platter/text"
 )
 
 func runCommand() *cli.Command {
@@ -119,7 +122,7 @@ func runSettings(c *cli.Context) (orchestrator.Settings, error) {
 	if err != nil {
 		return s, err
 	}
-	if s.Matrix, err = openMatrix(name); err != nil {
+	if s.Matrix, err = openMatrix(c, name); err != nil {
 		return s, err
 	}
 	if s.Matrix, err = onHypervisors(c, s.Matrix); err != nil {
@@ -172,7 +175,11 @@ func resumeSettings(c *cli.Context, s orchestrator.Settings, dir string) (orches
 		s.URI = run.Manifest.Host.URI
 	}
 	s.Trials, s.Seed = run.Manifest.Trials, run.Manifest.Seed
-	if s.Matrix, err = matrices.Parse(run.Manifest.MatrixFile, []byte(run.Manifest.Matrix)); err != nil || run.Manifest.Looks == nil {
+	fio, err := guestFio(c)
+	if err != nil {
+		return s, err
+	}
+	if s.Matrix, err = fio.Parse(run.Manifest.MatrixFile, []byte(run.Manifest.Matrix)); err != nil || run.Manifest.Looks == nil {
 		return s, err
 	}
 	return s, resumeUntilDecided(&s, run.Manifest.Looks)
@@ -200,21 +207,43 @@ func onHypervisors(c *cli.Context, m *matrices.Matrix) (*matrices.Matrix, error)
 	return on, nil
 }
 
+// guestFio returns the fio whose options a matrix may have: the guest's, or where none can be asked the one whose list comes with platter.
+func guestFio(c *cli.Context) (*matrices.Fio, error) {
+	image, err := guest.Open(cacheDir())
+	if err != nil {
+		return matrices.BuiltInFio("there is no guest image whose fio could be asked (platter guest build)"), nil
+	}
+	help, err := image.FioHelp(c.Context, c.App.ErrWriter)
+	if err != nil {
+		return matrices.BuiltInFio(text.Line(err.Error())), nil
+	}
+	fio, err := matrices.ReadFio(help)
+	if err != nil {
+		return nil, fault.New(fault.Rig, "guest image %s: what its fio said is damaged (%v): remove that directory and run: platter guest build",
+			image.Dir, err)
+	}
+	return fio, nil
+}
+
 // openMatrix reads a matrix: a built-in one by its name, else a file.
-func openMatrix(name string) (*matrices.Matrix, error) {
+func openMatrix(c *cli.Context, name string) (*matrices.Matrix, error) {
+	fio, err := guestFio(c)
+	if err != nil {
+		return nil, err
+	}
 	if !strings.ContainsAny(name, "./") {
 		if m, err := matrices.Builtin(name); err == nil {
-			return m, nil
+			return fio.Parse(m.File, []byte(m.Text))
 		}
 	}
-	text, err := os.ReadFile(name)
+	file, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, &errUsage{fmt.Sprintf("no matrix file and no built-in matrix %q: platter matrices lists the built-in ones", name)}
 	}
 	if err != nil {
 		return nil, &errUsage{fmt.Sprintf("read matrix: %v", err)}
 	}
-	return matrices.Parse(name, text)
+	return fio.Parse(name, file)
 }
 
 // showRun prints the table of what was measured.

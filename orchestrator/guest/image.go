@@ -233,6 +233,13 @@ func (r recipe) build(ctx context.Context, dir, failed string, log io.Writer) er
 	if err := makeKeys(tree, dir); err != nil {
 		return err
 	}
+	help, err := askFio(exec.CommandContext(ctx, "chroot", tree, "/bin/sh", "-s"))
+	if err != nil {
+		return err
+	}
+	if err := keepHelp(dir, help); err != nil {
+		return err
+	}
 	fmt.Fprintf(log, "guest: making the root file system (kernel %s, fio %s)\n", release, installed["fio"])
 	if err := makeRoot(ctx, tree, filepath.Join(dir, rootFile)); err != nil {
 		return err
