@@ -58,13 +58,13 @@ func TestAFailureIsAptsFirstComplaintWithTheMend(t *testing.T) {
 	const unapplied = " Updates for this repository will not be applied"
 	for _, c := range []struct{ log, complaint, mend string }{
 		{`I: running apt-get update...
-Ign:1 http://deb.debian.org/debian nosuch InRelease
-Err:2 http://deb.debian.org/debian nosuch Release
+Ign:1 http://mirror/debian nosuch InRelease
+Err:2 http://mirror/debian nosuch Release
   404  Not Found [IP: 1.2.3.4 80]
-E: The repository 'http://deb.debian.org/debian nosuch Release' does not have a Release file.
+E: The repository 'http://mirror/debian nosuch Release' does not have a Release file.
 N: Updating from such a repository can't be done securely, and is therefore disabled by default.
 E: apt-get update --error-on=any -oAPT::Status-Fd=<$fd> failed: process exited with 100 and error in console output
-`, "The repository 'http://deb.debian.org/debian nosuch Release' does not have a Release file", "does not have this suite"},
+`, "The repository 'http://mirror/debian nosuch Release' does not have a Release file", "does not have this suite"},
 		{"E: Release file for http://m/debian/dists/sid/InRelease is expired (invalid since 3d 1h)." + unapplied + ".\n",
 			"Release file for http://m/debian/dists/sid/InRelease is expired (invalid since 3d 1h)." + unapplied, "Check-Valid-Until"},
 		{"E: Release file for http://m/InRelease is not valid yet (invalid for another 2h)." + unapplied + ".\n",

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,39 +60,33 @@ var packages = []string{
 	"fio", "mmdebstrap", "e2fsprogs", "fuse3", "procps", "ca-certificates", "debian-archive-keyring",
 }
 
-// Debian's own mirrors and keys, for a host whose apt is not configured to any of Debian's.
-const (
-	defaultMirror   = "http://deb.debian.org/debian/"
-	defaultSecurity = "http://deb.debian.org/debian-security/"
-	keyring         = "/usr/share/keyrings/debian-archive-keyring.gpg"
-)
+// keyring has Debian's keys, for a source of the host's apt that names none.
+const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// lines returns the sources.list of the tree, from the mirrors that the host's apt uses.
-func (p plan) lines(host []mmdebstrap.Repository) []string {
-	mirror := func(label, otherwise string) mmdebstrap.Repository {
-		for _, r := range host {
-			if r.Origin == "Debian" && r.Label == label {
-				return mmdebstrap.Repository{URI: r.URI, SignedBy: r.SignedBy}
-			}
-		}
-		return mmdebstrap.Repository{URI: otherwise}
-	}
+// lines returns the sources.list of the tree, from the mirrors that the host's apt uses. A host that takes no security updates of Debian's
+// makes trees without them; one whose apt has nothing of Debian's makes none, which is an error.
+func (p plan) lines(host []mmdebstrap.Repository) ([]string, error) {
 	var lines []string
-	add := func(r mmdebstrap.Repository, suite string) {
-		r.Suite = suite
-		r.Component = "main"
-		if r.SignedBy == "" {
-			r.SignedBy = keyring
+	add := func(label string, suites ...string) bool {
+		i := slices.IndexFunc(host, func(r mmdebstrap.Repository) bool { return r.Origin == "Debian" && r.Label == label })
+		if i < 0 {
+			return false
 		}
-		lines = append(lines, r.Line())
+		for _, suite := range suites {
+			lines = append(lines, mmdebstrap.Repository{
+				URI: host[i].URI, SignedBy: cmp.Or(host[i].SignedBy, keyring), Suite: suite, Component: "main",
+			}.Line())
+		}
+		return true
 	}
-	for _, s := range p.suites {
-		add(mirror("Debian", defaultMirror), s)
+	if !add("Debian", p.suites...) {
+		return nil, fault.New(fault.Rig, "build hypervisor %s: apt has no lists of Debian's archive: run apt-get update; on another "+
+			"distribution add a Debian mirror to /etc/apt/sources.list.d first", p.name)
 	}
 	if p.security != "" {
-		add(mirror("Debian-Security", defaultSecurity), p.security)
+		add("Debian-Security", p.security)
 	}
-	return lines
+	return lines, nil
 }
 
 // BuildOptions says how a tree is built.
@@ -159,6 +154,10 @@ func (p plan) build(ctx context.Context, dir string, o BuildOptions, lock *os.Fi
 	if err != nil {
 		return nil, err
 	}
+	sources, err := p.lines(host)
+	if err != nil {
+		return nil, err
+	}
 	options, err := mmdebstrap.Options(ctx)
 	if err != nil {
 		return nil, err
@@ -167,7 +166,7 @@ func (p plan) build(ctx context.Context, dir string, o BuildOptions, lock *os.Fi
 		return nil, fmt.Errorf("make hypervisor %s: %w", p.name, err)
 	}
 	base := mmdebstrap.Tree{
-		Dir: filepath.Join(dir, rootDir), Suite: p.suites[0], Sources: p.lines(host), Packages: packages, Options: options,
+		Dir: filepath.Join(dir, rootDir), Suite: p.suites[0], Sources: sources, Packages: packages, Options: options,
 		// The lists stay: they say what was there when the tree was made, and its own guest is built by them.
 		Flags: []string{"--skip=cleanup/apt/lists"},
 		Log:   filepath.Join(dir, "build.log"),

@@ -44,14 +44,18 @@ func TestATreeIsMadeFromTheMirrorsOfTheHost(t *testing.T) {
 		"deb [signed-by=/k.gpg] http://near/debian/ trixie main",
 		"deb [signed-by=/k.gpg] http://near/debian/ trixie-updates main",
 		"deb [signed-by=/k.gpg] http://near/debian/ trixie-backports main",
-		"deb [signed-by=" + keyring + "] http://deb.debian.org/debian-security/ trixie-security main",
 	}
-	if got := p.lines(host); !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	got, err := p.lines(host)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v\n%s\nwant\n%s", err, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	sid, _ := planOf("sid")
-	if got := sid.lines(nil); len(got) != 1 || !strings.Contains(got[0], defaultMirror+" sid main") {
-		t.Errorf("sid without a Debian host: %v", got)
+	host = append(host, mmdebstrap.Repository{URI: "http://near/security/", Origin: "Debian", Label: "Debian-Security"})
+	want = append(want, "deb [signed-by="+keyring+"] http://near/security/ trixie-security main")
+	if got, err := p.lines(host); err != nil || !slices.Equal(got, want) {
+		t.Errorf("with security updates: %v %v", got, err)
+	}
+	if got, err := p.lines(host[:1]); err == nil || !strings.Contains(err.Error(), "sources.list.d") {
+		t.Errorf("on a host that is not Debian's: %v %v", got, err)
 	}
 }
 
