@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"platter/results"
@@ -76,6 +77,29 @@ func Sampled(run *results.Run) *SampledRun {
 	return s
 }
 
+// UnlikeFio returns what is to be known before two runs with different versions of fio are compared; empty where the versions are alike
+// or a run does not say its own. The versions make another workload of the same job where syncs meet other requests: 3.33 also syncs
+// after reads, and before 3.39 more often at depth; from 3.41 on the fsync of libaio is asynchronous (docs/sync-semantics.md has what was tried).
+func UnlikeFio(a, b *results.Run) string {
+	upstream := func(run *results.Run) string {
+		version, _, _ := strings.Cut(run.Manifest.Guest.Fio, "-")
+		return version
+	}
+	before, after := upstream(a), upstream(b)
+	if before == "" || after == "" || before == after {
+		return ""
+	}
+	concerned := 0
+	for _, c := range a.Manifest.Cells {
+		mixed := c.RW() == "rw" || c.RW() == "readwrite" || c.RW() == "randrw"
+		if c.Excluded == "" && (c.Fsync() > 0 || c.Fdatasync() > 0) && (c.IODepth() > 1 || mixed) {
+			concerned++
+		}
+	}
+	return fmt.Sprintf("fio %s here and fio %s there sync at other times where requests overlap or reads are among them, and count it "+
+		"differently: %d of %d cells are such", before, after, concerned, len(a.Manifest.Cells))
+}
+
 // Explore compares the trials of two runs.
 func Explore(a, b *SampledRun) *Exploration {
 	e := new(Exploration)
@@ -115,6 +139,9 @@ func Explore(a, b *SampledRun) *Exploration {
 		if _, left := other[c.ID]; left {
 			e.Warnings = append(e.Warnings, "only the second run has the cell "+c.ID)
 		}
+	}
+	if warning := UnlikeFio(a.Run, b.Run); warning != "" {
+		e.Warnings = append(e.Warnings, warning)
 	}
 	e.adjust()
 	return e

@@ -102,6 +102,29 @@ func TestAnExplorationAdjustsOverAllItsTests(t *testing.T) {
 	}
 }
 
+func TestRunsOfUnlikeFioAreComparedWithAWarning(t *testing.T) {
+	run := func(fio string) *results.Run {
+		setting := func(name string, v any) cell.Setting { return cell.Setting{Name: name, Value: cell.Value{V: v}} }
+		return &results.Run{Manifest: results.Manifest{Guest: results.Guest{Fio: fio}, Cells: []cell.Cell{
+			{ID: "one at a time", Settings: cell.Settings{setting("fio.fsync", int64(1))}},
+			{ID: "deep", Settings: cell.Settings{setting("fio.fsync", int64(1)), setting("fio.iodepth", int64(8))}},
+			{ID: "mixed", Settings: cell.Settings{setting("fio.fdatasync", int64(8)), setting("fio.rw", "randrw")}},
+			{ID: "without syncs", Settings: cell.Settings{setting("fio.iodepth", int64(8))}},
+			{ID: "excluded", Excluded: "x", Settings: cell.Settings{setting("fio.fsync", int64(1)), setting("fio.iodepth", int64(8))}},
+		}}}
+	}
+	for _, same := range [][2]string{{"3.33-3", "3.33-3"}, {"3.33-3", "3.33-3+b1"}, {"", "3.41-1"}, {"3.33-3", ""}} {
+		if w := UnlikeFio(run(same[0]), run(same[1])); w != "" {
+			t.Errorf("%q: %s", same, w)
+		}
+	}
+	e := Explore(Sampled(run("3.33-3")), Sampled(run("3.41-1")))
+	const want = "fio 3.33 here and fio 3.41 there"
+	if len(e.Warnings) != 1 || !strings.HasPrefix(e.Warnings[0], want) || !strings.Contains(e.Warnings[0], "2 of 5 cells") {
+		t.Errorf("warnings %q", e.Warnings)
+	}
+}
+
 func TestACellWithoutTrialsIsNotCompared(t *testing.T) {
 	a, b := noisyRun(1, 2, 6), noisyRun(2, 2, 6)
 	b.Trials = b.Trials[:6]

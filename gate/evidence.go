@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"platter/cell"
+	"platter/compare"
 	"platter/results"
 )
 
@@ -194,6 +195,9 @@ func (j *judge) sides() {
 			j.inconclusive("%s and %s were measured on different hosts or storage, so their speed is not compared: %s", first.Dir, v.run.Dir,
 				strings.Join(lines, ", "))
 			j.unfit = append(j.unfit, "the runs are from different hosts")
+		}
+		if warning := compare.UnlikeFio(first, v.run); warning != "" {
+			j.warn("%s and %s: %s", first.Dir, v.run.Dir, warning)
 		}
 	}
 	j.facts()

@@ -405,6 +405,22 @@ func TestStoppingASlowRunNeverHelps(t *testing.T) {
 	wants(t, Judge(p, []*results.Run{run}, baseline, today, Facts{}), Inconclusive, "run-2 is not whole")
 }
 
+func TestRunsOfUnlikeFioAreJudgedWithAWarning(t *testing.T) {
+	baseline, candidate := side(100, 6, 1, 0.01, 0), side(200, 6, 1, 0.01, 0)
+	for i := range baseline {
+		baseline[i].Manifest.Guest.Fio, candidate[i].Manifest.Guest.Fio = "3.33-3", "3.33-3"
+	}
+	if v := Judge(iopsPolicy(true), baseline, candidate, today, Facts{}); len(v.Warnings) > 0 {
+		t.Errorf("with one fio: %q", v.Warnings)
+	}
+	candidate[2].Manifest.Guest.Fio = "3.39-1"
+	v := Judge(iopsPolicy(true), baseline, candidate, today, Facts{})
+	wants(t, v, Pass, "")
+	if len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "fio 3.33 here and fio 3.39 there") {
+		t.Errorf("warnings %q", v.Warnings)
+	}
+}
+
 func TestRunsThatDoNotCompareNeverPass(t *testing.T) {
 	for _, c := range []struct {
 		name  string
