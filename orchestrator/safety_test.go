@@ -61,7 +61,7 @@ func realCrashes(t *testing.T, matrix string) (*Run, []crash.Campaign) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := &Run{Lab: l, silent: map[Boot]int{}, Journal: journal, Storage: l.work.path, Plan: p, Host: host.Facts(),
+	run := &Run{Lab: l, silent: map[Boot]int{}, known: map[Boot]bool{}, Journal: journal, Storage: l.work.path, Plan: p, Host: host.Facts(),
 		Tell: func(e Event) { t.Log(e.Message) }}
 	if run.Simulator, err = scratch.StartSimulator(t.Context(), program, run.Storage); err != nil {
 		t.Fatal(err)
