@@ -59,9 +59,13 @@ finish() {
 	fi
 }
 
-# skipped prints the tests that were skipped for another reason than that the run is not the real one.
+# skipped prints the tests that were skipped: all of a real chain's, and of the watched packages those that were skipped for another
+# reason than that they are not the real run.
 skipped() {
-	awk '/^[[:space:]]*--- SKIP/ && last !~ /PLATTER_REAL/ { print } { last = $0 }' "$1"
+	case $1 in
+	*/watched.log) awk '/^[[:space:]]*--- SKIP/ && last !~ /PLATTER_REAL/ { print } { last = $0 }' "$1" ;;
+	*) grep -E '^[[:space:]]*--- SKIP' "$1" || : ;;
+	esac
 }
 
 tree() { # made once, kept in the cache
@@ -73,7 +77,7 @@ commands() {
 }
 
 campaigns() {
-	gotest -skip "$raced" ./orchestrator &&
+	gotest -skip "$raced|$trees" ./orchestrator &&
 		racetest -p 1 $(go list ./... | grep -E "$connections") &&
 		racetest -run "$raced" ./orchestrator || return
 	while [ ! -f "$logs/tree.status" ]; do sleep 1; done # it was begun long ago
@@ -81,7 +85,7 @@ campaigns() {
 		echo "there is no hypervisor $newer to test in"
 		return 1
 	fi
-	gotest ./orchestrator/tree && intree "$newer"
+	gotest ./orchestrator/tree && gotest -run "$trees" ./orchestrator && intree "$newer"
 }
 
 # intree tries what is said of other hypervisors in the tree of one.
