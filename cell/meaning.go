@@ -12,11 +12,20 @@ import (
 // HostHypervisor is the hypervisor that is installed on the machine itself.
 const HostHypervisor = "host"
 
+// The settings of what runs a cell's guest.
+const (
+	HypervisorSetting = "host.hypervisor"
+	EmulatorSetting   = "disk.emulator"
+)
+
+// RunsGuest reports whether a setting is one of what runs the guest, and no property of guest or disk.
+func RunsGuest(setting string) bool { return setting == HypervisorSetting || setting == EmulatorSetting }
+
 // Hypervisor returns which hypervisor of the machine runs the cell's guest: HostHypervisor, or the name of a root tree that has one.
-func (c Cell) Hypervisor() string { return c.textOr("host.hypervisor", HostHypervisor) }
+func (c Cell) Hypervisor() string { return c.textOr(HypervisorSetting, HostHypervisor) }
 
 // Emulator returns the path of the QEMU that runs the cell's guest; empty for the hypervisor's own.
-func (c Cell) Emulator() string { return c.Settings.Text("disk.emulator") }
+func (c Cell) Emulator() string { return c.Settings.Text(EmulatorSetting) }
 
 // Cache returns libvirt's cache attribute; empty where the cell leaves it to the hypervisor.
 func (c Cell) Cache() string { return c.Settings.Text("disk.cache") }

@@ -40,6 +40,8 @@ type Verdict struct {
 	Banners   []string `json:"banners,omitempty"` // how far the figures may be trusted at all
 	// Changes is what differs between the sides, a line each: settings of the disk, or facts of the runs.
 	Changes []string `json:"changes,omitempty"`
+	// Upgrade is the line of Changes on the hypervisors of both sides; empty where they are one.
+	Upgrade string `json:"-"`
 	// Alpha is the family-wise level, Tests by how many rules and Looks by how many looks it is shared; Level is that of each
 	// interval, which leaves so much out.
 	Alpha    float64        `json:"alpha"`
@@ -112,7 +114,11 @@ func JudgeAB(p *policy.Policy, run *results.Run, now time.Time, here Facts) *Ver
 		j.unfit = append(j.unfit, "the run did not measure both sides of every cell")
 	}
 	j.pairs = pairs
-	j.v.Changes = changes(run.Manifest, pairs)
+	j.v.Upgrade = upgrade(run.Manifest, pairs)
+	j.v.Changes = changes(pairs)
+	if j.v.Upgrade != "" {
+		j.v.Changes = append([]string{j.v.Upgrade}, j.v.Changes...)
+	}
 	j.sameAccel(run.Manifest)
 	j.looksFit(run)
 	j.facts()
@@ -312,18 +318,26 @@ func (j *judge) sameAccel(m results.Manifest) {
 	}
 }
 
+// upgrade says which hypervisors the two sides ran on, by the first pair of cells; empty where it was the same.
+func upgrade(m results.Manifest, pairs []cellPair) string {
+	if len(pairs) == 0 {
+		return ""
+	}
+	before, after := m.HypervisorOf(pairs[0].before), m.HypervisorOf(pairs[0].after)
+	if before == after {
+		return ""
+	}
+	return fmt.Sprintf("hypervisor: %s → %s", before, after)
+}
+
 // changes are the settings that differ between the two sides, by the first pair of cells that has both.
-func changes(m results.Manifest, pairs []cellPair) []string {
+func changes(pairs []cellPair) []string {
 	if len(pairs) == 0 {
 		return nil
 	}
 	var lines []string
-	before, after := m.HypervisorOf(pairs[0].before), m.HypervisorOf(pairs[0].after)
-	if before != after {
-		lines = append(lines, fmt.Sprintf("hypervisor: %s → %s", before, after))
-	}
 	for _, d := range cell.Differences(pairs[0].before, pairs[0].after) {
-		if d.Name == "host.hypervisor" || d.Name == "disk.emulator" {
+		if cell.RunsGuest(d.Name) {
 			continue
 		}
 		lines = append(lines, fmt.Sprintf("%s: %s → %s", d.Name, orUnset(d.Before), orUnset(d.After)))

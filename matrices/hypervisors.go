@@ -9,17 +9,14 @@ import (
 	"platter/cell"
 )
 
-// hypervisorAxis is the setting that says which hypervisor runs a cell's guest.
-const hypervisorAxis = "host.hypervisor"
-
 // On is m's text changed into a matrix that measures all of its cells on one hypervisor, or each of them on several, which become its
 // first axis: cell.HostHypervisor, or the names of root trees. It fails when m names hypervisors itself, or for a name that no hypervisor
 // can have: that error is a *strictyaml.Error.
 func On(m *Matrix, names ...string) (*Matrix, error) {
-	own := slices.ContainsFunc(m.Axes, func(a Axis) bool { return a.sets(hypervisorAxis) > 0 })
-	if _, fixed := m.Fixed.Get(hypervisorAxis); own || fixed {
+	own := slices.ContainsFunc(m.Axes, func(a Axis) bool { return a.sets(cell.HypervisorSetting) > 0 })
+	if _, fixed := m.Fixed.Get(cell.HypervisorSetting); own || fixed {
 		return nil, fmt.Errorf("matrix %s says itself on which hypervisors it is measured: take %s out there, or leave --hypervisor out", m.Name,
-			hypervisorAxis)
+			cell.HypervisorSetting)
 	}
 	if slices.Equal(names, []string{cell.HostHypervisor}) {
 		return m, nil
@@ -33,7 +30,7 @@ func On(m *Matrix, names ...string) (*Matrix, error) {
 	}
 	for i, item := range doc {
 		if axes, ok := item.Value.(yaml.MapSlice); ok && item.Key == "axes" && len(names) > 1 {
-			doc[i].Value = append(yaml.MapSlice{{Key: hypervisorAxis, Value: names}}, axes...)
+			doc[i].Value = append(yaml.MapSlice{{Key: cell.HypervisorSetting, Value: names}}, axes...)
 		}
 	}
 	text, err := yaml.Marshal(doc)

@@ -20,8 +20,8 @@ func Sides(m *Matrix, before, after cell.Settings) (*Matrix, error) {
 		return nil, fmt.Errorf("read matrix %s: %w", m.Name, err)
 	}
 	ofSides := isDisk
-	if _, set := after.Get(hypervisorAxis); set {
-		ofSides = func(full string) bool { return isDisk(full) || full == hypervisorAxis }
+	if _, set := after.Get(cell.HypervisorSetting); set {
+		ofSides = func(full string) bool { return isDisk(full) || full == cell.HypervisorSetting }
 		doc = slices.DeleteFunc(doc, func(item yaml.MapItem) bool { return item.Key == "host" }) // it has nothing else
 	}
 	if axis, full, ok := m.variantOf(ofSides); ok {

@@ -39,7 +39,7 @@ func (b Boot) guest() Boot {
 // AxisKind says when the value of an axis takes effect and what another value costs, for people.
 func AxisKind(axis string) string {
 	switch {
-	case axis == "host.hypervisor" || axis == "disk.emulator":
+	case cell.RunsGuest(axis):
 		return fmt.Sprintf("at boot: a guest for each value, about %.0f s once, saved; block after block they take turns, %.0f s a switch",
 			estimatedBoot.Seconds(), estimatedSwitch.Seconds())
 	case axis == "guest.memory" || axis == "guest.vcpus":

@@ -303,7 +303,7 @@ func (site *site) labs(p Plan) Lab {
 // hypervisors are those that the plan's cells name, each with the emulators that they ask for; none where they name none.
 func (site *site) hypervisors(p Plan) []results.Hypervisor {
 	named := slices.ContainsFunc(p.Cells, func(c cell.Cell) bool {
-		_, name := c.Settings.Get("host.hypervisor")
+		_, name := c.Settings.Get(cell.HypervisorSetting)
 		return name || c.Emulator() != ""
 	})
 	if !named {

@@ -44,9 +44,6 @@ func (l HypervisorLosses) Axes() []string {
 	return names
 }
 
-// onHypervisor is whether an axis says what runs the guest.
-func onHypervisor(axis string) bool { return axis == "host.hypervisor" || axis == "disk.emulator" }
-
 // newHypervisorLosses sets the safety records of a run side by side.
 func newHypervisorLosses(m *Model) HypervisorLosses {
 	if len(m.Manifest.Hypervisors) < 2 || len(m.Safety.Rows) == 0 {
@@ -57,7 +54,7 @@ func newHypervisorLosses(m *Model) HypervisorLosses {
 		if c.Excluded != "" {
 			continue
 		}
-		axes := slices.DeleteFunc(slices.Clone(c.Axes), func(s cell.Setting) bool { return onHypervisor(s.Name) })
+		axes := slices.DeleteFunc(slices.Clone(c.Axes), func(s cell.Setting) bool { return cell.RunsGuest(s.Name) })
 		i := slices.IndexFunc(l.Rows, func(r LossRow) bool { return r.Axes.String() == axes.String() })
 		if i < 0 {
 			i = len(l.Rows)

@@ -144,10 +144,8 @@ func measured(c *cli.Context, s orchestrator.Settings, policy *policy.Policy, ma
 			}
 			reasons = append(reasons, r)
 		}
-		for _, line := range v.Changes { // the settings are diff's to say, and only the run knows versions
-			if strings.HasPrefix(line, "hypervisor: ") && !slices.Contains(upgrade, line) {
-				upgrade = append(upgrade, line)
-			}
+		if v.Upgrade != "" && !slices.Contains(upgrade, v.Upgrade) { // the settings are diff's to say, and only the run knows versions
+			upgrade = append(upgrade, v.Upgrade)
 		}
 		if worst == nil || severity(v.Outcome) > severity(worst.Outcome) {
 			worst = v
@@ -327,12 +325,9 @@ func (s sides) change(only string) (found *change.Change, afterDoc []byte, err e
 	}
 	if err == nil && s.hypervisors {
 		for i, d := range found.Disks {
-			found.Disks[i].Before = d.Before.With(hypervisorSetting, cell.Value{V: s.hypervisor})
-			found.Disks[i].After = d.After.With(hypervisorSetting, cell.Value{V: s.candidate})
+			found.Disks[i].Before = d.Before.With(cell.HypervisorSetting, cell.Value{V: s.hypervisor})
+			found.Disks[i].After = d.After.With(cell.HypervisorSetting, cell.Value{V: s.candidate})
 		}
 	}
 	return found, docs[1], err
 }
-
-// hypervisorSetting is the setting of a cell that names its hypervisor.
-const hypervisorSetting = "host.hypervisor"

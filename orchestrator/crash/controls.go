@@ -138,7 +138,7 @@ func (x *Campaigns) control(ctx context.Context, of cell.Cell, k control) ([]res
 func controlCell(c cell.Cell, k control) cell.Cell {
 	c.ID = "control " + k.name
 	kept := slices.DeleteFunc(slices.Clone(c.Settings), func(s cell.Setting) bool {
-		return strings.HasPrefix(s.Name, "disk.") && s.Name != "disk.emulator" ||
+		return strings.HasPrefix(s.Name, "disk.") && !cell.RunsGuest(s.Name) ||
 			slices.Contains([]string{"fio.fsync", "fio.fdatasync", "fio.sync", "fio.direct", "fio.iodepth", "fio.rw"}, s.Name)
 	})
 	text := func(v string) cell.Value { return cell.Value{V: v} }
