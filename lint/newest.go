@@ -106,7 +106,7 @@ func mends(c flushpath.Config) []string {
 		try("", "", "virtio")
 	}
 	if len(all) == 0 {
-		all = append(all, "cache='none' bus='virtio'")
+		try("none", "", "virtio")
 	}
 	return all
 }

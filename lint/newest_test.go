@@ -85,3 +85,33 @@ func TestAnOldMachineTypeHasNoFUA(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is at risk, the finding names something that the model calls safe.
+func TestWhatIsAtRiskHasAMend(t *testing.T) {
+	at := 0
+	for _, qemu := range []flushpath.Version{{}, {Major: 7, Minor: 2, Micro: 22}, {Major: 10, Micro: 2}, {Major: 10, Micro: 13}, {Major: 11, Minor: 1, Micro: 3}} {
+		for _, noRawNode := range []bool{false, true} {
+			for _, cache := range []string{"", "none", "writeback", "writethrough", "directsync", "unsafe"} {
+				for _, bus := range []string{"virtio", "scsi", "sata", "ide", "usb", "fdc", "sd", "nvme"} {
+					for _, protocol := range []string{"", "rbd"} {
+						for _, format := range []string{"raw", "qcow2"} {
+							for _, io := range []string{"", "threads", "native", "io_uring"} {
+								c := flushpath.Config{Cache: cache, Bus: bus, Format: format, Protocol: protocol, IO: io, QEMU: qemu,
+									NoRawNode: noRawNode, Machine: flushpath.MachineVersion("q35", qemu)}
+								if classes, _ := risked(c); len(classes) == 0 {
+									continue
+								}
+								if at++; len(mends(c)) == 0 {
+									t.Errorf("%+v has no mend", c)
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	if at == 0 {
+		t.Error("nothing is at risk: the test looks at nothing")
+	}
+}

@@ -62,40 +62,36 @@ func Reproduce(c cell.Cell, by results.Hypervisor, t *replay.Timeline) Reproduct
 	case through:
 		r.ask = reproducedWrite
 		return r.first(noRawNode)
-	case mode == "none" || mode == "writeback" || mode == "":
-		if c.Bus() != "scsi" || !late {
-			return none("the guest's flushes arrive at QEMU, which is not known to lose them under this cache mode")
-		}
-		r.ask = "-c 'write -f -P 17 0 4k'"
-		if mode == "" {
-			r.mode = "writeback" // QEMU's own default
-		}
-		return r.lines("write -f is a write with FUA, as the guest's SCSI disk sends them. On QEMU 10.0.3 and newer the last line fails with " +
-			"“Pattern verification failed”: it was answered without a sync behind it. On QEMU 7.2 the write is kept.")
+	case c.Bus() != "scsi" || !late:
+		return none("the guest's flushes arrive at QEMU, which is not known to lose them under this cache mode")
 	}
-	return none("none is known for cache=%s", mode)
+	r.ask = "-c 'write -f -P 17 0 4k'"
+	return r.lines("write -f is a write with FUA, as the guest's SCSI disk sends them. On QEMU 10.0.3 and newer the last line fails with " +
+		"“Pattern verification failed”: it was answered without a sync behind it. On QEMU 7.2 the write is kept.")
 }
 
-// guestMode returns the cache mode that a cell comes to when the guest has changed its disk's.
+// guestMode returns the cache mode that a cell comes to when the guest has changed its disk's: the mode that has QEMU's flags as they are
+// then.
 func guestMode(c cell.Cell) string {
-	switch mode := c.Cache(); {
-	case c.CacheType() == "write through" && mode == "none":
-		return "directsync"
-	case c.CacheType() == "write through" && mode != "unsafe":
-		return "writethrough"
-	case c.CacheType() == "write back" && mode == "directsync":
+	switch writeback, direct, noFlush := flushpath.Effective(flushpath.Of(c, flushpath.Facts{})); {
+	case noFlush:
+		return "unsafe"
+	case direct && writeback:
 		return "none"
-	case c.CacheType() == "write back" && mode == "writethrough":
+	case direct:
+		return "directsync"
+	case writeback:
 		return "writeback"
-	default:
-		return mode
 	}
+	return "writethrough"
 }
 
 func stoppedBy(c cell.Cell) string {
 	switch {
-	case c.Barrier() == "off":
+	case c.Barrier() == "off" && c.Filesystem() == "ext4":
 		return "it mounts with barrier=0"
+	case c.Barrier() == "off":
+		return "it mounts with nobarrier"
 	case c.WriteCache() == "write through":
 		return "its queue/write_cache says write through"
 	}
