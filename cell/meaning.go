@@ -19,7 +19,9 @@ const (
 )
 
 // RunsGuest reports whether a setting is one of what runs the guest, and no property of guest or disk.
-func RunsGuest(setting string) bool { return setting == HypervisorSetting || setting == EmulatorSetting }
+func RunsGuest(setting string) bool {
+	return setting == HypervisorSetting || setting == EmulatorSetting
+}
 
 // Hypervisor returns which hypervisor of the machine runs the cell's guest: HostHypervisor, or the name of a root tree that has one.
 func (c Cell) Hypervisor() string { return c.textOr(HypervisorSetting, HostHypervisor) }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"platter/cell"
+	"platter/version"
 )
 
 // Config is a disk, the guest's view of it, and the job that writes to it. The zero value is a raw local image with
@@ -44,14 +45,14 @@ type Config struct {
 	// IO is libvirt's attribute: "threads", "native" or "io_uring"; "" is QEMU's default, threads.
 	IO string
 	// QEMU is its version. One that is not known is taken for one before 10.0, which made the flush of a FUA write by itself.
-	QEMU Version
+	QEMU version.Version
 	// NoRawNode says that QEMU's raw format node is left out above a raw image, as libvirt does from 11 on (LeavesRawOut).
 	NoRawNode bool
 	// FUA is the guest's queue/fua as it was read: "1" or "0"; "" leaves it to Bus and Machine. A write with FUA is to be durable when it
 	// returns.
 	FUA string
 	// Machine is the version of the machine type, 10.1 of pc-q35-10.1; where it is not known, SCSI is taken to have no FUA.
-	Machine Version
+	Machine version.Version
 	// Sector is what the drive writes whole or not at all, in bytes; 0 is 512.
 	Sector int
 	// WritethroughUntilFlush says that rbd_cache_writethrough_until_flush is known to be in effect. It is Ceph's default,
@@ -135,21 +136,21 @@ func (c Config) promiser() string {
 // Facts are what is known beside a cell: of the hypervisor that runs it, and of the disk as the guest read it back. What is not known is
 // zero, and the model's answer is that for QEMU 7.2 below libvirt 9.0, on a disk without FUA.
 type Facts struct {
-	QEMU, Libvirt Version
+	QEMU, Libvirt version.Version
 	FUA           string // the guest's queue/fua: "1", "0", or ""
 }
 
 // FactsOf returns the facts of a hypervisor whose versions are texts, as a manifest has them; what cannot be read is not known.
 func FactsOf(qemu, libvirt string) Facts {
 	var f Facts
-	f.QEMU, _ = ParseVersion(qemu)
-	f.Libvirt, _ = ParseVersion(libvirt)
+	f.QEMU, _ = version.Parse(qemu)
+	f.Libvirt, _ = version.Parse(libvirt)
 	return f
 }
 
 // LeavesRawOut reports whether this libvirt plugs a raw image in without QEMU's raw format node: 9.0 has the node, 11.3 and 12.9 do not
 // (tried). Those between were not tried, and are taken to have it.
-func LeavesRawOut(libvirt Version) bool { return libvirt.AtLeast(11, 0, 0) }
+func LeavesRawOut(libvirt version.Version) bool { return libvirt.AtLeast(11, 0, 0) }
 
 // Of returns a cell as the model takes it: its disk, what the guest makes of it, its job, and what is known beside it. A workload that
 // appends to its file grows it.

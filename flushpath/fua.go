@@ -1,5 +1,11 @@
 package flushpath
 
+import (
+	"strings"
+
+	"platter/version"
+)
+
 // fuaFlush is what QEMU does for a write that is to be durable when it returns: a guest's write with FUA, and under writethrough and directsync
 // each write.
 type fuaFlush struct {
@@ -77,4 +83,18 @@ func (c Config) fuaWrites() bool {
 // it makes the data durable: it matters where the data cannot be found without the commit.
 func (c Config) fuaCommits() bool {
 	return c.fua() && c.mounted() && c.barriers() && c.remaps()
+}
+
+// MachineVersion returns the version of a machine type: 10.1 of "pc-q35-10.1". One without a number, "q35" or none at all, is the newest
+// that the QEMU has, which libvirt writes into a domain when it is defined. A distribution's own, "pc-q35-rhel9.6.0", is not known.
+func MachineVersion(machine string, qemu version.Version) version.Version {
+	switch machine {
+	case "", "q35", "pc":
+		return version.Version{Major: qemu.Major, Minor: qemu.Minor}
+	}
+	v, err := version.Parse(machine[strings.LastIndexByte(machine, '-')+1:])
+	if err != nil {
+		return version.Version{}
+	}
+	return v
 }

@@ -6,9 +6,9 @@ import (
 	"cmp"
 	"slices"
 
-	"platter/flushpath"
 	"platter/libvirtxml"
 	"platter/policy"
+	"platter/version"
 )
 
 // Levels of a finding, in SARIF's words. An error stops a change.
@@ -32,7 +32,7 @@ type Finding struct {
 
 // Hypervisor is what a domain is taken to run on. The zero value is one of which nothing is known.
 type Hypervisor struct {
-	QEMU, Libvirt flushpath.Version
+	QEMU, Libvirt version.Version
 	Assumed       bool // nobody named QEMU's version: it is that of the QEMU which is installed here
 }
 

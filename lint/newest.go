@@ -7,6 +7,7 @@ import (
 
 	"platter/cell"
 	"platter/flushpath"
+	"platter/version"
 )
 
 // newest asks the model whether this QEMU may lose promises whose flush gets to the medium, and what would keep them.
@@ -34,7 +35,7 @@ func (l *linter) newest(d lintDisk) {
 	}
 	// The newest releases that were tried stand for what comes.
 	later := c
-	later.QEMU, later.NoRawNode = flushpath.Version{Major: 11, Minor: 1, Micro: 3}, true
+	later.QEMU, later.NoRawNode = version.Version{Major: 11, Minor: 1, Micro: 3}, true
 	later.Machine = flushpath.MachineVersion(l.domain.machine, later.QEMU)
 	if classes, worst := risked(later); len(classes) > 0 {
 		here := "QEMU " + h.QEMU.String() + ", which is installed here and assumed, keeps them"

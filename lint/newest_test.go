@@ -6,6 +6,7 @@ import (
 
 	"platter/flushpath"
 	"platter/policy"
+	"platter/version"
 )
 
 // What is found depends on QEMU, on the raw node that libvirt leaves out, and on io; the mends are those that the model calls safe.
@@ -75,7 +76,7 @@ func TestTheNewestPromisesAreAtRiskByVersion(t *testing.T) {
 func TestAnOldMachineTypeHasNoFUA(t *testing.T) {
 	doc := strings.Replace(domainOf("d", "", "<disk type='file'><driver cache='none'/><source file='/a'/><target dev='sda' bus='scsi'/></disk>"),
 		"<devices>", "<os><type machine='pc-q35-7.2'>hvm</type></os><devices>", 1)
-	found, err := Check(&policy.Policy{Name: "p"}, Hypervisor{QEMU: flushpath.Version{Major: 11, Minor: 1}}, "d.xml", []byte(doc))
+	found, err := Check(&policy.Policy{Name: "p"}, Hypervisor{QEMU: version.Version{Major: 11, Minor: 1}}, "d.xml", []byte(doc))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func TestAnOldMachineTypeHasNoFUA(t *testing.T) {
 // Whatever is at risk, the finding names something that the model calls safe.
 func TestWhatIsAtRiskHasAMend(t *testing.T) {
 	at := 0
-	for _, qemu := range []flushpath.Version{{}, {Major: 7, Minor: 2, Micro: 22}, {Major: 10, Micro: 2}, {Major: 10, Micro: 13}, {Major: 11, Minor: 1, Micro: 3}} {
+	for _, qemu := range []version.Version{{}, {Major: 7, Minor: 2, Micro: 22}, {Major: 10, Micro: 2}, {Major: 10, Micro: 13}, {Major: 11, Minor: 1, Micro: 3}} {
 		for _, noRawNode := range []bool{false, true} {
 			for _, cache := range []string{"", "none", "writeback", "writethrough", "directsync", "unsafe"} {
 				for _, bus := range []string{"virtio", "scsi", "sata", "ide", "usb", "fdc", "sd", "nvme"} {

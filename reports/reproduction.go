@@ -8,6 +8,7 @@ import (
 	"platter/flushpath"
 	"platter/powercut/replay"
 	"platter/results"
+	"platter/version"
 )
 
 // Reproduction is the smallest way to show a loss without a guest: qemu-io on a power-cut disk.
@@ -31,8 +32,8 @@ func Reproduce(c cell.Cell, by results.Hypervisor, t *replay.Timeline) Reproduct
 	}
 	mode := guestMode(c)
 	through := mode == "writethrough" || mode == "directsync"
-	qemu, _ := flushpath.ParseVersion(by.QEMU) // one that is not known is taken for an old one
-	libvirt, _ := flushpath.ParseVersion(by.Libvirt)
+	qemu, _ := version.Parse(by.QEMU) // one that is not known is taken for an old one
+	libvirt, _ := version.Parse(by.Libvirt)
 	late := qemu.AtLeast(10, 0, 3)
 	noRawNode := flushpath.LeavesRawOut(libvirt)
 	driveKept := t.Class == cell.HostCrash || t.DriveCache != cell.Volatile

@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	app := &cli.App{
 		Name:                 "platter",
 		Usage:                "measure how fast each way of configuring a virtual disk is, and what it loses",
-		Version:              version(),
+		Version:              ownVersion(),
 		Reader:               stdin,
 		Writer:               stdout,
 		ErrWriter:            stderr,
@@ -192,8 +192,8 @@ func message(err error) string {
 	return strings.TrimRight(text, "\n")
 }
 
-// version is the module's version, or the revision it was built from.
-func version() string {
+// ownVersion is the module's version, or the revision it was built from.
+func ownVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -17,6 +17,7 @@ import (
 	"platter/libvirtxml"
 	"platter/orchestrator/hypervisor"
 	"platter/text"
+	"platter/version"
 )
 
 // explainJob is the job that is explained when --fio names none.
@@ -160,7 +161,7 @@ func explainedGuest(c *cli.Context) (flushpath.Config, error) {
 }
 
 // known returns a version as text; empty where it is not known.
-func known(v flushpath.Version) string {
+func known(v version.Version) string {
 	if !v.Known() {
 		return ""
 	}

@@ -145,7 +145,7 @@ func writeSARIF(file string, findings []lint.Finding, failures []lint.Failure) e
 		return fmt.Errorf("find the current directory: %w", err)
 	}
 	var b bytes.Buffer
-	if err := lint.WriteSARIF(&b, version(), root, findings, failures); err != nil {
+	if err := lint.WriteSARIF(&b, ownVersion(), root, findings, failures); err != nil {
 		return err
 	}
 	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {

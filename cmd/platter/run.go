@@ -102,7 +102,7 @@ func baseSettings(c *cli.Context) (orchestrator.Settings, error) {
 	}
 	return orchestrator.Settings{
 		Program: program, URI: uri, Storage: storage, Cache: cacheDir(), Accel: c.String("accel"),
-		Tool: "platter " + version(), Command: os.Args,
+		Tool: "platter " + ownVersion(), Command: os.Args,
 	}, nil
 }
 

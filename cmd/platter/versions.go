@@ -7,6 +7,7 @@ import (
 
 	"platter/flushpath"
 	"platter/orchestrator/hypervisor"
+	"platter/version"
 )
 
 // versionFlags name the hypervisor that a prediction is for.
@@ -23,10 +24,10 @@ func versions(c *cli.Context, qemu, libvirt string) (facts flushpath.Facts, assu
 	given := flushpath.FactsOf(qemu, libvirt)
 	for _, v := range []struct {
 		flag string
-		fact *flushpath.Version
+		fact *version.Version
 	}{{"qemu", &given.QEMU}, {"libvirt", &given.Libvirt}} {
 		if text := c.String(v.flag); text != "" {
-			if *v.fact, err = flushpath.ParseVersion(text); err != nil {
+			if *v.fact, err = version.Parse(text); err != nil {
 				return facts, false, &errUsage{fmt.Sprintf("%s: --%s: %v", c.Command.Name, v.flag, err)}
 			}
 		}
