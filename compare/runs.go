@@ -79,7 +79,8 @@ func Sampled(run *results.Run) *SampledRun {
 
 // UnlikeFio returns what is to be known before two runs with different versions of fio are compared; empty where the versions are alike
 // or a run does not say its own. The versions make another workload of the same job where syncs meet other requests: 3.33 also syncs
-// after reads, and before 3.39 more often at depth; from 3.41 on the fsync of libaio is asynchronous (docs/sync-semantics.md has what was tried).
+// after reads, and before 3.39 more often at depth; from 3.41 on the fsync of libaio is asynchronous (docs/sync-semantics.md has what
+// was tried).
 func UnlikeFio(a, b *results.Run) string {
 	upstream := func(run *results.Run) string {
 		version, _, _ := strings.Cut(run.Manifest.Guest.Fio, "-")

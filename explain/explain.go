@@ -129,8 +129,8 @@ func explainDisk(d libvirtxml.Disk, guest flushpath.Config, driveCache string) D
 	if c.Format == "" {
 		c.Format = "raw"
 	}
-	x := Disk{Target: d.Target, Bus: d.Bus, Format: c.Format, Source: d.Source.Path, Cache: c.Cache, IO: c.IO, Path: flushpath.TraceWith(c, driveCache),
-		Notes: diskNotes(d, c), config: c}
+	x := Disk{Target: d.Target, Bus: d.Bus, Format: c.Format, Source: d.Source.Path, Cache: c.Cache, IO: c.IO,
+		Path: flushpath.TraceWith(c, driveCache), Notes: diskNotes(d, c), config: c}
 	x.Effective.Writeback, x.Effective.Direct, x.Effective.NoFlush = flushpath.Effective(c)
 	for _, class := range cell.FailureClasses() {
 		x.Predictions = append(x.Predictions, Prediction{class, flushpath.Predict(c, class, driveCache)})

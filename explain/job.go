@@ -43,9 +43,8 @@ func Job(text string) (flushpath.Config, error) {
 			engine = value
 		default:
 			if !slices.Contains(indifferentOptions(), name) {
-				err = fmt.Errorf("it is none of rw, direct, buffered, fsync, fdatasync, sync, numjobs, iodepth, ioengine, which decide where writes rest, nor of %s, "+
-					"which do not",
-					strings.Join(indifferentOptions(), ", "))
+				err = fmt.Errorf("it is none of rw, direct, buffered, fsync, fdatasync, sync, numjobs, iodepth, ioengine, which decide where "+
+					"writes rest, nor of %s, which do not", strings.Join(indifferentOptions(), ", "))
 			}
 		}
 		if err != nil {

@@ -72,8 +72,8 @@ const rerun = "run fio again with --output=FILE, so that nothing else writes the
 // Parse reads the output of fio 3 with --output-format=json or json+; only json+ has histograms.
 //
 // Text around the JSON, and whole lines of it inside, become Notes. If there are several reports, as from
-// --status-interval, the last counts and must be whole: the earlier ones are intermediate. A key that stands twice
-// counts as the last one, which is what fio does with an option given twice, the one place where it prints a key
+// --status-interval, the last counts and must be whole: the earlier ones are intermediate. Of a key that stands twice
+// the last one counts, as fio itself takes the last of an option given twice: the one place where it prints a key
 // twice with different values. NaN and infinity, which fio writes where it divided by nothing, are taken as not
 // reported. A failed job is not an error of Parse, see Output.Err.
 //

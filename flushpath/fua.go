@@ -6,8 +6,8 @@ import (
 	"platter/version"
 )
 
-// fuaFlush is what QEMU does for a write that is to be durable when it returns: a guest's write with FUA, and under writethrough and directsync
-// each write.
+// fuaFlush is what QEMU does for a write that is to be durable when it returns: a guest's write with FUA, and under writethrough and
+// directsync each write.
 type fuaFlush struct {
 	// late says that the flush may leave out the very write that it is made for.
 	late bool
@@ -79,8 +79,8 @@ func (c Config) fuaWrites() bool {
 	return c.fua() && c.mounted() && c.Direct && c.Sync == "dsync" && !c.remaps()
 }
 
-// fuaCommits reports whether a promise rests on a journal's commit block, which is written with FUA and no flush behind it. The flush before
-// it makes the data durable: it matters where the data cannot be found without the commit.
+// fuaCommits reports whether a promise rests on a journal's commit block, which is written with FUA and no flush behind it. The flush
+// before it makes the data durable: it matters where the data cannot be found without the commit.
 func (c Config) fuaCommits() bool {
 	return c.fua() && c.mounted() && c.barriers() && c.remaps()
 }

@@ -64,7 +64,8 @@ func Predict(c Config, class, driveCache string) Prediction {
 		p.Promises = NoPromises
 		p.Verdict = NoPromise
 		writeback, _, _ := Effective(c)
-		p.Newest = path.late.Reason != "" && !writeback && p.Exposed && !slices.ContainsFunc(exposed, func(l Layer) bool { return l.Where == InGuest })
+		p.Newest = path.late.Reason != "" && !writeback && p.Exposed &&
+			!slices.ContainsFunc(exposed, func(l Layer) bool { return l.Where == InGuest })
 	case len(promised) > 0:
 		p.Promises = Lost
 		p.Verdict = Loses
@@ -76,8 +77,8 @@ func Predict(c Config, class, driveCache string) Prediction {
 	p.Because, p.Source = because(c, path, promised, exposed)
 	if p.Verdict == Safe && tears(c, path, class) {
 		p.Promises, p.Verdict = Lost, Loses
-		p.Because = fmt.Sprintf("f2fs has no checksum over a node block: one that the crash leaves in part, which a drive with sectors of %d bytes "+
-			"may, is taken for whole, and promised writes that it leads to are lost", sectorBytes(c))
+		p.Because = fmt.Sprintf("f2fs has no checksum over a node block: one that the crash leaves in part, which a drive with sectors of %d "+
+			"bytes may, is taken for whole, and promised writes that it leads to are lost", sectorBytes(c))
 		p.Source = sourceNode
 	}
 	return p

@@ -66,7 +66,9 @@ func TestARunThatMayEndEarlyIsJudgedAtItsLooksAlone(t *testing.T) {
 		run := lookedAt(t, p, shape{seed: 1, cells: 2, blocks: blocks, noise: 0.005, factor: 1})
 		if slices.Contains(defaultLooks, blocks) {
 			wants(t, JudgeAB(p, run, today, Facts{}), Pass, "within")
-			run.Trials = slices.DeleteFunc(run.Trials, func(t results.Trial) bool { return t.Block == 3 && strings.Contains(t.Cell, cell.SideAfter) })
+			run.Trials = slices.DeleteFunc(run.Trials, func(t results.Trial) bool {
+				return t.Block == 3 && strings.Contains(t.Cell, cell.SideAfter)
+			})
 		}
 		wants(t, JudgeAB(p, run, today, Facts{}), Inconclusive, "go on with platter run --resume")
 	}

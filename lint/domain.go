@@ -57,7 +57,8 @@ func (d domain) label(target string) string {
 
 // readDomain returns what the root element of a domain XML says of the domain.
 func readDomain(root *libvirtxml.Element) domain {
-	d := domain{kind: root.Attr("type"), name: root.TextOf("name"), machine: root.Child("os").Child("type").Attr("machine"), place: placeOf(root)}
+	d := domain{kind: root.Attr("type"), name: root.TextOf("name"), machine: root.Child("os").Child("type").Attr("machine"),
+		place: placeOf(root)}
 	for _, metadata := range root.All("metadata") {
 		for e := range metadata.Below() {
 			if e.Space == labelNamespace && e.Name == "disk" {

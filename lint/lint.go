@@ -37,8 +37,8 @@ type Hypervisor struct {
 }
 
 // Check applies a policy and the Rules to the disks of a domain XML that is to run on h. It reads doc and nothing else; name is what doc is
-// called in errors and findings. Findings are in the order of the document. The error, a *libvirtxml.Error, is for what is no domain XML: malformed, too
-// large, another root element.
+// called in errors and findings. Findings are in the order of the document. The error, a *libvirtxml.Error, is for what is no domain XML:
+// malformed, too large, another root element.
 func Check(policy *policy.Policy, h Hypervisor, name string, doc []byte) ([]Finding, error) {
 	root, disks, err := libvirtxml.Parse(name, doc)
 	if err != nil {

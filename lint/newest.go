@@ -26,8 +26,9 @@ func (l *linter) newest(d lintDisk) {
 		case h.Assumed:
 			qemu += " (installed here, assumed)"
 		}
-		l.add(ruleNewest, LevelWarning, d.where("cache"), d.Target, "disk %s: with %s promises may be lost by %s: %s; %s keeps them [%s]", d.Target, qemu,
-			strings.Join(classes, ", "), worst.Because, strings.Join(mends(c), ", or "), worst.Source)
+		l.add(ruleNewest, LevelWarning, d.where("cache"), d.Target,
+			"disk %s: with %s promises may be lost by %s: %s; %s keeps them [%s]", d.Target, qemu, strings.Join(classes, ", "), worst.Because,
+			strings.Join(mends(c), ", or "), worst.Source)
 		return
 	}
 	if h.QEMU.Known() && !h.Assumed {
@@ -49,8 +50,8 @@ func (l *linter) newest(d lintDisk) {
 }
 
 // risked returns the failure classes that may take the promises of some guest, and the worst prediction. Guests promise by fsync on the
-// device itself, on a file that grows, and by O_DSYNC, with several writers. What the guest cannot help, flushes that are dropped below it, is
-// another rule's.
+// device itself, on a file that grows, and by O_DSYNC, with several writers. What the guest cannot help, flushes that are dropped below it,
+// is another rule's.
 func risked(c flushpath.Config) (classes []string, worst flushpath.Prediction) {
 	c.Direct, c.Writers = true, 2
 	fsync, grows, dsync := c, c, c

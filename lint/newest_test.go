@@ -48,8 +48,10 @@ func TestTheNewestPromisesAreAtRiskByVersion(t *testing.T) {
 		{Hypervisor{}, "cache='writethrough'", "virtio", "note|QEMU's version is not known; --qemu VERSION says it"},
 		{newest, "cache='unsafe'", "virtio", ""}, // another rule's
 	} {
-		doc := domainOf("d", "", "<disk type='file'><driver "+tc.driver+" discard='unmap'/><source file='/a'/><target dev='vda' bus='"+tc.bus+"'/></disk>")
-		found, err := Check(&policy.Policy{Name: "p", Disks: []policy.DiskRule{{Cache: []string{"none", "writeback", "writethrough", "directsync"}}}},
+		doc := domainOf("d", "", "<disk type='file'><driver "+tc.driver+" discard='unmap'/><source file='/a'/><target dev='vda' bus='"+
+			tc.bus+"'/></disk>")
+		found, err := Check(&policy.Policy{Name: "p",
+			Disks: []policy.DiskRule{{Cache: []string{"none", "writeback", "writethrough", "directsync"}}}},
 			tc.on, "d.xml", []byte(doc))
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +76,8 @@ func TestTheNewestPromisesAreAtRiskByVersion(t *testing.T) {
 
 // A machine type that stays as it was keeps FUA off, whatever QEMU becomes.
 func TestAnOldMachineTypeHasNoFUA(t *testing.T) {
-	doc := strings.Replace(domainOf("d", "", "<disk type='file'><driver cache='none'/><source file='/a'/><target dev='sda' bus='scsi'/></disk>"),
+	doc := strings.Replace(domainOf("d", "",
+		"<disk type='file'><driver cache='none'/><source file='/a'/><target dev='sda' bus='scsi'/></disk>"),
 		"<devices>", "<os><type machine='pc-q35-7.2'>hvm</type></os><devices>", 1)
 	found, err := Check(&policy.Policy{Name: "p"}, Hypervisor{QEMU: version.Version{Major: 11, Minor: 1}}, "d.xml", []byte(doc))
 	if err != nil {
@@ -90,7 +93,8 @@ func TestAnOldMachineTypeHasNoFUA(t *testing.T) {
 // Whatever is at risk, the finding names something that the model calls safe.
 func TestWhatIsAtRiskHasAMend(t *testing.T) {
 	at := 0
-	for _, qemu := range []version.Version{{}, {Major: 7, Minor: 2, Micro: 22}, {Major: 10, Micro: 2}, {Major: 10, Micro: 13}, {Major: 11, Minor: 1, Micro: 3}} {
+	for _, qemu := range []version.Version{{}, {Major: 7, Minor: 2, Micro: 22}, {Major: 10, Micro: 2}, {Major: 10, Micro: 13},
+		{Major: 11, Minor: 1, Micro: 3}} {
 		for _, noRawNode := range []bool{false, true} {
 			for _, cache := range []string{"", "none", "writeback", "writethrough", "directsync", "unsafe"} {
 				for _, bus := range []string{"virtio", "scsi", "sata", "ide", "usb", "fdc", "sd", "nvme"} {

@@ -132,7 +132,7 @@ func diskRules() []rule {
 	return all
 }
 
-// guestRules are about the knobs of the guest. Not excluded, because their effect is what is measured: write_cache="write
+// guestRules are about the knobs of the guest. Some have no effect and are measured all the same, to show that: write_cache="write
 // through" or cache_type="write through" on a disk that is write through already, and any of them under cache=unsafe.
 func guestRules() []rule {
 	all := []rule{

@@ -26,7 +26,8 @@ const (
 
 // examineDurability lets the installed QEMU make one write on the simulated disk that is to be durable when it returns, as each write of a
 // guest is under writethrough and directsync, and looks whether it is. It is the first write, which is where the versions differ; a second
-// one without that wish shows that a loss would be seen. No guest runs. program is platter's own executable, workdir a directory for the disk.
+// one without that wish shows that a loss would be seen. No guest runs. program is platter's own executable, workdir a directory for the
+// disk.
 func examineDurability(ctx context.Context, facts hypervisor.Facts, program, workdir string) Check {
 	const name = "durability"
 	untried := func(err error) Check {
@@ -74,8 +75,8 @@ func examineDurability(ctx context.Context, facts hypervisor.Facts, program, wor
 	if len(kept) > 0 {
 		mend = fmt.Sprintf("give raw disks of guests that rely on it io=%s (platter lint names them)", strings.Join(kept, " or "))
 	}
-	return warn(name, mend, "this QEMU (%s) acknowledges a writethrough write before it is durable: the first after start or after a flush, with "+
-		"io=%s, under writethrough and directsync (on the simulated disk)%s", facts.QEMU, strings.Join(early, ", "), rest)
+	return warn(name, mend, "this QEMU (%s) acknowledges a writethrough write before it is durable: the first after start or after a flush, "+
+		"with io=%s, under writethrough and directsync (on the simulated disk)%s", facts.QEMU, strings.Join(early, ", "), rest)
 }
 
 // tryDurability reports whether a QEMU's first write that is to be durable when it returns is so.

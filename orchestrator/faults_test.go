@@ -172,7 +172,8 @@ func TestTheThirdBootIsARestoredGuestWithTheFirstOnesRoot(t *testing.T) {
 		}
 	}
 	if fresh[0] == fresh[1] || fresh[1] != fresh[2] || fresh[2] != fresh[3] {
-		t.Errorf("addresses of sshd, drawn at its start, %v: want the first two to differ and the second guest to come back as the third and fourth", fresh)
+		t.Errorf("addresses of sshd, drawn at its start, %v: want the first two to differ and the second guest to come back as the third and fourth",
+			fresh)
 	}
 }
 

@@ -2,9 +2,9 @@
 // made, collects what proves that a trial was what it says, keeps each before the next one begins, resumes, and cleans up.
 //
 // Execute is a run from connecting to clean-up: it opens a site (session.go), makes a Plan (plan.go) and has a Run do the work. A Run
-// takes the steps of the plan one after the other: it boots a Machine of its Lab (machine.go, live.go) where there is none that fits,
-// makes the scratch image on its Medium (medium.go) where there is none of the shape, and measures (trial.go); guards.go says what is
-// wrong with a measurement. The campaigns are package crash's, which asks the run for machines (rig.go). What a run keeps on the host
+// takes the steps of the plan one after the other: it boots a Machine of its Lab (machine.go; live.go, treelab.go) where there is none
+// that fits, makes the scratch image on its Medium (medium.go) where there is none of the shape, and measures (trial.go); guards.go says
+// what is wrong with a measurement. The campaigns are package crash's, which asks the run for machines (rig.go). What a run keeps on the host
 // lies in a work directory (workdir.go), and what a dead one has left is found by it (cleanup.go). Shell and Examine are for platter
 // guest shell and platter doctor.
 package orchestrator

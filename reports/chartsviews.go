@@ -247,10 +247,10 @@ func timelineView(d viewData) (*chart, *charts.RectChart) {
 		names = append(names, t.Name)
 	}
 	c := &chart{Draw: "timeline", Title: "A loss, operation by operation", Height: viewHeight,
-		Caption: "What was asked of the disk around the worst crash point, from its operation log. Bars: ▭ writes from their arrival at the image " +
-			"to its answer (dark: with DSYNC), flushes; what overlaps has a line of its own. ▲ promise, ● the writes are seen to return, ◆ a flush " +
-			"takes effect or data move down. Below: how much lies in each cache alone. Red: the promised write that the crash takes, the promise that it " +
-			"breaks, and where the write lay. Behind the cut stands what would have come. The sliders zoom.",
+		Caption: "What was asked of the disk around the worst crash point, from its operation log. Bars: ▭ writes from their arrival at the " +
+			"image to its answer (dark: with DSYNC), flushes; what overlaps has a line of its own. ▲ promise, ● the writes are seen to " +
+			"return, ◆ a flush takes effect or data move down. Below: how much lies in each cache alone. Red: the promised write that the " +
+			"crash takes, the promise that it breaks, and where the write lay. Behind the cut stands what would have come. The sliders zoom.",
 		Summary: "Lanes of operations around a crash point; the table below lists them.",
 		Choosers: []chooser{{Key: "loss", Label: "Loss", Options: names},
 			{Key: "axis", Label: "Across", Options: []string{"events of the log", "time"}}}}

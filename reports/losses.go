@@ -161,8 +161,8 @@ func newViewTimeline(l drawnLoss) viewTimeline {
 		}
 	}
 	columns := timelineColumns(t, text.Columns-timelineLabel)
-	v.Near = [2]int{max(0, slices.IndexFunc(t.Steps, func(s replay.Step) bool { return t.Fate != nil && s.Event >= t.Fate.Promised.Event })-12),
-		slices.Max(columns)}
+	promised := slices.IndexFunc(t.Steps, func(s replay.Step) bool { return t.Fate != nil && s.Event >= t.Fate.Promised.Event })
+	v.Near = [2]int{max(0, promised-12), slices.Max(columns)}
 	if t.Fate != nil && t.Fate.Arrived != nil {
 		if arrived := v.step(t.Fate.Arrived.Event); arrived >= 0 {
 			v.Near[0] = max(0, arrived-3)

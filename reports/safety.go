@@ -184,8 +184,8 @@ func (s Safety) FewText() string {
 	if !slices.ContainsFunc(s.Rows, func(r SafetyRow) bool { return r.FewPromises() }) {
 		return ""
 	}
-	return fmt.Sprintf("SAFE (few): of fewer than %d promises; a loss of one promise in a hundred is missed by %d of them with a probability of "+
-		"5 %%, by fewer more often: let the campaign last longer", results.EnoughPromises, results.EnoughPromises)
+	return fmt.Sprintf("SAFE (few): of fewer than %d promises; a loss of one promise in a hundred is missed by %d of them with a probability "+
+		"of 5 %%, by fewer more often: let the campaign last longer", results.EnoughPromises, results.EnoughPromises)
 }
 
 // Surprises returns the surprise of each row that has one.

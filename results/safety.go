@@ -36,8 +36,8 @@ type Safety struct {
 	// Reason is why the verdict is INVALID, in a line.
 	Reason string `json:"reason,omitempty"`
 	// Predicted is the model's verdict and PredictedExposed whether it expects acknowledged, unpromised writes to be lost.
-	// PredictedNewest says of a predicted LOSES that only the newest promises are at risk, and of NO_PROMISE the same of what is exposed: rarely,
-	// so that a campaign may miss it.
+	// PredictedNewest says of a predicted LOSES that only the newest promises are at risk, and of NO_PROMISE the same of what is exposed:
+	// rarely, so that a campaign may miss it.
 	Predicted        string `json:"predicted,omitempty"`
 	PredictedExposed bool   `json:"predicted_exposed"`
 	PredictedNewest  bool   `json:"predicted_newest,omitempty"`

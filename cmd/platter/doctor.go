@@ -16,9 +16,9 @@ func doctorCommand() *cli.Command {
 		Name:     "doctor",
 		Usage:    "check that a run would work on this host, and say how to mend what would not",
 		Category: "set up",
-		Description: `One line a check, with its mend. Whether KVM really runs a guest is found out by booting one. Whether the installed QEMU makes a
-writethrough write durable before it acknowledges it is tried with a QEMU without a guest, on the simulated disk: what it does
-counts over what its version says, for a distribution may have mended it.
+		Description: `One line a check, with its mend. Whether KVM really runs a guest is found out by booting one. Whether the installed
+QEMU makes a writethrough write durable before it acknowledges it is tried with a QEMU without a guest, on the simulated disk: what
+it does counts over what its version says, for a distribution may have mended it.
 
 EXAMPLES:
    platter doctor

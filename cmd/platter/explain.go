@@ -185,8 +185,8 @@ func domainXML(c *cli.Context, arg string) (name string, doc []byte, facts hyper
 	defer host.Close()
 	domain, err := host.Lookup(c.Context, arg)
 	if errors.Is(err, hypervisor.ErrGone) {
-		return "", nil, facts, &errUsage{fmt.Sprintf("explain: %s is neither a domain of %s nor a file; virsh -c %s list --all shows the domains", arg,
-			uri, uri)}
+		return "", nil, facts, &errUsage{fmt.Sprintf("explain: %s is neither a domain of %s nor a file; virsh -c %s list --all shows the "+
+			"domains", arg, uri, uri)}
 	}
 	if err != nil {
 		return "", nil, facts, err

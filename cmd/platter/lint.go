@@ -89,7 +89,8 @@ func lintAction(c *cli.Context) error {
 	if err := writeSARIF(c.String("sarif"), findings, failures); err != nil {
 		return err
 	}
-	report := lintReport{Schema: 1, Policy: policy.Name, QEMU: known(on.QEMU), Assumed: on.Assumed, Files: len(files) - len(failures), Findings: []lint.Finding{}, Failures: failures}
+	report := lintReport{Schema: 1, Policy: policy.Name, QEMU: known(on.QEMU), Assumed: on.Assumed,
+		Files: len(files) - len(failures), Findings: []lint.Finding{}, Failures: failures}
 	for _, f := range findings {
 		if slices.Index(levels(), f.Level) <= shown {
 			report.Findings = append(report.Findings, f)
@@ -102,7 +103,8 @@ func lintAction(c *cli.Context) error {
 }
 
 // lintFiles judges file after file; one that cannot be read does not keep the others from it.
-func lintFiles(c *cli.Context, policy *policy.Policy, on lint.Hypervisor, files []string) (findings []lint.Finding, failures []lint.Failure) {
+func lintFiles(c *cli.Context, policy *policy.Policy, on lint.Hypervisor, files []string) (findings []lint.Finding,
+	failures []lint.Failure) {
 	failures = []lint.Failure{}
 	for _, file := range files {
 		name, doc, err := readDomain(c, file)

@@ -160,8 +160,8 @@ func runSettings(c *cli.Context) (orchestrator.Settings, error) {
 func resumeSettings(c *cli.Context, s orchestrator.Settings, dir string) (orchestrator.Settings, error) {
 	if c.NArg() > 0 || c.IsSet("output") || c.IsSet("trials") || c.IsSet("seed") || c.IsSet("until-decided") ||
 		c.IsSet("hypervisor") {
-		return s, &errUsage{"--resume takes matrix, hypervisors, trials, seed, policy and directory from the run: leave out MATRIX, --hypervisor, " +
-			"-o, --trials, --seed, --until-decided and --policy"}
+		return s, &errUsage{"--resume takes matrix, hypervisors, trials, seed, policy and directory from the run: leave out MATRIX, " +
+			"--hypervisor, -o, --trials, --seed, --until-decided and --policy"}
 	}
 	run, err := results.Read(dir)
 	if err != nil {

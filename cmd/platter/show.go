@@ -64,7 +64,7 @@ func presentFlag() cli.Flag {
 			"default QEMU's writeback, in a run of platter ab the side before. May be repeated"}
 }
 
-// model is what is shown of a run.
+// model is the part of a run that show prints.
 func model(c *cli.Context, run *results.Run) (*reports.Model, error) {
 	m := reports.New(run)
 	if err := m.Present(c.StringSlice("present")...); err != nil {

@@ -147,8 +147,8 @@ func (p *probe) CheckMounted(ctx context.Context, m Machine, target string, ledg
 }
 
 // readThrough reads the file of overwritten blocks through a survivor's ext4, without mounting it. It returns what is wrong with the file
-// system when more promises are gone from the file than raw, which is what is gone from the places on the disk where the file stood. The
-// file lies in the directory storage meanwhile.
+// system when more promises are gone from the file than from the places on the disk where the file stood, which raw counts. The file
+// lies in the directory storage meanwhile.
 func readThrough(ctx context.Context, storage string, s survivor, c replay.Campaign, ledger *replay.Ledger, raw replay.Loss) (string,
 	error) {
 	path := filepath.Join(storage, "data.dump")

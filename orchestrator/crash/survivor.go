@@ -13,7 +13,7 @@ import (
 	"platter/text"
 )
 
-// survivor is what is left of the data image after a crash.
+// survivor is the data image as a crash leaves it.
 type survivor struct {
 	path   string
 	broken string // what the file system's or the format's checker said; empty when it is whole

@@ -63,7 +63,7 @@ type Extent struct {
 	Length int64 `json:"length"` // of the piece
 }
 
-// ProbeLoss is what is gone of a survivor.
+// ProbeLoss counts the writes that a survivor lacks.
 type ProbeLoss struct {
 	Promises      int64  `json:"promises"`       // promised writes
 	PromisesLost  int64  `json:"promises_lost"`  // those of them that are gone

@@ -283,7 +283,7 @@ func diskTarget(text string) (string, error) {
 	return doc.Target.Dev, nil
 }
 
-// block is what is read of an entry of QEMU's query-block (BlockInfo in the QMP reference).
+// block has the fields that are read of an entry of QEMU's query-block (BlockInfo in the QMP reference).
 type block struct {
 	// QDev is the device: a path that has the alias in it ("/machine/peripheral/virtio-disk1/virtio-backend"), or the
 	// alias itself (SCSI, SATA).

@@ -108,7 +108,7 @@ func version(n uint64) string {
 	return fmt.Sprintf("%d.%d.%d", n/1_000_000, n/1_000%1_000, n%1_000)
 }
 
-// capabilities is what is read of virsh capabilities.
+// capabilities has the elements that are read of virsh capabilities.
 type capabilities struct {
 	kvm    bool // for x86_64
 	models []string

@@ -10,8 +10,8 @@ import (
 // installedLimit bounds the question after a program's version.
 const installedLimit = 5 * time.Second
 
-// Installed returns the versions of the QEMU and the libvirt daemon that are installed on this machine, "7.2.22" and "9.0.0", as the programs
-// themselves say; empty where there is none. No daemon is asked.
+// Installed returns the versions of the QEMU and the libvirt daemon that are installed on this machine, "7.2.22" and "9.0.0", as the
+// programs themselves say; empty where there is none. No daemon is asked.
 func Installed(ctx context.Context) (qemu, libvirt string) {
 	qemu = versionOf(ctx, "qemu-system-x86_64", "/usr/libexec/qemu-kvm")
 	return qemu, versionOf(ctx, "libvirtd", "/usr/sbin/libvirtd", "virtqemud", "/usr/sbin/virtqemud")

@@ -153,8 +153,8 @@ func (s *Simulated) Finish(ctx context.Context) error {
 // Settle does nothing: the host's page cache is the simulation's there, and there is nothing to drop.
 func (s *Simulated) Settle() error { return nil }
 
-// Counters counts the flushes and O_DSYNC writes that have reached the image. Its blocks are those that it was made of: it does not grow. Nothing of it is in
-// the host's page cache, and no device lies below it.
+// Counters counts the flushes and O_DSYNC writes that have reached the image. Its blocks are those that it was made of: it does not grow.
+// Nothing of it is in the host's page cache, and no device lies below it.
 func (s *Simulated) Counters(ctx context.Context) (Counters, error) {
 	c, err := s.File.Counters(ctx)
 	if err != nil || s.path != s.disk.Path(s.name) {

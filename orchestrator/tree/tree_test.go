@@ -102,20 +102,20 @@ func TestWhatASystemIsMadeOfIsNotShared(t *testing.T) {
 			t.Errorf("%s cannot be shared", path)
 		}
 	}
-	got := outermost([]string{"/work/b/c", "/work/a", "/work/b", "/work/ab", "/work/a"})
-	if !slices.Equal(got, []string{"/work/a", "/work/ab", "/work/b"}) {
+	got := outermost([]string{"/srv/b/c", "/srv/a", "/srv/b", "/srv/ab", "/srv/a"})
+	if !slices.Equal(got, []string{"/srv/a", "/srv/ab", "/srv/b"}) {
 		t.Errorf("outermost: %v", got)
 	}
 }
 
 func TestNothingOfTheHostsDaemonsReachesASession(t *testing.T) {
-	given := []string{"HOME=/root", "LIBVIRT_DEFAULT_URI=qemu:///session", "LANG=de_DE.UTF-8", "TMPDIR=/work/x", "PATH=/opt/go/bin"}
-	env := environment(given, []string{"/work/xy"})
+	given := []string{"HOME=/root", "LIBVIRT_DEFAULT_URI=qemu:///session", "LANG=de_DE.UTF-8", "TMPDIR=/srv/x", "PATH=/opt/go/bin"}
+	env := environment(given, []string{"/srv/xy"})
 	want := []string{"LC_ALL=C.UTF-8", "HOME=/root", "PATH=/opt/go/bin:" + programs}
 	if !slices.Equal(env, want) {
 		t.Errorf("got %q", env)
 	}
-	if env := environment(given, []string{"/work"}); !slices.Contains(env, "TMPDIR=/work/x") {
+	if env := environment(given, []string{"/srv"}); !slices.Contains(env, "TMPDIR=/srv/x") {
 		t.Errorf("a temporary directory that is shared is left out: %q", env)
 	}
 }
