@@ -299,8 +299,7 @@ func TestTheModelPredictsWhatWasMeasured(t *testing.T) {
 		rows++
 		facts := FactsOf(f[0], f[1])
 		c := Config{QEMU: facts.QEMU, NoRawNode: LeavesRawOut(facts.Libvirt), Bus: f[2], FUA: strings.TrimPrefix(f[3], "-"), Cache: f[4],
-			IO:         f[5],
-			Filesystem: f[6], Barrier: true, Direct: true}
+			IO: f[5], Filesystem: f[6], Barrier: true, Direct: true}
 		if f[7] == "dsync" {
 			c.Sync = "dsync"
 		} else {
